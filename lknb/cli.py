@@ -1,0 +1,126 @@
+"""The `lknb` command: parses, calls `lknb.server`, and prints."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lknb.errors import LknbError
+
+if TYPE_CHECKING:
+    from lknb.server import RunningServer
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the result is the exit code.
+
+    Args:
+        argv: the arguments; those of the process by default.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except LknbError as error:
+        print("lknb:", " ".join(line.strip() for line in str(error).splitlines()), file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # As with `lknb server log -f | head`; or the interpreter would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lknb", description="LiveKit rooms in a Jupyter notebook.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version of lknb")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    server = commands.add_parser("server", help="the embedded livekit-server that all your kernels share")
+    verbs = server.add_subparsers(required=True, metavar="VERB")
+
+    verbs.add_parser("install", help="find livekit-server, or install it").set_defaults(run=_install)
+    verbs.add_parser("status", help="whether it runs, and who is there").set_defaults(run=_status)
+    verbs.add_parser("start", help="start it, unless it runs").set_defaults(run=_start)
+    verbs.add_parser("stop", help="stop it, and end all its rooms").set_defaults(run=_stop)
+    log = verbs.add_parser("log", help="print the end of its log")
+    log.add_argument("-n", "--lines", type=int, default=50, metavar="N", help="how many lines (default: 50)")
+    log.add_argument("-f", "--follow", action="store_true", help="go on printing what is added, until Ctrl-C")
+    log.set_defaults(run=_log)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print("lknb", version("lknb"))
+        except PackageNotFoundError:
+            parser.exit(1, "lknb: it is not installed, so it has no version. Install it with: pip install lknb\n")
+        parser.exit()
+
+
+def _install(_: argparse.Namespace) -> int:
+    from lknb import server
+
+    print(server.install())
+    return 0
+
+
+def _status(_: argparse.Namespace) -> int:
+    from lknb import server
+
+    running = server.status()
+    if running is None:
+        print("not running; `lknb server start` starts it, and so does connecting without LIVEKIT_URL")
+        return 1
+    rooms = server.participants()
+    _show(running)
+    print(f"rooms    {len(rooms)}, participants {sum(rooms.values())}")
+    return 0
+
+
+def _start(_: argparse.Namespace) -> int:
+    from lknb import server
+
+    _show(server.ensure())
+    return 0
+
+
+def _stop(_: argparse.Namespace) -> int:
+    from lknb import server
+
+    print("stopped" if server.stop() else "it was not running")
+    return 0
+
+
+def _log(arguments: argparse.Namespace) -> int:
+    from lknb import server
+
+    if arguments.follow:
+        with contextlib.suppress(KeyboardInterrupt):
+            for line in server.follow(arguments.lines):
+                print(line, flush=True)
+    elif shown := server.log_tail(arguments.lines):
+        print(shown)
+    return 0
+
+
+def _show(running: RunningServer) -> None:
+    from datetime import datetime, timedelta
+
+    uptime = timedelta(seconds=round((datetime.now(running.started_at.tzinfo) - running.started_at).total_seconds()))
+    print(f"url      {running.url}")
+    print(f"version  {running.version}")
+    print(f"pid      {running.pid}, up {uptime}")
+    print(f"log      {running.log}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

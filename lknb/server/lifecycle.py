@@ -1,0 +1,235 @@
+"""Starts the embedded server on first need, shares it between processes, and stops it.
+
+One lock file serialises every start and stop. The record of the last server names its process, ports and keys; it is
+believed only if that very process lives and answers to its key.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lknb.errors import ServerError
+from lknb.server import api, binary, config, log, paths, process, record
+from lknb.server.command import Progress, clean_environment, to_stderr
+from lknb.server.record import Record, RunningServer
+
+IDLE = 600.0
+"""Seconds without a participant after which the server stops; the environment's LKNB_SERVER_IDLE overrides it."""
+
+# A busy machine may keep a healthy server from answering for some seconds; its participants must not lose it for that.
+_PATIENCE = 10.0
+_START = 15.0
+_LOCK = 60.0
+
+
+def ensure(progress: Progress = to_stderr) -> RunningServer:
+    """The embedded server, which is started if it does not run. Blocks; call it from any thread.
+
+    Args:
+        progress: is told which slow step begins, when the binary has to be built or downloaded first.
+
+    Raises:
+        ServerError: there is no binary and none can be had, or it does not start.
+    """
+    state = _state()
+    idle = _idle()
+    with paths.locked(state / record.LOCK, timeout=_LOCK):
+        found = _wanted(state, idle)
+    if found is None:
+        server = binary.find(progress)  # not under the lock: it may take minutes
+        with paths.locked(state / record.LOCK, timeout=_LOCK):
+            found = _wanted(state, idle) or _start(state, server, idle)
+    return found.public(state)
+
+
+def status() -> RunningServer | None:
+    """The embedded server if it runs and answers, else None. Does not start it, nor count as use."""
+    state = _state()
+    known = record.read(state)
+    return known.public(state) if known is not None and known.alive and api.answers(known) else None
+
+
+def participants() -> dict[str, int]:
+    """How many participants each room of the embedded server has; empty when it does not run."""
+    known = record.read(_state())
+    return (api.participants(known) or {}) if known is not None and known.alive else {}
+
+
+def stop() -> bool:
+    """Stop the embedded server within 3 s, with whoever is in its rooms. False when it did not run."""
+    state = _state()
+    with paths.locked(state / record.LOCK, timeout=_LOCK):
+        known = record.read(state)
+        if known is None:
+            return False
+        was_running = process.end(known.pid, known.born)
+        if known.alive:
+            raise ServerError(f"livekit-server, process {known.pid}, did not end. End it with: kill -9 {known.pid}")
+        process.end(known.watch_pid, known.watch_born)
+        return was_running
+
+
+def install(progress: Progress = to_stderr) -> Path:
+    """The livekit-server binary, which is built or downloaded if there is none.
+
+    Args:
+        progress: is told which slow step begins.
+
+    Raises:
+        ServerError: it cannot be had; the message lists what was tried, and why each failed.
+    """
+    _posix_only()
+    return binary.find(progress).path
+
+
+def _state() -> Path:
+    _posix_only()
+    return paths.state_dir()
+
+
+def _posix_only() -> None:
+    if os.name != "posix":
+        raise ServerError(
+            "The embedded livekit-server runs on Linux and macOS. "
+            "Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET to use another server."
+        )
+
+
+def _idle() -> float:
+    told = os.environ.get("LKNB_SERVER_IDLE")
+    if not told:
+        return IDLE
+    try:
+        idle = float(told)
+    except ValueError:
+        idle = math.nan
+    if not 0 < idle < math.inf:
+        raise ServerError(f"LKNB_SERVER_IDLE is {told!r}, but has to be a number of seconds above 0, such as 600.")
+    return idle
+
+
+def _wanted(state: Path, idle: float) -> Record | None:
+    """The running server, noted as wanted and watched; None when it has to be started. Call under the lock."""
+    known = record.read(state)
+    if known is None or not known.alive:
+        return None
+    deadline = time.monotonic() + _PATIENCE
+    while not api.answers(known):
+        if not known.alive:
+            return None
+        if time.monotonic() > deadline:
+            process.end(known.pid, known.born)
+            return None
+        time.sleep(0.05)
+    if known.watched:
+        record.touch(state)
+        return known
+    return _watched(state, known, idle)
+
+
+def _start(state: Path, server: binary.Binary, idle: float) -> Record:
+    """A new server, with the last one's ports if they are free and its keys, so that its clients find it again."""
+    last = record.read(state)
+    log.cut(state)
+    for attempt in range(3):
+        # Another process may take a port between its being found free and the server's listening on it.
+        reuse = last is not None and attempt == 0
+        begun = Record(
+            http_port=config.free_port(socket.SOCK_STREAM, last.http_port if last and reuse else 0),
+            udp_port=config.free_port(socket.SOCK_DGRAM, last.udp_port if last and reuse else 0),
+            api_key=last.api_key if last else f"lknb{secrets.token_hex(6)}",
+            api_secret=last.api_secret if last else secrets.token_urlsafe(36),
+            pid=0,
+            born="",
+            version=server.version,
+            started_at=datetime.now(UTC).isoformat(),
+            watch_pid=0,
+            watch_born="",
+        )
+        started = _launched(state, server, begun)
+        if started is not None:
+            return _watched(state, started, idle)
+    raise ServerError(
+        "livekit-server found its ports taken three times in a row. Try again; see what it said with `lknb server log`."
+    )
+
+
+def _launched(state: Path, server: binary.Binary, begun: Record) -> Record | None:
+    """The server, up and answering; None if a port was taken."""
+    paths.write_private(
+        state / record.CONFIG, config.text(begun.http_port, begun.udp_port, begun.api_key, begun.api_secret)
+    )
+    with log.opened(state) as output:
+        output.write(
+            f"{begun.started_at} lknb: {server.path} {server.version} on 127.0.0.1, "
+            f"HTTP port {begun.http_port}, UDP port {begun.udp_port}\n".encode()
+        )
+        before = output.tell()
+        try:
+            child = process.spawn(
+                [server.path, "--config", state / record.CONFIG], output=output, env=clean_environment(), cwd=state
+            )
+        except OSError as error:
+            raise ServerError(f"{server.path} cannot be run: {error.strerror or error}.") from error
+    try:
+        started = replace(begun, pid=child.pid, born=process.birth(child.pid) or "")
+        deadline = time.monotonic() + _START
+        while child.poll() is None and time.monotonic() < deadline:
+            if api.answers(started):
+                record.write(state, started)
+                return started
+            time.sleep(0.01)
+    except BaseException:
+        child.kill()
+        raise
+    failure = _failure(state, server, child, before)
+    if failure is not None:
+        raise failure
+    return None
+
+
+def _failure(state: Path, server: binary.Binary, child: subprocess.Popen[bytes], before: int) -> ServerError | None:
+    """Why a server that did not come up did not; None if a port was taken. What is left of it is ended."""
+    code = child.poll()
+    if code is None:
+        child.kill()
+    child.wait(5)
+    process.reap()
+    with (state / record.LOG).open("rb") as file:
+        file.seek(before)
+        said = file.read()
+    if code is not None and b"address already in use" in said:
+        return None
+    what = f"did not answer within {_START:.0f} s" if code is None else f"ended with code {code} as it started"
+    return ServerError(
+        f"livekit-server {server.version} ({server.path}) {what}. The end of its log:\n"
+        f"{log.tail(state, 5)}\n"
+        "If that binary is broken, remove it and run `lknb server install`, or set LKNB_SERVER to another."
+    )
+
+
+def _watched(state: Path, server: Record, idle: float) -> Record:
+    """The record of a server with a watcher, which has just been started."""
+    environment = clean_environment("PYTHONHOME", "LD_LIBRARY_PATH")
+    # So that it finds this lknb and its libraries wherever this process found them; -P keeps its working directory out.
+    found_in = [entry for entry in sys.path if Path(entry).is_absolute()]
+    environment["PYTHONPATH"] = os.pathsep.join([*found_in, str(Path(__file__).parents[2])])
+    with log.opened(state) as output:
+        child = process.spawn(
+            [sys.executable, "-P", "-m", "lknb.server.watch", state, str(idle)],
+            output=output,
+            env=environment,
+            cwd=state,
+        )
+    watched = replace(server, watch_pid=child.pid, watch_born=process.birth(child.pid) or "")
+    record.write(state, watched)
+    return watched

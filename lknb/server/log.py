@@ -1,0 +1,85 @@
+"""The server's log: bounded on disk, and without tokens, secrets or terminal escapes for people."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from lknb.server import paths, record
+
+MOST = 5 * 1024 * 1024
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# More than any 1,000 lines take.
+_TAIL = 512 * 1024
+
+
+def log_tail(lines: int = 50) -> str:
+    """The last `lines` lines of the server's log, also after it ended; empty when it has never run.
+
+    Tokens and secrets are replaced, and control characters are taken out.
+    """
+    state = paths.state_dir()
+    return tail(state, lines)
+
+
+def follow(lines: int = 50) -> Iterator[str]:
+    """The last `lines` lines of the log, then each further one as it is written, until the caller stops asking."""
+    state = paths.state_dir()
+    shown = tail(state, lines)
+    path = state / record.LOG
+    position = path.stat().st_size if path.exists() else 0
+    yield from shown.splitlines()
+    rest = b""
+    while True:
+        size = path.stat().st_size if path.exists() else 0
+        if size < position:  # it was cut
+            position, rest = 0, b""
+        if size > position:
+            with path.open("rb") as file:
+                file.seek(position)
+                new = file.read(_TAIL)
+            position += len(new)
+            *whole, rest = (rest + new).split(b"\n")
+            yield from (_clean(state, line.decode(errors="replace")) for line in whole)
+        else:
+            time.sleep(0.2)
+
+
+def tail(state: Path, lines: int) -> str:
+    """`log_tail` of the server of a given state directory."""
+    try:
+        with (state / record.LOG).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            text = file.read(_TAIL).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return _clean(state, "\n".join(text.splitlines()[-lines:] if lines > 0 else []))
+
+
+def _clean(state: Path, text: str) -> str:
+    from lknb.credentials import scrub  # here, because the watcher has no use for it
+
+    known = record.read(state)
+    if known is not None:
+        text = text.replace(known.api_secret, "<secret>")
+    return _CONTROL.sub("", scrub(text))
+
+
+def opened(state: Path) -> IO[bytes]:
+    """The log, to append to; only the user can read it."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    return os.fdopen(os.open(state / record.LOG, flags, 0o600), "wb", buffering=0)
+
+
+def cut(state: Path) -> None:
+    """Keep the log below `MOST` bytes by emptying it in place; a server that appends to it goes on at its start."""
+    path = state / record.LOG
+    try:
+        if path.stat().st_size > MOST:
+            os.truncate(path, 0)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,98 @@
+"""The directories of the embedded server, and the locks that make two processes do one thing once."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+import platformdirs
+
+from lknb.errors import ServerError
+
+
+def cache_dir() -> Path:
+    """Where built and downloaded binaries are kept; not created here."""
+    told = os.environ.get("LKNB_CACHE_DIR")
+    return Path(told).absolute() if told else platformdirs.user_cache_path("lknb", appauthor=False)
+
+
+def state_dir() -> Path:
+    """Where the record, configuration and log of the running server are: this user's, closed to everybody else.
+
+    The default is named after the host, since several hosts may share one home directory but not one server.
+
+    Raises:
+        ServerError: it is somebody else's, or cannot be created.
+    """
+    told = os.environ.get("LKNB_STATE_DIR")
+    if told:
+        path = Path(told).absolute()
+    else:
+        host = re.sub(r"[^\w.-]", "_", socket.gethostname()) or "localhost"
+        path = platformdirs.user_state_path("lknb", appauthor=False) / f"server-{host}"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.lstat()
+        ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+        if ours and stat.S_IMODE(found.st_mode) != 0o700:
+            path.chmod(0o700)
+    except OSError as error:
+        raise ServerError(
+            f"The embedded server's directory {path} cannot be used: {error.strerror or error}. "
+            "Set LKNB_STATE_DIR to a directory that you can write to."
+        ) from error
+    if not ours:
+        raise ServerError(
+            f"{path} is a link or belongs to another user, so no secret is put there. "
+            "Set LKNB_STATE_DIR to a directory of your own."
+        )
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file by one with this text that only the user can read; readers see the old one or the new one."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mkstemp creates with mode 0600
+    new = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def locked(path: Path, *, timeout: float, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock file `path`, against other processes and other threads; `waiting` is called if it is taken.
+
+    Raises:
+        ServerError: it did not become free within `timeout` seconds, or cannot be created.
+    """
+    lock = filelock.FileLock(path, mode=0o600)  # a new object each time: one object lets its own thread in twice
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            waiting()
+            lock.acquire(timeout=timeout, poll_interval=0.02)
+    except filelock.Timeout:
+        raise ServerError(
+            f"Another process has held {path} for {timeout:.0f} s. Wait for it or end it, then try again."
+        ) from None
+    except (OSError, NotImplementedError) as error:  # the latter from a file system that has no locks
+        raise ServerError(
+            f"The lock {path} cannot be taken: {error}. "
+            "Set LKNB_CACHE_DIR and LKNB_STATE_DIR to directories on a local disk."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,97 @@
+"""Processes that outlive the one that started them: started, recognised again, ended for certain."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+# Those that this process started, so that they do not stay zombies when they end before it does; and their lock.
+_children: list[subprocess.Popen[bytes]] = []
+_reaping = threading.Lock()
+
+
+def spawn(
+    argv: Sequence[str | Path], *, output: IO[bytes], env: Mapping[str, str], cwd: Path
+) -> subprocess.Popen[bytes]:
+    """Start a process with a session of its own, which no Ctrl-C or closing terminal reaches, and nothing inherited."""
+    process = subprocess.Popen(
+        [*map(str, argv)],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=env,
+        cwd=cwd,
+        start_new_session=True,
+    )
+    with _reaping:
+        _children.append(process)
+    return process
+
+
+def reap() -> None:
+    """Take note of the ended ones among the processes that this one started."""
+    with _reaping:
+        _children[:] = [process for process in _children if process.poll() is None]
+
+
+def birth(pid: int) -> str | None:
+    """What tells a living process from a later one with the same pid; None when there is none, or only a zombie."""
+    if sys.platform == "linux":
+        try:
+            text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+        # The second field, the name in parentheses, may hold anything; the third is the state, the 22nd the start.
+        fields = text.rpartition(")")[2].split()
+        return None if fields[0] in "ZX" else f"{_boot()} {fields[19]}"
+    shown = subprocess.run(
+        ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        timeout=5,
+        check=False,
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+    ).stdout.split(maxsplit=1)
+    return None if len(shown) < 2 or shown[0].startswith("Z") else shown[1].strip()
+
+
+@functools.cache
+def _boot() -> str:
+    """Tells this boot from earlier ones, since start times are counted from it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return "-"
+
+
+def alive(pid: int, born: str) -> bool:
+    """Whether that very process is still there."""
+    reap()
+    return pid > 1 and birth(pid) == born
+
+
+def end(pid: int, born: str) -> bool:
+    """End a process within 3 s; False if it was not there.
+
+    livekit-server waits for its participants after one SIGTERM and leaves at the second.
+    """
+    was_there = alive(pid, born)
+    start = time.monotonic()
+    next_signal = 0.0
+    while alive(pid, born) and (waited := time.monotonic() - start) < 3:
+        if waited >= next_signal:
+            try:
+                os.kill(pid, signal.SIGTERM if waited < 1.5 else signal.SIGKILL)
+            except ProcessLookupError:
+                break
+            next_signal = waited + 0.1
+        time.sleep(0.01)
+    return was_there
