@@ -1,0 +1,47 @@
+# Everything here sets up what it needs on a machine with Python 3.11 or newer and make; the second time that takes no time.
+#
+#   PYTHON=...       the Python that .venv is made with; else the first new enough on PATH
+#   NOTEBOOK=...     the notebook of `lab` and `demo`
+#   LAB_ARGS=...     for JupyterLab, e.g. LAB_ARGS="--no-browser --port 8890"
+#   DEMO_ARGS=...    for scripts/demo.py, e.g. DEMO_ARGS="--timeout 300"
+#   PYTEST_ARGS=...  for pytest, e.g. PYTEST_ARGS="-k rpc -x"
+
+NOTEBOOK ?= notebooks/quickstart.ipynb
+export PYTHON
+
+# So that `!lknb` and `!python` in a cell are this environment's.
+in_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
+
+# In a container one is root more often than not, and JupyterLab wants to be told so.
+as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: help lab demo test lock clean setup-lab setup-dev
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make lab    open $(NOTEBOOK) in JupyterLab"
+	@echo "make demo   run $(NOTEBOOK) here and print what its cells print"
+	@echo "make test   lint, types, layers and tests (PYTEST_ARGS=... for pytest)"
+	@echo "make lock   compile requirements/*.txt from pyproject.toml (LOCK_ARGS=--upgrade for the newest)"
+	@echo "make clean  remove .venv, caches and build output"
+
+lab: setup-lab
+	@$(in_venv) jupyter lab $(NOTEBOOK) $(as_root) $(LAB_ARGS)
+
+demo: setup-lab
+	@$(in_venv) python scripts/demo.py $(DEMO_ARGS) $(NOTEBOOK)
+
+test: setup-dev
+	@scripts/test.sh $(PYTEST_ARGS)
+
+lock:
+	@scripts/lock.sh $(LOCK_ARGS)
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# livekit-server is kept for the user, outside this folder, so it is looked for every time.
+setup-lab setup-dev: setup-%:
+	@scripts/setup.sh $*
+	@.venv/bin/lknb server install >/dev/null

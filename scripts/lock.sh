@@ -1,0 +1,34 @@
+#!/bin/sh
+# Compiles requirements/*.txt from pyproject.toml: versions and hashes, for every platform and Python at once.
+# Versions that still fit are kept; `scripts/lock.sh --upgrade` takes the newest.
+set -eu
+
+cd "$(dirname "$0")/.."
+tools=$(mktemp -d)
+trap 'rm -rf "$tools"' EXIT
+"$(scripts/python.sh)" -m venv "$tools"
+PIP_USER=0 "$tools/bin/python" -m pip install --quiet --disable-pip-version-check "uv==0.13.9"
+
+# `fewest`: one version for every Python, so that what is tested on one is what runs on the others.
+compile() {
+    lock=$1
+    shift
+    "$tools/bin/uv" --quiet --no-config pip compile pyproject.toml --output-file "$lock" \
+        --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+        --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" "$@"
+}
+
+echo "Compiling requirements/dev.txt and requirements/lab.txt"
+compile requirements/dev.txt --extra lab --extra data --group dev "$@"
+# Starting from dev's pins gives both files the same versions.
+cp requirements/dev.txt requirements/lab.txt
+compile requirements/lab.txt --extra lab --extra data --group run
+
+pins() { sed -n 's/^\([A-Za-z0-9._-]*==[^ ]*\).*/\1/p' "$1" | sort; }
+pins requirements/dev.txt >"$tools/dev"
+pins requirements/lab.txt >"$tools/lab"
+if [ -n "$(comm -13 "$tools/dev" "$tools/lab")" ]; then
+    echo "requirements/lab.txt pins what requirements/dev.txt does not:" >&2
+    comm -13 "$tools/dev" "$tools/lab" >&2
+    exit 1
+fi

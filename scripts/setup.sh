@@ -1,0 +1,38 @@
+#!/bin/sh
+# setup.sh lab|dev: makes `.venv` hold the locked packages and this working tree.
+# `dev` holds all that `lab` does and the tools beside it. Returns at once when nothing has changed since.
+set -eu
+
+want=$1
+cd "$(dirname "$0")/.."
+stamp=.venv/lknb-setup
+
+# The path is part of it: the scripts in a virtual environment name their interpreter by its absolute path,
+# so in a copied or moved tree they would run the other one's packages.
+here=$(pwd -P)
+inputs=$(printf '%s ' "$here"; cat pyproject.toml requirements/lab.txt requirements/dev.txt scripts/setup.sh | cksum)
+
+have=
+[ -f "$stamp" ] && .venv/bin/python -c '' 2>/dev/null && have=$(cat "$stamp")
+case $have in
+    "dev $inputs" | "$want $inputs") exit 0 ;;
+esac
+
+# From here until the end a broken-off run leaves no stamp, so the next one starts over.
+rm -f "$stamp"
+case $have in
+    *" $here "*) ;;
+    *)
+        python=$(scripts/python.sh)
+        echo "Creating .venv with $python ($("$python" --version))"
+        "$python" -m venv --clear .venv
+        ;;
+esac
+
+# A user's pip settings for other places would break an install into a virtual environment.
+export PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+echo "Installing requirements/$want.txt (about a minute on a new machine)"
+.venv/bin/python -m pip install --quiet --require-hashes --requirement "requirements/$want.txt"
+.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+
+printf '%s\n' "$want $inputs" >"$stamp"
