@@ -1,0 +1,100 @@
+"""LiveKit rooms in a Jupyter notebook: text, bytes, remote methods, packets, data tracks and state, from cells.
+
+`lknb.connect("studio", identity="alice")` joins a room; `help(lknb.Room)` says what it can do. Importing this package
+loads nothing: each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lknb import aio, server
+    from lknb.connecting import connect, rooms
+    from lknb.data_tracks import LocalTrack, RemoteTrack
+    from lknb.errors import (
+        ConnectError,
+        LknbError,
+        NotConnectedError,
+        PayloadTooLargeError,
+        PermissionDeniedError,
+        RpcError,
+        ServerError,
+        StateError,
+        StreamError,
+        UnknownParticipantError,
+    )
+    from lknb.events import Event, EventLog, Events, Inbox
+    from lknb.files import ReceivedFile
+    from lknb.handlers import Handler
+    from lknb.participants import Participant
+    from lknb.room import Room
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "connect": "connecting",
+    "rooms": "connecting",
+    "Room": "room",
+    "Participant": "participants",
+    "Event": "events",
+    "EventLog": "events",
+    "Events": "events",
+    "Inbox": "events",
+    "Handler": "handlers",
+    "ReceivedFile": "files",
+    "LocalTrack": "data_tracks",
+    "RemoteTrack": "data_tracks",
+    "LknbError": "errors",
+    "ConnectError": "errors",
+    "NotConnectedError": "errors",
+    "UnknownParticipantError": "errors",
+    "PermissionDeniedError": "errors",
+    "PayloadTooLargeError": "errors",
+    "StateError": "errors",
+    "RpcError": "errors",
+    "StreamError": "errors",
+    "ServerError": "errors",
+}
+
+__all__ = [
+    "ConnectError",
+    "Event",
+    "EventLog",
+    "Events",
+    "Handler",
+    "Inbox",
+    "LknbError",
+    "LocalTrack",
+    "NotConnectedError",
+    "Participant",
+    "PayloadTooLargeError",
+    "PermissionDeniedError",
+    "ReceivedFile",
+    "RemoteTrack",
+    "Room",
+    "RpcError",
+    "ServerError",
+    "StateError",
+    "StreamError",
+    "UnknownParticipantError",
+    "aio",
+    "connect",
+    "rooms",
+    "server",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("aio", "server"):
+        return importlib.import_module(f"lknb.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lknb' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"lknb.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,591 @@
+"""One participant's membership of one room: joining, being seen at once, reconnecting, and leaving.
+
+The SDK reconnects by itself. After a resume nothing has changed; after a full reconnect the session is a new one, and
+what the SDK leaves undone is done here: open writers and pending calls fail, state is written again, and a `loss`
+event says what may be missing. When the SDK gives up, lknb joins anew, with a fresh token, for ten minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Literal, TypeVar
+
+from livekit import rtc
+
+from lknb import server
+from lknb.credentials import Credentials, Secret, scrub
+from lknb.errors import (
+    ConnectError,
+    LknbError,
+    NotConnectedError,
+    PermissionDeniedError,
+    ServerError,
+    UnknownParticipantError,
+)
+from lknb.events import Event, EventLog, now
+from lknb.participants import Participant, Participants, snapshot
+from lknb.sdk import SdkRoom
+
+T = TypeVar("T")
+
+State = Literal["connected", "reconnecting", "closed"]
+
+RETRY_FOR = 600.0
+"""Seconds for which lknb goes on trying after the SDK gave up."""
+
+_RETRY_PAUSE = 10.0
+# More than ten handshakes at a time slow each other down until they time out.
+_AT_A_TIME = asyncio.Semaphore(10)
+# How long before `reconnecting` the link may already have been dead: the SDK notices after 12 to 15 s.
+_UNNOTICED = dt.timedelta(seconds=20)
+# A participant on a plain SDK is announced up to 3 s after it joined.
+_LATE_JOINER = 3.5
+_LATE_JOINER_IF_ASKED = 0.5
+_LEAVE_WITHIN = 3.0
+_CALL_LIMIT = 30.0
+
+_FINAL = {
+    rtc.DisconnectReason.DUPLICATE_IDENTITY: "another participant joined with the same identity",
+    rtc.DisconnectReason.PARTICIPANT_REMOVED: "this participant was removed from the room",
+    rtc.DisconnectReason.ROOM_DELETED: "the room was deleted",
+    rtc.DisconnectReason.ROOM_CLOSED: "the room was closed",
+}
+
+
+class Connection:
+    """The connection of one room in this kernel; lives on the loop thread.
+
+    Args:
+        room: the room's name.
+        identity: this participant's.
+        name: its display name, or None.
+        attributes: its initial attributes.
+        metadata: its initial metadata, or None.
+        credentials: how to reach the server.
+        timeout: seconds for joining.
+        log: where everything is recorded.
+    """
+
+    def __init__(
+        self,
+        room: str,
+        identity: str,
+        credentials: Credentials,
+        timeout: float,
+        log: EventLog,
+        *,
+        name: str | None = None,
+        attributes: Mapping[str, str] | None = None,
+        metadata: str | None = None,
+    ) -> None:
+        self.room = room
+        self.identity = identity
+        self.name = name
+        self.attributes = dict(attributes or {})
+        self.metadata = metadata
+        self.credentials = credentials
+        self.log = log
+        self.state: State = "reconnecting"
+        self.state_reason = "joining for the first time"
+        self.participants = Participants()
+        self.data_tracks_of: Callable[[str], tuple[str, ...]] = lambda identity: ()
+        self._timeout = timeout
+        self._sdk: SdkRoom | None = None
+        self._sids: tuple[str, str] = ("", "")
+        self._callbacks: dict[str, list[Callable[..., None]]] = {}
+        self._on_lost: list[Callable[[str], None]] = []
+        self._on_closed: list[Callable[[], None]] = []
+        self._on_restored: list[Callable[[bool], Awaitable[None]]] = []
+        self._lost: asyncio.Future[None] | None = None
+        self._changed = asyncio.Event()
+        self._last_heard = now()
+        self._down_since: dt.datetime | None = None
+        self._retrying: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # What the systems use
+
+    @property
+    def sdk(self) -> SdkRoom:
+        """The SDK's room, connected.
+
+        Raises:
+            NotConnectedError: while it is not; a call that the SDK accepts then may be lost without a word.
+        """
+        if self.state != "connected" or self._sdk is None:
+            raise self.not_connected()
+        return self._sdk
+
+    @property
+    def local(self) -> rtc.LocalParticipant:
+        """The SDK's local participant, connected; raises like `sdk`."""
+        return self.sdk.local_participant
+
+    def not_connected(self) -> NotConnectedError:
+        """Why nothing can be sent now."""
+        if self.state == "closed":
+            return NotConnectedError(
+                f"Room {self.room!r} is closed ({self.state_reason}); nothing was sent. Connect again with "
+                f"lknb.connect({self.room!r})."
+            )
+        return NotConnectedError(
+            f"Room {self.room!r} is reconnecting ({self.state_reason}); nothing was sent. room.state and the "
+            "'connection' events tell when it is back."
+        )
+
+    def on(self, event: str, callback: Callable[..., None]) -> None:
+        """Call `callback` for each SDK event of this name, over all reconnects."""
+        self._callbacks.setdefault(event, []).append(callback)
+
+    def on_lost(self, callback: Callable[[str], None]) -> None:
+        """Call `callback(why)` when the session has ended for good: what was under way in it is lost."""
+        self._on_lost.append(callback)
+
+    def on_closed(self, callback: Callable[[], None]) -> None:
+        """Call `callback()` once the room is closed, by whomever."""
+        self._on_closed.append(callback)
+
+    def on_restored(self, callback: Callable[[bool], Awaitable[None]]) -> None:
+        """Await `callback(anew)` when a new session has begun; `anew` means with a new SDK room."""
+        self._on_restored.append(callback)
+
+    def require(self, grant: str, action: str) -> None:
+        """Raise PermissionDeniedError, before anything is sent, when this participant lacks `grant`."""
+        permissions = self.local.permissions
+        granted = {
+            "canPublishData": permissions.can_publish_data,
+            "canUpdateOwnMetadata": permissions.can_update_metadata,
+            "canSubscribe": permissions.can_subscribe,
+        }
+        if not granted[grant]:
+            raise PermissionDeniedError(grant, action)
+
+    async def call(self, awaitable: Awaitable[T], what: str, limit: float = _CALL_LIMIT) -> T:
+        """Await an SDK call, but not past the end of this session nor for more than `limit` seconds.
+
+        Raises:
+            NotConnectedError: when the session ended first.
+            TimeoutError: past the limit.
+        """
+        assert self._lost is not None
+        task = asyncio.ensure_future(awaitable)
+        try:
+            await asyncio.wait((task, self._lost), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            if self._lost.done():
+                raise NotConnectedError(
+                    f"The connection to room {self.room!r} was lost during {what}; whether it arrived is not known."
+                )
+            raise TimeoutError(f"{what} did not finish within {limit:g} s; the connection may be stalled.")
+        finally:
+            if not task.done():
+                task.cancel()
+
+    async def recipients(self, to: str | Iterable[str] | None) -> list[str]:
+        """The identities to send to; an empty list means everybody.
+
+        Somebody unknown is given a moment to appear.
+
+        Raises:
+            UnknownParticipantError: when somebody is not there.
+            ValueError: for an empty list, which LiveKit would take for everybody.
+        """
+        if to is None:
+            return []
+        wanted = [to] if isinstance(to, str) else list(to)
+        if not wanted:
+            raise ValueError("to=[] names nobody. Leave to out to send to everybody.")
+        for identity in wanted:
+            await self.find(identity)
+        return wanted
+
+    async def find(self, identity: str) -> None:
+        """Wait a moment for `identity` to be in the room, ready to receive.
+
+        Raises:
+            UnknownParticipantError: when they are not there by then.
+        """
+        if not isinstance(identity, str):
+            raise TypeError(f"An identity is a string, not {type(identity).__name__}: {identity!r}.")
+        if identity == self.identity:
+            raise ValueError(f"{identity!r} is this participant itself; LiveKit sends nothing back to the sender.")
+        if self._ready(identity):
+            return
+        limit = _LATE_JOINER
+        if self.credentials.can_mint:
+            # The server knows who is there before it tells, and sends to them: asking it spares most of the wait.
+            present = await self._ask_who_is_there()
+            if present is not None:
+                if identity in present:
+                    return
+                limit = _LATE_JOINER_IF_ASKED
+        deadline = time.monotonic() + limit
+        while not self._ready(identity):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                if identity in self.sdk.remote_participants:
+                    return  # joined, but slow to become active: the server holds reliable data for them
+                raise UnknownParticipantError(identity, self.sdk.remote_participants, self.room)
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), left)
+
+    def _ready(self, identity: str) -> bool:
+        participant = self.sdk.remote_participants.get(identity)
+        return participant is not None and participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
+
+    async def _ask_who_is_there(self) -> set[str] | None:
+        from livekit import api
+
+        try:
+            async with self.api() as server_api:
+                request = api.ListParticipantsRequest(room=self.room)
+                answer = await asyncio.wait_for(server_api.room.list_participants(request), 1.0)
+        except Exception:  # an optional short cut: without it we wait the full moment
+            return None
+        return {participant.identity for participant in answer.participants}
+
+    def api(self) -> Any:
+        """The server's own API, as an async context manager; needs credentials that can mint."""
+        from livekit import api
+
+        assert self.credentials.api_secret is not None
+        return api.LiveKitAPI(
+            self.credentials.url.replace("ws", "http", 1),
+            self.credentials.api_key,
+            self.credentials.api_secret.reveal(),
+        )
+
+    @property
+    def room_metadata(self) -> str:
+        """The room's metadata, as last heard of."""
+        return self._sdk.metadata if self._sdk is not None else ""
+
+    def start(self, coro: Any) -> asyncio.Task[Any]:
+        """Run a coroutine in the background, referenced until it ends."""
+        task = asyncio.get_running_loop().create_task(coro)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def heard(self) -> None:
+        """Note that something came in: the link was alive until now."""
+        self._last_heard = now()
+
+    # Joining and leaving
+
+    async def open(self) -> None:
+        """Join the room and be visible to those in it.
+
+        Raises:
+            ConnectError: with the cause and the next step.
+        """
+        try:
+            await self._join(time.monotonic() + self._timeout)
+        except BaseException:
+            self._set_state("closed", "joining failed")
+            raise
+        self._set_state("connected", "joined")
+
+    async def _join(self, deadline: float) -> None:
+        try:
+            await asyncio.wait_for(_AT_A_TIME.acquire(), deadline - time.monotonic())
+        except TimeoutError:
+            raise ConnectError("Ten other rooms were still being joined; try again when they have been.") from None
+        token = self.credentials.token or self._mint()
+        sdk = SdkRoom(
+            on_event=lambda *args: self._sdk_event(sdk, *args),
+            on_text_stream=lambda *args: self._tell("text_stream", *args),
+            on_byte_stream=lambda *args: self._tell("byte_stream", *args),
+        )
+        # In place before the handshake: what the server tells first, as who publishes which track, comes with its end.
+        self._sdk = sdk
+        self._lost = asyncio.get_running_loop().create_future()
+        limit = max(0.1, deadline - time.monotonic())
+        joining = asyncio.get_running_loop().create_task(_join_guarded(sdk, self.credentials.url, token, limit))
+        _UNFINISHED.add(joining)
+        joining.add_done_callback(_UNFINISHED.discard)
+        joining.add_done_callback(lambda _: _AT_A_TIME.release())
+        try:
+            done, _ = await asyncio.wait((joining,), timeout=limit)
+        except asyncio.CancelledError:
+            self._sdk = None
+            joining.add_done_callback(lambda task: _leave_late(task, sdk))
+            raise
+        if not done:
+            self._sdk = None
+            joining.add_done_callback(lambda task: _leave_late(task, sdk))
+            raise ConnectError(
+                f"{self.credentials.url} did not answer within {self._timeout:g} s. Is it a LiveKit server, and does a "
+                "firewall let you through? A slow link may need a larger timeout=."
+            )
+        failure = joining.result()
+        if failure is not None:
+            self._sdk = None
+            raise ConnectError(explain(failure, self.credentials.url, self.room))
+        self._sids = (sdk.local_participant.sid, sdk.server_sid)
+        self.identity = sdk.local_participant.identity
+        self.heard()
+        self._refresh()
+        await self._announce(sdk)
+
+    def _mint(self) -> Secret:
+        # The initial state goes with the token, so that it is there when the others first see us; a large one would
+        # make the token too long for an HTTP header, and is set after joining.
+        initial = {"name": self.name, "attributes": self.attributes or None, "metadata": self.metadata}
+        return self.credentials.mint(self.room, self.identity, initial if len(str(initial)) < 4096 else {})
+
+    async def _announce(self, sdk: SdkRoom) -> None:
+        """Make the others see us now: the server sends a change of attributes at once, and our state with it.
+
+        Deleting a key that is not there changes nothing, and is sent all the same.
+        """
+        if sdk.local_participant.permissions.can_update_metadata:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(sdk.local_participant.set_attributes({"lknb": ""}), 1.0)
+
+    async def close(self, reason: str = "closed by this notebook") -> None:
+        """Leave the room; safe to call at any time, and twice."""
+        sdk, self._sdk = self._sdk, None
+        if self._retrying is not None and self._retrying is not asyncio.current_task():
+            self._retrying.cancel()
+        if self.state != "closed":
+            self._set_state("closed", reason)
+        self._end_session(reason)
+        if sdk is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(sdk.disconnect()), _LEAVE_WITHIN)
+        for task in list(self._tasks):
+            if task is not asyncio.current_task():
+                task.cancel()
+
+    # What the SDK tells
+
+    def _sdk_event(self, sdk: SdkRoom, event: str, *args: Any) -> None:
+        if sdk is not self._sdk:
+            return  # left already, or replaced
+        if event == "reconnecting":
+            self._interrupted()
+        elif event == "reconnected":
+            self.start(self._reconnected())
+        elif event == "disconnected":
+            self._disconnected(args[0])
+        else:
+            self.heard()
+            if event != "data_received":  # the only one that is frequent, and it changes nobody
+                self._refresh()
+            self._tell(event, *args)
+            self._note(event, *args)
+
+    def _tell(self, event: str, *args: Any) -> None:
+        if event in ("text_stream", "byte_stream"):
+            self.heard()
+        for callback in self._callbacks.get(event, ()):
+            callback(*args)
+
+    def _note(self, event: str, *args: Any) -> None:
+        """Record what happens to participants."""
+        change = {
+            "participant_connected": "joined",
+            "participant_active": "active",
+            "participant_disconnected": "left",
+            "participant_permissions_changed": "permissions",
+            "participant_name_changed": "name",
+        }.get(event)
+        if change is None or not args or args[0] is None:
+            return
+        who = args[0]
+        details: dict[str, Any] = {"change": change, "name": who.name}
+        if change == "permissions" and who.identity in self.participants:
+            details["permissions"] = dict(self.participants[who.identity].permissions)
+        direction: Literal["in", "out"] = "out" if who.identity == self.identity else "in"
+        self.log.add(Event("participant", direction, sender=who.identity, topic=change, data=details))
+
+    def _refresh(self) -> None:
+        """Take a new snapshot of everybody."""
+        if self._sdk is None or not self._sdk.isconnected():
+            return
+        everybody: list[tuple[Any, bool]] = [(self._sdk.local_participant, True)]
+        everybody += [(each, False) for each in list(self._sdk.remote_participants.values())]
+        self.participants.replace(
+            {
+                each.identity: snapshot(each, self.data_tracks_of(each.identity), is_local=is_local)
+                for each, is_local in everybody
+            }
+        )
+        self._changed.set()
+
+    def refresh(self) -> None:
+        """Take a new snapshot of everybody, after something that the SDK does not tell."""
+        self._refresh()
+
+    @property
+    def me(self) -> Participant:
+        """This participant, as last heard of."""
+        return self.participants[self.identity]
+
+    # Reconnecting
+
+    def _set_state(self, state: State, reason: str) -> None:
+        changed = state != self.state
+        self.state, self.state_reason = state, reason
+        if changed:
+            self.log.add(Event("connection", "in", topic=state, data={"state": state, "reason": reason}))
+            self._changed.set()
+            if state == "closed":
+                for callback in self._on_closed:
+                    callback()
+
+    def _interrupted(self) -> None:
+        self._down_since = self._down_since or max(self._last_heard, now() - _UNNOTICED)
+        self._set_state("reconnecting", "the SDK lost the connection")
+        if self.credentials.embedded:
+            self.start(self._revive_server())
+
+    async def _revive_server(self) -> None:
+        # Same ports, same key: when it is up again the SDK comes back by itself.
+        with contextlib.suppress(ServerError):
+            await asyncio.to_thread(server.ensure)
+
+    async def _reconnected(self) -> None:
+        sdk = self._sdk
+        assert sdk is not None
+        sids = (sdk.local_participant.sid, sdk.server_sid)
+        if sids[0] == self._sids[0]:
+            self._down_since = None
+            self._set_state("connected", "resumed; nothing was lost")
+            return
+        self._end_session("the connection was rebuilt")
+        await self._begin_session(anew=False)
+
+    def _end_session(self, why: str) -> None:
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_result(None)
+            for callback in self._on_lost:
+                callback(why)
+
+    async def _begin_session(self, *, anew: bool) -> None:
+        sdk = self._sdk
+        assert sdk is not None
+        before, self._sids = self._sids, (sdk.local_participant.sid, sdk.server_sid)
+        if not anew:
+            self._lost = asyncio.get_running_loop().create_future()
+            self._refresh()
+            await self._announce(sdk)
+        since, self._down_since = self._down_since, None
+        until = now()
+        self._set_state("connected", "reconnected")
+        another_room = bool(before[1]) and before[1] != self._sids[1]
+        self.log.add(
+            Event(
+                "loss",
+                "in",
+                topic="reconnect",
+                data={"from": since or until, "until": until, "another_room": another_room},
+                error="the room was created anew" if another_room else "what was sent meanwhile may be missing",
+            )
+        )
+        for callback in self._on_restored:
+            try:
+                await callback(anew)
+            except LknbError as error:
+                self.log.add(Event("connection", "in", topic="restore", status="failed", error=str(error)))
+
+    def _disconnected(self, reason: Any) -> None:
+        if self.state == "closed":
+            return
+        self._down_since = self._down_since or max(self._last_heard, now() - _UNNOTICED)
+        name = rtc.DisconnectReason.Name(reason) if reason in rtc.DisconnectReason.values() else str(reason)
+        final = _FINAL.get(reason)
+        self._end_session(final or name)
+        if final:
+            self.start(self.close(final))
+            return
+        self._set_state("reconnecting", f"the SDK gave up ({name})")
+        self._retrying = self.start(self._rejoin())
+
+    async def _rejoin(self) -> None:
+        """Join anew until it works, for ten minutes."""
+        old, self._sdk = self._sdk, None
+        if old is not None and self.credentials.token is not None:
+            # The server's last refreshed token lives longer than the one we were given.
+            self.credentials = Credentials(self.credentials.url, token=old.latest_token or self.credentials.token)
+        begun, attempt = time.monotonic(), 0
+        while time.monotonic() - begun < RETRY_FOR:
+            attempt += 1
+            try:
+                if self.credentials.embedded:
+                    self.credentials = of_server(await asyncio.to_thread(server.ensure))
+                await self._join(time.monotonic() + max(self._timeout, 5.0))
+            except (ConnectError, ServerError) as error:
+                refused = "refused the token" in str(error)
+                if refused and not self.credentials.can_mint:
+                    await self.close(str(error))
+                    return
+                self._set_state("reconnecting", f"attempt {attempt} failed: {error}")
+                pause = min(_RETRY_PAUSE, 0.25 * 2**attempt)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, no secret
+                continue
+            await self._begin_session(anew=True)
+            self._retrying = None
+            return
+        await self.close(f"the server could not be reached for {RETRY_FOR / 60:g} minutes")
+
+
+def of_server(running: server.RunningServer) -> Credentials:
+    """The credentials of the embedded server."""
+    return Credentials(running.url, running.api_key, Secret(running.api_secret), embedded=True)
+
+
+_UNFINISHED: set[asyncio.Task[Any]] = set()
+
+
+async def _join_guarded(sdk: SdkRoom, url: str, token: Secret, limit: float) -> str | None:
+    """Connect, and return why not: the SDK's exception holds the token, and must not become anybody's context."""
+    try:
+        # The SDK tries four times; the first attempt gets half of our time.
+        await sdk.join(url, token, attempt_timeout=max(1.0, limit / 2))
+    except rtc.ConnectError as error:
+        return scrub(error.message)
+    except Exception as error:
+        return scrub(f"{type(error).__name__}: {error}")
+    return None
+
+
+def _leave_late(joining: asyncio.Task[str | None], sdk: SdkRoom) -> None:
+    """A handshake that nobody waits for any more has ended: leave no ghost in the room."""
+    if not joining.cancelled() and joining.exception() is None and joining.result() is None:
+        task = asyncio.get_running_loop().create_task(sdk.disconnect())
+        _UNFINISHED.add(task)
+        task.add_done_callback(_UNFINISHED.discard)
+
+
+def explain(failure: str, url: str, room: str) -> str:
+    """The SDK's reason for a failed connect, as what failed and what to do."""
+    first = failure.splitlines()[0] if failure else "no reason given"
+    if "refused" in failure:
+        return f"Nothing answers at {url} (connection refused). Is livekit-server running there?"
+    if "lookup" in failure or "Name or service" in failure or "nodename" in failure:
+        return f"The host of {url} is not known. Check the URL for a typing error."
+    if "401" in failure or "403" in failure:
+        if "permissions denied" in failure:
+            return f"{url} refused the token: it does not let you join room {room!r}. Ask for a token that does."
+        if "expired" in failure:
+            return f"{url} refused the token: it has expired. Get a fresh one."
+        if "API key" in failure:
+            return f"{url} refused the token: it does not know the API key. Check LIVEKIT_API_KEY."
+        return (
+            f"{url} refused the token: its signature does not fit. Check LIVEKIT_API_SECRET, or whether the token was "
+            "made for another server."
+        )
+    if "404" in failure:
+        return f"{url} answers, but is not a LiveKit server (404). Check the URL."
+    if "certificate" in failure.lower() or "tls" in failure.lower():
+        return f"{url} could not be trusted: {first}"
+    return f"{url} could not be joined: {first}"

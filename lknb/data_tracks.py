@@ -1,0 +1,296 @@
+"""Data tracks: continuous frames, lossy and light, that late joiners see.
+
+See https://docs.livekit.io/transport/data/data-tracks/.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from livekit import rtc
+
+from lknb.connection import Connection
+from lknb.errors import LknbError, NotConnectedError, PayloadTooLargeError, PermissionDeniedError, StreamError
+from lknb.events import Event, EventLog, Interest
+from lknb.handlers import Handler, Handlers
+from lknb.loop import LOOP
+from lknb.sdk import PublishDataTrackError
+
+FRAME_LIMIT = 1_000_000
+"""Bytes of a frame; the SDK loses larger ones without a word."""
+
+BUFFER_SIZE = 4096
+"""Frames of a subscription that wait inside the SDK; it drops the oldest beyond them."""
+
+_RESUBSCRIBE_PAUSE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTrack:
+    """A data track that somebody else publishes.
+
+    Attributes:
+        name: unique for its publisher.
+        publisher: the publisher's identity.
+        subscribed: whether this notebook receives its frames: while a handler or an inbox wants them.
+        encrypted: whether its frames are end-to-end encrypted; without the key they are noise.
+    """
+
+    name: str
+    publisher: str
+    subscribed: bool
+    encrypted: bool
+
+
+class LocalTrack:
+    """A data track that this notebook publishes; `push` sends a frame.
+
+    Attributes:
+        name: its name in the room.
+        pushed: frames that were accepted.
+        refused: frames that the SDK refused because its queue was full; they were not sent.
+    """
+
+    def __init__(self, name: str, sdk_track: rtc.LocalDataTrack, connection: Connection, log: EventLog) -> None:
+        self.name = name
+        self.pushed = 0
+        self.refused = 0
+        self._sdk_track: rtc.LocalDataTrack | None = sdk_track
+        self._connection = connection
+        self._log = log
+
+    def __repr__(self) -> str:
+        refused = f", {self.refused:,} refused" if self.refused else ""
+        return f"<LocalTrack {self.name!r}: {self.pushed:,} frames pushed{refused}>"
+
+    def push(self, payload: bytes | bytearray | memoryview, timestamp: int | None = None) -> bool:
+        """Send a frame to the subscribers, once; safe from any thread, and from async handlers.
+
+        Args:
+            payload: at most 1,000,000 bytes; a few kB at most is what LiveKit advises. Never altered.
+            timestamp: a 64-bit number that travels with the frame; its unit is yours.
+
+        Returns:
+            Whether the SDK took it. False: frames came too fast for its queue, and this one is lost and counted.
+
+        Raises:
+            NotConnectedError, StreamError (the track was unpublished), PayloadTooLargeError
+        """
+        if not isinstance(payload, bytes | bytearray | memoryview):
+            raise TypeError(f"A frame is bytes, not {type(payload).__name__}.")
+        data = bytes(payload)
+        if len(data) > FRAME_LIMIT:
+            raise PayloadTooLargeError("The frame", len(data), FRAME_LIMIT, "Use send_bytes, which takes any length.")
+        if self._connection.state != "connected":
+            raise self._connection.not_connected()
+        if self._sdk_track is None:
+            raise StreamError(f"Data track {self.name!r} is not published any more. Publish it again.")
+        event = Event(
+            "track",
+            "out",
+            sender=self._connection.identity,
+            topic=self.name,
+            data=data,
+            size=len(data),
+            timestamp=timestamp,
+        )
+        try:
+            # A plain call into the SDK, which takes it from any thread: no hop to the loop for each frame.
+            self._sdk_track.try_push(rtc.DataTrackFrame(payload=data, user_timestamp=timestamp))
+        except rtc.PushFrameError as error:
+            if not self._sdk_track.is_published():
+                event.status, event.error = "failed", error.message
+                self._log.add(event)
+                raise StreamError(f"Data track {self.name!r} is not published any more. Publish it again.") from None
+            self.refused += 1
+            event.status, event.error = "dropped", error.message
+            self._log.add(event)
+            return False
+        self.pushed += 1
+        self._log.add(event)
+        return True
+
+    def _replace(self, sdk_track: rtc.LocalDataTrack | None) -> None:
+        self._sdk_track = sdk_track
+
+
+class DataTracks:
+    """Publishes, discovers and subscribes to the data tracks of one connection."""
+
+    def __init__(self, connection: Connection, log: EventLog, handlers: Handlers) -> None:
+        self._connection = connection
+        self._log = log
+        self._local: dict[str, LocalTrack] = {}
+        self._publishing = asyncio.Lock()
+        # By publisher and name: the sid changes with every reconnect.
+        self._remote: dict[tuple[str, str], rtc.RemoteDataTrack] = {}
+        self._subscriptions: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._interests: list[Interest] = []
+        connection.data_tracks_of = self._names_of
+        connection.on("data_track_published", self._published)
+        connection.on("data_track_unpublished", self._unpublished)
+        connection.on("participant_disconnected", self._left)
+        connection.on_restored(self._restored)
+        handlers.on_change(self._handlers_changed)
+
+    async def publish_data_track(self, name: str) -> LocalTrack:
+        """Publish a data track; publishing the same name again gives the same track.
+
+        Args:
+            name: 1 to 256 characters, unique among this participant's tracks.
+
+        Raises:
+            NotConnectedError, PermissionDeniedError, LknbError
+        """
+        if not isinstance(name, str) or not 1 <= len(name) <= 256:
+            raise ValueError(f"A data track's name has 1 to 256 characters: {name!r}.")
+        self._connection.require("canPublishData", "Publishing a data track")
+        async with self._publishing:
+            track = self._local.get(name)
+            if track is None:
+                track = LocalTrack(name, await self._publish(name), self._connection, self._log)
+                self._local[name] = track
+                self._connection.refresh()
+            return track
+
+    async def unpublish_data_track(self, track: LocalTrack | str) -> None:
+        """Take a data track of this participant out of the room.
+
+        Raises:
+            LknbError: when there is no such track.
+            NotConnectedError: while reconnecting.
+        """
+        name = track if isinstance(track, str) else track.name
+        local = self._local.get(name)
+        if local is None:
+            raise LknbError(f"This participant publishes no data track {name!r}. Published: {sorted(self._local)}.")
+        sdk_track = local._sdk_track
+        if sdk_track is not None:
+            await self._connection.call(sdk_track.unpublish(), "unpublish_data_track")
+        local._replace(None)
+        self._local.pop(name, None)
+        self._connection.refresh()
+
+    async def _publish(self, name: str) -> rtc.LocalDataTrack:
+        try:
+            return await self._connection.call(
+                self._connection.local.publish_data_track(name=name), "publish_data_track", limit=15.0
+            )
+        except PublishDataTrackError as error:
+            if "unauthorized" in error.message.lower() or "not allowed" in error.message.lower():
+                raise PermissionDeniedError("canPublishData", "Publishing a data track") from None
+            raise LknbError(f"Data track {name!r} could not be published: {error.message}.") from None
+
+    def tracks(self) -> list[RemoteTrack]:
+        """The data tracks that others publish, those from before this participant joined included."""
+        return [
+            RemoteTrack(name, publisher, (publisher, name) in self._subscriptions, track.info.uses_e2ee)
+            for (publisher, name), track in sorted(self._remote.items())
+        ]
+
+    def want(self, interest: Interest) -> None:
+        """Subscribe to all tracks that `interest` covers, now and later; called on the loop thread."""
+        self._interests.append(interest)
+        self._update()
+
+    def unwant(self, interest: Interest) -> None:
+        """End what `want` began, unless somebody else wants the same frames."""
+        if interest in self._interests:
+            self._interests.remove(interest)
+        self._update()
+
+    def _handlers_changed(self, handler: Handler, added: bool) -> None:
+        if handler.kind == "track":
+            change = self.want if added else self.unwant
+            LOOP.loop.call_soon_threadsafe(change, handler.interest)
+
+    def _names_of(self, identity: str) -> tuple[str, ...]:
+        if identity == self._connection.identity:
+            return tuple(sorted(self._local))
+        return tuple(sorted(name for publisher, name in self._remote if publisher == identity))
+
+    def _published(self, track: rtc.RemoteDataTrack, *_: Any) -> None:
+        key = (track.publisher_identity, track.info.name)
+        self._remote[key] = track
+        old = self._subscriptions.pop(key, None)
+        if old is not None:
+            old.cancel()
+        self._connection.refresh()
+        self._update()
+
+    def _unpublished(self, sid: str, *_: Any) -> None:
+        for key, track in list(self._remote.items()):
+            if track.info.sid == sid:
+                del self._remote[key]
+        self._connection.refresh()
+        self._update()
+
+    def _left(self, participant: rtc.RemoteParticipant, *_: Any) -> None:
+        for key in [key for key in self._remote if key[0] == participant.identity]:
+            del self._remote[key]
+        self._update()
+
+    def _update(self) -> None:
+        for key, track in self._remote.items():
+            if key not in self._subscriptions and self._wanted(key):
+                self._subscriptions[key] = self._connection.start(self._read(key, track))
+        for key, task in list(self._subscriptions.items()):
+            if key not in self._remote or not self._wanted(key):
+                del self._subscriptions[key]
+                task.cancel()
+
+    def _wanted(self, key: tuple[str, str]) -> bool:
+        publisher, name = key
+        return any(
+            (each.topic is None or each.topic == name) and (each.sender is None or each.sender == publisher)
+            for each in self._interests
+        )
+
+    async def _read(self, key: tuple[str, str], track: rtc.RemoteDataTrack) -> None:
+        publisher, name = key
+        while self._remote.get(key) is track:
+            stream = track.subscribe(buffer_size=BUFFER_SIZE)
+            try:
+                async for frame in stream:
+                    self._connection.heard()
+                    self._log.add(
+                        Event(
+                            "track",
+                            "in",
+                            sender=publisher,
+                            topic=name,
+                            data=frame.payload,
+                            size=len(frame.payload),
+                            timestamp=frame.user_timestamp,
+                        )
+                    )
+                reason = "the subscription ended"
+            except rtc.SubscribeDataTrackError as error:
+                reason = error.message
+            finally:
+                stream.close()
+            # A full reconnect ends subscriptions of tracks that go on: try again while the track is there.
+            await asyncio.sleep(_RESUBSCRIBE_PAUSE)
+            if self._remote.get(key) is track:
+                self._log.add(
+                    Event("track", "in", sender=publisher, topic=name, status="failed", error=f"{reason}; again")
+                )
+
+    async def _restored(self, anew: bool) -> None:
+        for key in [key for key, track in self._remote.items() if not track.is_published()]:
+            del self._remote[key]
+        if anew:
+            for name, track in list(self._local.items()):
+                try:
+                    track._replace(await self._publish(name))
+                except NotConnectedError:
+                    raise
+                except LknbError as error:
+                    track._replace(None)
+                    del self._local[name]
+                    self._log.add(
+                        Event("track", "out", topic=name, status="failed", error=f"not published again: {error}")
+                    )
+        self._update()

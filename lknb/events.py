@@ -1,0 +1,600 @@
+"""One record for all that happens in a room: `Event`, the bounded log of them, and listening to it.
+
+Handlers, inboxes, feeds and DataFrames are all readers of the log, and none of them is special.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import itertools
+import json
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from lknb.errors import NotConnectedError, did_you_mean
+from lknb.loop import LOOP
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+Kind = Literal[
+    "text",
+    "bytes",
+    "rpc",
+    "data",
+    "track",
+    "attributes",
+    "metadata",
+    "room_metadata",
+    "participant",
+    "connection",
+    "loss",
+]
+Direction = Literal["in", "out"]
+Status = Literal["open", "ok", "failed", "dropped"]
+
+KINDS: tuple[str, ...] = Kind.__args__  # type: ignore[attr-defined]
+
+# The state of the room is news whoever changed it; of messages, a participant listens to those of others.
+_STATE_KINDS = frozenset({"attributes", "metadata", "room_metadata", "participant", "connection", "loss"})
+
+MAX_EVENTS = 10_000
+MAX_BYTES = 64 * 1024 * 1024
+# Files on disk that the log keeps readable; beyond it the oldest events go.
+MAX_SPOOLED = 4 * 1024 * 1024 * 1024
+_OVERHEAD = 600  # an Event's own objects, roughly
+
+_numbers = itertools.count(1)
+
+
+def now() -> dt.datetime:
+    """The current time, aware, in UTC."""
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(slots=True, eq=False)
+class Event:
+    """Something that happened in a room.
+
+    Attributes:
+        kind: `text`, `bytes`, `rpc`, `data`, `track`, `attributes`, `metadata`, `room_metadata`, `participant`,
+            `connection` or `loss`.
+        direction: `in` or `out`, seen from this participant.
+        sender: the identity it came from; None when a server API sent it, or the room itself.
+        to: the identities it was sent to; empty for everybody.
+        topic: the topic; for `rpc` the method, for `track` the track's name, for `participant` and `connection`
+            what happened to it.
+        data: str for `text` and metadata, `ReceivedFile` for `bytes`, bytes for `data` and `track`, the changed keys
+            as a dict for `attributes` (a deleted one has the value ""), the payload for `rpc`, details as a dict for
+            `participant`, `connection` and `loss`.
+        size: the payload's bytes; while a stream is open, its announced size or None.
+        transferred: the bytes of a stream that have moved so far.
+        attributes: a stream's attributes.
+        status: `open` while a stream or call is under way, then `ok` or `failed`; `dropped` when it was let go.
+        error: why it failed or was dropped.
+        duration: seconds from its beginning to its end, for streams and calls.
+        result: the answer of a call.
+        timestamp: the sender's own timestamp on a data track's frame, in the sender's unit.
+        reliable: for `data`, whether it was sent reliably.
+        reply_to: the id of the text stream that this one answers.
+        id: the stream's id, or a number of this kernel's.
+        time: when it began, aware, by this machine's clock.
+    """
+
+    kind: Kind
+    direction: Direction
+    sender: str | None = None
+    to: tuple[str, ...] = ()
+    topic: str = ""
+    data: Any = None
+    size: int | None = None
+    transferred: int = 0
+    attributes: dict[str, str] = field(default_factory=dict)
+    status: Status = "ok"
+    error: str | None = None
+    duration: float | None = None
+    result: Any = None
+    timestamp: int | None = None
+    reliable: bool | None = None
+    reply_to: str | None = None
+    id: str = field(default_factory=lambda: f"event-{next(_numbers)}")
+    time: dt.datetime = field(default_factory=now)
+    _started: float = field(default_factory=monotonic, repr=False)
+
+    def __repr__(self) -> str:
+        parts: list[str] = [self.kind, self.direction]
+        if self.topic:
+            parts.append(f"topic={self.topic!r}")
+        if self.sender is not None:
+            parts.append(f"sender={self.sender!r}")
+        if self.to:
+            parts.append(f"to={list(self.to)!r}")
+        if self.status != "ok":
+            parts.append(self.status)
+        if self.error:
+            parts.append(f"error={self.error!r}")
+        if self.size is not None:
+            parts.append(f"{self.size:,} B")
+        if self.data is not None:
+            # repr() escapes control characters, so that what a peer sent cannot steer a terminal.
+            preview = repr(self.data if not isinstance(self.data, str | bytes) else self.data[:60])
+            parts.append(preview if len(preview) <= 80 else preview[:77] + "...")
+        return f"<Event {' '.join(parts)}>"
+
+    def text(self) -> str | None:
+        """The payload as text, where it is text: a string, UTF-8 bytes, or a dict as JSON."""
+        if isinstance(self.data, str) or self.data is None:
+            return self.data
+        if isinstance(self.data, bytes):
+            try:
+                return self.data.decode()
+            except UnicodeDecodeError:
+                return None
+        if self.kind == "bytes":
+            return str(self.data.name)
+        try:
+            return json.dumps(self.data, default=str, ensure_ascii=False)
+        except (TypeError, ValueError, RecursionError):
+            return None
+
+
+def weight(event: Event) -> tuple[int, int]:
+    """The bytes that keeping `event` costs: in memory, on disk."""
+    data = event.data
+    if isinstance(data, str | bytes):
+        return len(data) + _OVERHEAD, 0
+    if event.kind == "bytes" and data is not None:
+        return (_OVERHEAD, data.size) if data.on_disk else (data.size + _OVERHEAD, 0)
+    size = event.size or 0
+    if isinstance(event.result, str):
+        size += len(event.result)
+    return size + _OVERHEAD, 0
+
+
+class Events(Sequence[Event]):
+    """A sequence of events, oldest first, with filters and tables."""
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self._events: Sequence[Event] = list(events)
+
+    def _snapshot(self) -> Sequence[Event]:
+        return self._events
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._snapshot())
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> Events: ...
+    def __getitem__(self, index: int | slice) -> Event | Events:
+        events = self._snapshot()
+        return Events(events[index]) if isinstance(index, slice) else events[index]
+
+    def __repr__(self) -> str:
+        lines = [f"<{len(self)} events>", *(f"  {event!r}" for event in self._snapshot()[-10:])]
+        if len(self) > 10:
+            lines.insert(1, f"  ... {len(self) - 10} before these")
+        return "\n".join(lines)
+
+    def filter(
+        self,
+        kind: str | Iterable[str] | None = None,
+        topic: str | None = None,
+        sender: str | None = None,
+        direction: Direction | None = None,
+        status: Status | None = None,
+        since: dt.datetime | None = None,
+    ) -> Events:
+        """The events that match everything given.
+
+        Args:
+            kind: one kind, or several.
+            topic: the exact topic, method or track name.
+            sender: an identity.
+            direction: `in` or `out`.
+            status: `open`, `ok`, `failed` or `dropped`.
+            since: an aware datetime; events that began then or later.
+
+        Raises:
+            ValueError: for a kind that does not exist.
+        """
+        kinds = _kinds(kind)
+        return Events(
+            event
+            for event in self._snapshot()
+            if (kinds is None or event.kind in kinds)
+            and (topic is None or event.topic == topic)
+            and (sender is None or event.sender == sender)
+            and (direction is None or event.direction == direction)
+            and (status is None or event.status == status)
+            and (since is None or event.time >= since)
+        )
+
+    def columns(self) -> dict[str, list[Any]]:
+        """The events as tidy columns, one row each: plain Python values, in the order of the table's columns."""
+        events = self._snapshot()
+        return {
+            "time": [event.time for event in events],
+            "kind": [event.kind for event in events],
+            "direction": [event.direction for event in events],
+            "sender": [event.sender for event in events],
+            "to": [list(event.to) for event in events],
+            "topic": [event.topic for event in events],
+            "text": [event.text() for event in events],
+            "data": [event.data if isinstance(event.data, bytes) else None for event in events],
+            "result": [None if event.result is None else _json(event.result) for event in events],
+            "size": [event.size for event in events],
+            "status": [event.status for event in events],
+            "error": [event.error for event in events],
+            "duration": [event.duration for event in events],
+            "timestamp": [event.timestamp for event in events],
+            "attributes": [_json(event.attributes) if event.attributes else None for event in events],
+            "id": [event.id for event in events],
+        }
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A DataFrame with a row for each event; `time` is aware, sizes are bytes, durations seconds.
+
+        Text is in `text` (dicts as JSON, a file's name), raw payloads of packets and frames in `data`.
+
+        Raises:
+            ImportError: without pandas (`pip install "lknb[data]"`).
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError('to_pandas() needs pandas: pip install "lknb[data]"') from error
+        frame = pandas.DataFrame(self.columns())
+        frame["time"] = pandas.to_datetime(frame["time"], utc=True)
+        for name in ("kind", "direction", "status"):
+            frame[name] = frame[name].astype("category")
+        for name in ("size", "timestamp"):
+            frame[name] = frame[name].astype("Int64")
+        frame["duration"] = frame["duration"].astype("float64")
+        return frame
+
+    def to_arrow(self) -> pyarrow.Table:
+        """An Arrow table with the columns of `to_pandas`.
+
+        Raises:
+            ImportError: without pyarrow (`pip install "lknb[data]"`).
+        """
+        try:
+            import pyarrow as pa
+        except ImportError as error:
+            raise ImportError('to_arrow() needs pyarrow: pip install "lknb[data]"') from error
+        text, types = (
+            pa.string(),
+            {
+                "time": pa.timestamp("us", tz="UTC"),
+                "to": pa.list_(pa.string()),
+                "data": pa.binary(),
+                "size": pa.int64(),
+                "duration": pa.float64(),
+                "timestamp": pa.int64(),
+            },
+        )
+        columns = self.columns()
+        return pa.table({name: pa.array(values, types.get(name, text)) for name, values in columns.items()})
+
+
+Reader = Callable[[Event], None]
+
+
+class EventLog(Events):
+    """The newest events of a room: at most 10 000, 64 MiB in memory and 4 GiB of received files on disk.
+
+    Attributes:
+        evicted: how many older events have been let go to stay within that.
+    """
+
+    def __init__(
+        self, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES, max_spooled: int = MAX_SPOOLED
+    ) -> None:
+        self._kept: deque[tuple[Event, int, int]] = deque()
+        self._max_events, self._max_bytes, self._max_spooled = max_events, max_bytes, max_spooled
+        self._bytes = self._spooled = 0
+        self._total = 0
+        # Events come from the loop thread, and from whichever thread pushes a frame or reads the log.
+        self._lock = threading.Lock()
+        self._readers: tuple[Reader, ...] = ()
+
+    @property
+    def evicted(self) -> int:
+        """How many older events have been let go."""
+        return self._total - len(self._kept)
+
+    @property
+    def total(self) -> int:
+        """How many events there have been in all."""
+        return self._total
+
+    def _snapshot(self) -> list[Event]:
+        with self._lock:
+            return [event for event, _, _ in self._kept]
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> Events: ...
+    def __getitem__(self, index: int | slice) -> Event | Events:
+        if isinstance(index, slice):
+            return Events(self._snapshot()[index])
+        with self._lock:
+            return self._kept[index][0]
+
+    def __repr__(self) -> str:
+        gone = f", {self.evicted:,} older ones let go" if self.evicted else ""
+        return super().__repr__().replace(" events>", f" events{gone}>", 1)
+
+    def add(self, event: Event) -> Event:
+        """Append an event and tell the readers."""
+        memory, disk = weight(event)
+        with self._lock:
+            self._kept.append((event, memory, disk))
+            self._bytes += memory
+            self._spooled += disk
+            self._total += 1
+            self._trim()
+        self._tell(event)
+        return event
+
+    def finish(self, event: Event, status: Status = "ok", error: str | None = None) -> None:
+        """End an open event, and tell the readers once more."""
+        event.status, event.error = status, error
+        event.duration = monotonic() - event._started
+        memory, disk = weight(event)
+        with self._lock:
+            # A stream ends near the end of the log; one that was evicted meanwhile is not found, and costs nothing.
+            for index in range(len(self._kept) - 1, -1, -1):
+                kept, old_memory, old_disk = self._kept[index]
+                if kept is event:
+                    self._kept[index] = (event, memory, disk)
+                    self._bytes += memory - old_memory
+                    self._spooled += disk - old_disk
+                    break
+            self._trim()
+        self._tell(event)
+
+    def _trim(self) -> None:
+        while len(self._kept) > 1 and (
+            len(self._kept) > self._max_events or self._bytes > self._max_bytes or self._spooled > self._max_spooled
+        ):
+            _, memory, disk = self._kept.popleft()
+            self._bytes -= memory
+            self._spooled -= disk
+
+    def _tell(self, event: Event) -> None:
+        for reader in self._readers:
+            reader(event)
+
+    def subscribe(self, reader: Reader) -> Callable[[], None]:
+        """Call `reader` with each event as it is added, and again when an open one ends; returns the way to stop."""
+        with self._lock:
+            self._readers = (*self._readers, reader)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._readers = tuple(other for other in self._readers if other is not reader)
+
+        return unsubscribe
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """What a handler or an inbox wants to hear of."""
+
+    kinds: frozenset[str] | None
+    topic: str | None = None
+    sender: str | None = None
+
+    @classmethod
+    def of(cls, kind: str | Iterable[str] | None, topic: str | None = None, sender: str | None = None) -> Interest:
+        """An interest in one kind, several, or (None) all.
+
+        Raises:
+            ValueError: for a kind that does not exist.
+        """
+        return cls(_kinds(kind), topic, sender)
+
+    def covers(self, event: Event) -> bool:
+        """Whether `event` is wanted: of these kinds, topic and sender, and not this participant's own message."""
+        return (
+            (self.kinds is None or event.kind in self.kinds)
+            and (self.topic is None or event.topic == self.topic)
+            and (self.sender is None or event.sender == self.sender)
+            and (event.direction == "in" or event.kind in _STATE_KINDS)
+        )
+
+
+class Inbox:
+    """The events of one interest from the moment of listening on, in order, each read once.
+
+    Iterate it (`for`, or `async for` on any event loop), or take one with `next`. At most 10 000 events and 64 MiB
+    wait; then the oldest are dropped and counted. Iteration ends when the inbox or the room is closed and it is empty.
+
+    Attributes:
+        dropped: how many unread events had to make room for newer ones.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        interest: Interest,
+        *,
+        max_events: int = MAX_EVENTS,
+        max_bytes: int = MAX_BYTES,
+        on_close: Callable[[Inbox], None] = lambda inbox: None,
+    ) -> None:
+        self.interest = interest
+        self.dropped = 0
+        self.aio = _AwaitableInbox(self)
+        self._max_events, self._max_bytes = max_events, max_bytes
+        self._items: deque[tuple[Event, int]] = deque()
+        self._bytes = 0
+        self._closed = False
+        # Protects the four above; notified on every arrival and on close.
+        self._changed = threading.Condition()
+        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._on_close = on_close
+        self._unsubscribe = log.subscribe(self._arrived)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        what = "/".join(sorted(self.interest.kinds)) if self.interest.kinds else "everything"
+        topic = f" topic={self.interest.topic!r}" if self.interest.topic is not None else ""
+        dropped = f", {self.dropped:,} dropped" if self.dropped else ""
+        return f"<Inbox {what}{topic}: {len(self)} waiting{dropped}{', closed' if self._closed else ''}>"
+
+    def __enter__(self) -> Inbox:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _arrived(self, event: Event) -> None:
+        if event.status == "open" or not self.interest.covers(event):
+            return
+        size = weight(event)[0]
+        with self._changed:
+            if self._closed:
+                return
+            self._items.append((event, size))
+            self._bytes += size
+            while len(self._items) > 1 and (len(self._items) > self._max_events or self._bytes > self._max_bytes):
+                self._bytes -= self._items.popleft()[1]
+                self.dropped += 1
+            self._wake()
+
+    def _wake(self) -> None:
+        self._changed.notify_all()
+        waiters, self._waiters = self._waiters, []
+        for loop, future in waiters:
+            try:
+                loop.call_soon_threadsafe(_resolve, future)
+            except RuntimeError:
+                pass  # the waiter's loop has been closed, and the waiter with it
+
+    def _take(self) -> Event | None:
+        if self._items:
+            event, size = self._items.popleft()
+            self._bytes -= size
+            return event
+        return None
+
+    def next(self, timeout: float | None = 10) -> Event:
+        """The next event, waiting up to `timeout` seconds for it (None: as long as the room is open).
+
+        Raises:
+            TimeoutError: when none came in time.
+            NotConnectedError: when the inbox or the room is closed and nothing is left to read.
+        """
+        LOOP.refuse_here("next")
+        deadline = None if timeout is None else monotonic() + timeout
+        with self._changed:
+            while (event := self._take()) is None:
+                self._refuse_closed()
+                left = 1.0 if deadline is None else deadline - monotonic()
+                if left <= 0:
+                    raise TimeoutError(self._nothing_came(timeout))
+                # In slices, so that Ctrl-C is heard on every platform.
+                self._changed.wait(min(left, 1.0))
+            return event
+
+    async def _next(self, timeout: float | None) -> Event:
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            with self._changed:
+                if (event := self._take()) is not None:
+                    return event
+                self._refuse_closed()
+                arrival: asyncio.Future[None] = loop.create_future()
+                self._waiters.append((loop, arrival))
+            left = None if deadline is None else deadline - monotonic()
+            try:
+                await asyncio.wait_for(arrival, left)
+            except TimeoutError:
+                raise TimeoutError(self._nothing_came(timeout)) from None
+            finally:
+                with self._changed:
+                    self._waiters = [waiter for waiter in self._waiters if waiter[1] is not arrival]
+
+    def _nothing_came(self, timeout: float | None) -> str:
+        return f"Nothing came in {timeout:g} s: {self!r}."
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise NotConnectedError("This inbox is closed and empty. Open another one with room.listen(...).")
+
+    def __iter__(self) -> Iterator[Event]:
+        while True:
+            try:
+                yield self.next(timeout=None)
+            except NotConnectedError:
+                return
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while True:
+            try:
+                yield await self._next(None)
+            except NotConnectedError:
+                return
+
+    def close(self) -> None:
+        """Stop listening. What has arrived can still be read."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._wake()
+        self._unsubscribe()
+        self._on_close(self)
+
+
+class _AwaitableInbox:
+    """`inbox.aio`: the inbox for code on an event loop."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+
+    async def next(self, timeout: float | None = 10) -> Event:
+        """The next event; see `Inbox.next`."""
+        return await self._inbox._next(timeout)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _kinds(kind: str | Iterable[str] | None) -> frozenset[str] | None:
+    if kind is None:
+        return None
+    kinds = frozenset([kind] if isinstance(kind, str) else kind)
+    for name in sorted(kinds):
+        if name not in KINDS:
+            raise ValueError(f"{name!r} is not a kind of event{did_you_mean(name, KINDS)} Kinds: {', '.join(KINDS)}.")
+    return kinds
+
+
+def _json(value: Mapping[str, Any] | Any) -> str:
+    try:
+        return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)

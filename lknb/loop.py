@@ -1,0 +1,159 @@
+"""The one daemon thread whose asyncio loop owns every SDK object, and how the rest of the program waits for it.
+
+A cell that computes for a minute blocks the kernel's own loop, not this one: handlers answer and feeds move on.
+Cells wait with `LoopThread.run`, other event loops with `LoopThread.wait`; both derive from the same coroutines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import os
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+from lknb.errors import LknbError
+
+T = TypeVar("T")
+
+# Waiting in slices lets Ctrl-C through on platforms where a lock cannot be interrupted.
+_SLICE = 1.0
+
+_calling_loop: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("lknb_calling_loop", default=None)
+
+
+class LoopThread:
+    """A daemon thread that runs one asyncio loop for the life of the process; started on first use."""
+
+    def __init__(self) -> None:
+        # Guards the start, so that two cells or threads that connect at once share one loop.
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop, running.
+
+        Raises:
+            LknbError: in a forked child, where neither the thread nor the SDK exist any more.
+        """
+        if self._pid != os.getpid():
+            raise LknbError(
+                "This process was forked from one that uses lknb, and a LiveKit connection cannot be used across "
+                "fork(). Start the worker with the 'spawn' method, and connect inside it."
+            )
+        if self._loop is None:
+            with self._lock:
+                if self._loop is None:
+                    self._start()
+        assert self._loop is not None
+        return self._loop
+
+    def _start(self) -> None:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=self._serve, args=(loop,), name="lknb", daemon=True)
+        thread.start()
+        self._thread = thread
+        self._loop = loop
+
+    @staticmethod
+    def _serve(loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+
+    def is_current(self) -> bool:
+        """Whether the caller runs on the loop thread, as every async handler does."""
+        return threading.current_thread() is self._thread
+
+    def refuse_here(self, name: str) -> None:
+        """Raise when called on the loop thread, where waiting would wait for itself."""
+        if self.is_current():
+            raise LknbError(
+                f"{name}() blocks, and this code runs on lknb's own event loop, as every async handler does: "
+                f"it would wait for itself. Use `await room.aio.{name}(...)` here, or make the handler a plain `def`."
+            )
+
+    def submit(self, coro: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Start `coro` on the loop, in a copy of the caller's context: what it prints goes to the caller's cell."""
+        try:
+            loop = self.loop
+        except LknbError:
+            coro.close()
+            raise
+        return asyncio.run_coroutine_threadsafe(coro, loop)
+
+    def run(self, coro: Coroutine[Any, Any, T], name: str) -> T:
+        """Wait for `coro` from any thread but the loop's own; an interrupt cancels it.
+
+        Raises:
+            LknbError: when called on the loop thread. `name` is what the message calls the method.
+        """
+        try:
+            self.refuse_here(name)
+        except LknbError:
+            coro.close()
+            raise
+        future = self.submit(coro)
+        try:
+            while not future.done():
+                try:
+                    future.exception(timeout=_SLICE)
+                except (concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
+                    pass  # judged by done(), because the coroutine may raise these too
+        except BaseException:
+            future.cancel()
+            raise
+        return future.result()
+
+    async def wait(self, coro: Coroutine[Any, Any, T]) -> T:
+        """Await `coro` from any event loop; cancelling the waiter cancels it."""
+        if self.is_current():
+            return await coro
+        token = _calling_loop.set(asyncio.get_running_loop())
+        try:
+            future = self.submit(coro)
+        finally:
+            _calling_loop.reset(token)
+        return await asyncio.wrap_future(future)
+
+
+LOOP = LoopThread()
+
+
+async def from_calling_loop(items: AsyncIterable[T]) -> AsyncIterator[T]:
+    """Iterate `items` on the event loop of the caller that passed them in, where their own connections live."""
+    home = _calling_loop.get()
+    iterator = aiter(items)
+    if home is None or home is asyncio.get_running_loop():
+        async for item in iterator:
+            yield item
+        return
+
+    async def step() -> T:
+        return await anext(iterator)
+
+    while True:
+        try:
+            yield await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(step(), home))
+        except StopAsyncIteration:
+            return
+
+
+def at_exit(coro_function: Any, seconds: float) -> None:
+    """Run a coroutine function on the loop when the interpreter ends, for at most `seconds`."""
+
+    def finish() -> None:
+        if LOOP._loop is None or LOOP._pid != os.getpid():
+            return
+        future = LOOP.submit(coro_function())
+        try:
+            future.result(timeout=seconds)
+        except (Exception, concurrent.futures.CancelledError):
+            future.cancel()  # the process ends anyway, and the server notices what is left
+
+    atexit.register(finish)

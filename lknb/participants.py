@@ -1,0 +1,110 @@
+"""Who is in the room: immutable snapshots of participants, readable from any thread at any time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from livekit import rtc
+
+_KINDS = {0: "standard", 1: "ingress", 2: "egress", 3: "sip", 4: "agent", 5: "connector", 6: "bridge"}
+_STATES = {0: "joining", 1: "joined", 2: "active", 3: "disconnected"}
+_QUALITIES = {-1: "unknown", 0: "poor", 1: "good", 2: "excellent", 3: "lost"}
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """A participant as last heard of. Ask `room.participants` again for the newest.
+
+    Attributes:
+        identity: unique in the room.
+        name: for people; may be empty.
+        metadata: their metadata.
+        attributes: their attributes, read-only.
+        kind: `standard`, `agent`, `sip`, `ingress`, `egress`, ...
+        state: `active` once it can receive; `joining`, `joined` before.
+        joined_at: when, aware; None when not known yet.
+        quality: of the connection: `excellent`, `good`, `poor`, `lost` or `unknown`.
+        permissions: what the participant may do, by the names of LiveKit's permissions.
+        data_tracks: the names of the data tracks that it publishes.
+        is_local: whether it is this notebook's own.
+        sid: LiveKit's id of this session of the participant.
+    """
+
+    identity: str
+    name: str
+    metadata: str
+    attributes: Mapping[str, str]
+    kind: str
+    state: str
+    joined_at: dt.datetime | None
+    quality: str
+    permissions: Mapping[str, bool]
+    data_tracks: tuple[str, ...]
+    is_local: bool
+    sid: str
+
+    def __repr__(self) -> str:
+        you = " (you)" if self.is_local else ""
+        name = f" {self.name!r}" if self.name else ""
+        return f"<Participant {self.identity!r}{name}{you} {self.kind} {self.state} {dict(self.attributes)!r}>"
+
+
+def snapshot(participant: rtc.Participant, data_tracks: tuple[str, ...], *, is_local: bool) -> Participant:
+    """What the SDK knows of a participant now; called on the loop thread only."""
+    permission = participant.permissions
+    return Participant(
+        identity=participant.identity,
+        name=participant.name,
+        metadata=participant.metadata,
+        attributes=MappingProxyType(participant.attributes),
+        kind=_KINDS.get(participant.kind, f"kind {participant.kind}"),
+        # The SDK never updates the state of the local one, which is here and can receive.
+        state="active" if is_local else _STATES.get(participant.state, "unknown"),
+        joined_at=participant.joined_at,
+        quality=_QUALITIES.get(int(participant.connection_quality), "unknown"),
+        permissions=MappingProxyType(
+            {
+                "canPublishData": permission.can_publish_data,
+                "canSubscribe": permission.can_subscribe,
+                "canPublish": permission.can_publish,
+                "canUpdateOwnMetadata": permission.can_update_metadata,
+                "hidden": permission.hidden,
+            }
+        ),
+        data_tracks=data_tracks,
+        is_local=is_local,
+        sid=participant.sid,
+    )
+
+
+class Participants(Mapping[str, Participant]):
+    """Everybody in the room by identity, this notebook's own participant included.
+
+    The mapping is replaced as a whole when something changes, so reading it needs no lock.
+    """
+
+    def __init__(self) -> None:
+        self._now: Mapping[str, Participant] = {}
+
+    def replace(self, participants: Mapping[str, Participant]) -> None:
+        """Set who is here."""
+        self._now = participants
+
+    def __getitem__(self, identity: str) -> Participant:
+        return self._now[identity]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now)
+
+    def __len__(self) -> int:
+        return len(self._now)
+
+    def __contains__(self, identity: Any) -> bool:
+        return identity in self._now
+
+    def __repr__(self) -> str:
+        return "\n".join([f"<{len(self)} participants>", *(f"  {each!r}" for each in self._now.values())])

@@ -1,0 +1,90 @@
+"""The SDK's room with what lknb needs of it; every touch of the SDK's private parts is in this module.
+
+Checked against livekit 1.2.1 by tests/test_sdk.py, and the dependency is pinned below the next minor version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from livekit import rtc
+from livekit.rtc._ffi_client import FfiClient
+from livekit.rtc.participant import PublishDataError, PublishDataTrackError
+
+from lknb.credentials import Secret, quiet_sdk_log
+
+StreamOpened = Callable[[Any, str], None]
+EventReceived = Callable[..., None]
+
+StreamError = rtc.StreamError
+
+__all__ = ["PublishDataError", "PublishDataTrackError", "SdkRoom", "StreamError", "subscription_count"]
+
+
+class _EveryTopic(dict[str, StreamOpened]):
+    """The SDK asks `.get(topic)` for a stream's handler: this one answers for every topic."""
+
+    def __init__(self, handler: StreamOpened) -> None:
+        self._handler = handler
+
+    def get(self, topic: str, default: Any = None) -> Any:
+        return super().get(topic, self._handler)
+
+
+class SdkRoom(rtc.Room):
+    """An `rtc.Room` that hands all that happens to one place.
+
+    Args:
+        on_event: called with each SDK event's name and arguments. It replaces the SDK's emitter, which inspects the
+            signature of every callback for every event.
+        on_text_stream: called with the reader of each text stream, whatever its topic, and the sender's identity.
+        on_byte_stream: the same for byte streams.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_event: EventReceived,
+        on_text_stream: StreamOpened,
+        on_byte_stream: StreamOpened,
+    ) -> None:
+        quiet_sdk_log()
+        super().__init__(loop=asyncio.get_running_loop())
+        self._on_event = on_event
+        self._text_stream_handlers = _EveryTopic(on_text_stream)
+        self._byte_stream_handlers = _EveryTopic(on_byte_stream)
+
+    def emit(self, event: Any, *args: Any) -> None:
+        """Called by the SDK for each event."""
+        self._on_event(event, *args)
+        super().emit(event, *args)
+
+    async def join(self, url: str, token: Secret, attempt_timeout: float) -> None:
+        """Connect. Never cancel it: the SDK kills the process some seconds later.
+
+        One-time gathering keeps three files open for a connection instead of about thirty.
+        """
+        options = rtc.RoomOptions(
+            connect_timeout=attempt_timeout,
+            rtc_config=rtc.RtcConfiguration(
+                continual_gathering_policy=rtc.ContinualGatheringPolicy.GATHER_ONCE,
+            ),
+        )
+        await self.connect(url, token.reveal(), options)
+
+    @property
+    def server_sid(self) -> str:
+        """The room's session id: another one means that it is another room of the same name."""
+        return self._info.sid
+
+    @property
+    def latest_token(self) -> Secret | None:
+        """The token in use; the server refreshes it from time to time."""
+        return Secret(self._token) if self._token else None
+
+
+def subscription_count() -> int:
+    """How many readers the SDK's event queue has in this process: what a leak would show in."""
+    return len(FfiClient.instance.queue._subscribers)

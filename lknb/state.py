@@ -1,0 +1,306 @@
+"""State that the server keeps and late joiners see: attributes, metadata, names.
+
+Every write is confirmed: the SDK returns normally from one that the server has refused.
+See https://docs.livekit.io/home/client/state/.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+from livekit import rtc
+
+from lknb.connection import Connection
+from lknb.credentials import read_token
+from lknb.errors import ConnectError, NotConnectedError, PayloadTooLargeError, PermissionDeniedError, StateError
+from lknb.events import Event, EventLog
+from lknb.loop import LOOP
+
+ATTRIBUTES_LIMIT = 64 * 1024
+METADATA_LIMIT = 512 * 1024
+NAME_LIMIT = 256
+_CONFIRM_WITHIN = 6.0
+
+
+class State:
+    """Reads and writes the state of one connection."""
+
+    def __init__(self, connection: Connection, log: EventLog) -> None:
+        self._connection = connection
+        self._log = log
+        # One write at a time: the SDK sends name and metadata along with attributes, from its cache.
+        self._writing = asyncio.Lock()
+        self._changed = asyncio.Event()
+        # What this participant has set and the server has confirmed; written again into a new session.
+        self._attributes: dict[str, str] = {}
+        self._metadata: str | None = None
+        self._name: str | None = None
+        connection.on("participant_attributes_changed", self._attributes_changed)
+        connection.on("participant_metadata_changed", self._metadata_changed)
+        connection.on("participant_name_changed", lambda *_: self._changed.set())
+        connection.on("room_metadata_changed", self._room_metadata_changed)
+        connection.on_restored(self._restored)
+
+    async def set_attributes(self, attributes: Mapping[str, str]) -> None:
+        """Change attributes of this participant; keys that are not named stay, and "" deletes a key.
+
+        Returns when the server has confirmed. Not made for more than a few changes a second: use packets for those.
+
+        Args:
+            attributes: strings; at most 64 KiB for all keys and values that this participant has then.
+
+        Raises:
+            PermissionDeniedError: without the grant canUpdateOwnMetadata.
+            PayloadTooLargeError, StateError, NotConnectedError
+        """
+        wanted = dict(attributes)
+        check_attributes(wanted, ATTRIBUTES_LIMIT)
+        if not wanted:
+            return
+        self._connection.require("canUpdateOwnMetadata", "Setting attributes")
+        async with self._writing:
+            # The server checks each update alone; the limit is meant for the total.
+            check_attributes({**self._connection.local.attributes, **wanted}, ATTRIBUTES_LIMIT)
+            await self._write(
+                lambda: self._connection.local.set_attributes(wanted),
+                lambda: all(self._connection.local.attributes.get(key, "") == value for key, value in wanted.items()),
+                "The attributes " + ", ".join(map(repr, wanted)),
+            )
+            self._attributes = dict(self._connection.local.attributes)
+
+    async def adopt(self, attributes: Mapping[str, str], metadata: str | None, name: str | None) -> None:
+        """Make the initial state true, where the token has not made it so already."""
+        local = self._connection.local
+        self._attributes = dict(local.attributes)
+        missing = {key: value for key, value in attributes.items() if local.attributes.get(key, "") != value}
+        if missing:
+            await self.set_attributes(missing)
+        if metadata and local.metadata != metadata:
+            await self.set_metadata(metadata)
+        if name and local.name != name:
+            await self.set_name(name)
+        self._metadata, self._name = local.metadata or None, local.name or None
+
+    async def set_metadata(self, metadata: str) -> None:
+        """Set this participant's metadata, at most 512 KiB. LiveKit cannot set it back to empty.
+
+        Raises:
+            PermissionDeniedError: without the grant canUpdateOwnMetadata.
+            PayloadTooLargeError, StateError, NotConnectedError
+        """
+        self._check_text(metadata, "metadata", METADATA_LIMIT)
+        self._connection.require("canUpdateOwnMetadata", "Setting metadata")
+        async with self._writing:
+            if not metadata and self._connection.local.metadata:
+                raise StateError(
+                    'LiveKit cannot clear metadata once it is set. Use a value for "nothing", such as "{}".'
+                )
+            await self._write(
+                lambda: self._connection.local.set_metadata(metadata),
+                lambda: self._connection.local.metadata == metadata,
+                "The metadata",
+            )
+            self._metadata = metadata
+
+    async def set_name(self, name: str) -> None:
+        """Set this participant's display name, at most 256 bytes. LiveKit cannot set it back to empty.
+
+        Raises:
+            PermissionDeniedError: without the grant canUpdateOwnMetadata.
+            PayloadTooLargeError, StateError, NotConnectedError
+        """
+        self._check_text(name, "name", NAME_LIMIT)
+        self._connection.require("canUpdateOwnMetadata", "Setting the name")
+        async with self._writing:
+            if not name and self._connection.local.name:
+                raise StateError("LiveKit cannot clear a name once it is set. Choose another one.")
+            await self._write(
+                lambda: self._connection.local.set_name(name),
+                lambda: self._connection.local.name == name,
+                "The name",
+            )
+            self._name = name
+        self._connection.refresh()
+
+    async def set_room_metadata(self, metadata: str) -> None:
+        """Set the room's metadata, at most 512 KiB, through the server's API.
+
+        Raises:
+            PermissionDeniedError: without an API key and secret, or a token with the grant roomAdmin.
+            PayloadTooLargeError, StateError, NotConnectedError
+        """
+        self._check_text(metadata, "room metadata", METADATA_LIMIT)
+        sdk = self._connection.sdk
+        from livekit import api
+
+        request = api.UpdateRoomMetadataRequest(room=self._connection.room, metadata=metadata)
+
+        async def update() -> None:
+            async with self._admin_api() as server_api:
+                await server_api.room.update_room_metadata(request)
+
+        async with self._writing:
+            try:
+                await self._connection.call(update(), "set_room_metadata", limit=_CONFIRM_WITHIN)
+            except api.ServerError as error:
+                if error.code in ("permission_denied", "unauthenticated"):
+                    raise PermissionDeniedError("roomAdmin", "Setting the room's metadata") from None
+                raise StateError(f"The server refused the room's metadata: {error.message}.") from None
+            except OSError as error:
+                raise StateError(f"The server's API could not be reached: {error}.") from None
+            await self._confirmed(lambda: sdk.metadata == metadata, "The room's metadata")
+
+    def _admin_api(self) -> Any:
+        credentials = self._connection.credentials
+        if credentials.can_mint:
+            return self._connection.api()
+        from livekit import api
+
+        assert credentials.token is not None
+        try:
+            is_admin = read_token(credentials.token).grants.get("roomAdmin")
+        except ConnectError:
+            is_admin = False
+        if not is_admin:
+            raise PermissionDeniedError("roomAdmin", "Setting the room's metadata")
+        return api.LiveKitAPI(credentials.url.replace("ws", "http", 1), token=credentials.token.reveal())
+
+    @staticmethod
+    def _check_text(text: Any, what: str, limit: int) -> None:
+        if not isinstance(text, str):
+            raise TypeError(f"The {what} is a str, not {type(text).__name__}. Use json.dumps(...) for JSON values.")
+        size = len(text.encode())
+        if size > limit:
+            raise PayloadTooLargeError(
+                f"The {what}", size, limit, "Keep a reference here, and send the data as a stream."
+            )
+
+    async def _write(self, send: Callable[[], Any], done: Callable[[], bool], what: str) -> None:
+        try:
+            await self._connection.call(send(), f"setting {what[0].lower()}{what[1:]}", limit=_CONFIRM_WITHIN)
+        except TimeoutError:
+            pass  # the SDK's own call may stall after the server has done it: what counts is the value
+        await self._confirmed(done, what)
+
+    async def _confirmed(self, done: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + _CONFIRM_WITHIN
+        while not done():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise StateError(
+                    f"{what} were sent, but the server has not confirmed within {_CONFIRM_WITHIN:g} s. "
+                    "It refuses silently what is over its limits; read room.attributes for what it holds."
+                )
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), left)
+            # Raises NotConnectedError when the connection was lost meanwhile.
+            _ = self._connection.sdk
+
+    def _attributes_changed(self, changed: dict[str, str], participant: rtc.Participant, *_: Any) -> None:
+        self._changed.set()
+        size = sum(len(key.encode()) + len(value.encode()) for key, value in changed.items())
+        self._log.add(
+            Event(
+                "attributes",
+                self._direction(participant),
+                sender=participant.identity,
+                data=dict(changed),
+                size=size,
+            )
+        )
+
+    def _metadata_changed(self, participant: rtc.Participant, old: str, new: str, *_: Any) -> None:
+        self._changed.set()
+        self._log.add(
+            Event(
+                "metadata",
+                self._direction(participant),
+                sender=participant.identity,
+                data=new,
+                size=len(new.encode()),
+            )
+        )
+
+    def _room_metadata_changed(self, old: str, new: str, *_: Any) -> None:
+        self._changed.set()
+        self._log.add(Event("room_metadata", "in", data=new, size=len(new.encode())))
+
+    def _direction(self, participant: rtc.Participant) -> Any:
+        return "out" if participant.identity == self._connection.identity else "in"
+
+    async def _restored(self, anew: bool) -> None:
+        """Write our state into a new session, where values set during the outage, or all of them, are gone."""
+        try:
+            local = self._connection.local
+            missing = {key: value for key, value in self._attributes.items() if local.attributes.get(key) != value}
+            if missing:
+                await self.set_attributes(missing)
+            if self._metadata and local.metadata != self._metadata:
+                await self.set_metadata(self._metadata)
+            if self._name and local.name != self._name:
+                await self.set_name(self._name)
+        except NotConnectedError:
+            return  # lost again: the next session writes it
+
+
+def check_attributes(attributes: Mapping[str, str], limit: int) -> None:
+    """Raise TypeError for what is no string, PayloadTooLargeError for more than `limit` bytes in all."""
+    size = 0
+    for key, value in attributes.items():
+        if not isinstance(key, str) or not isinstance(value, str) or not key:
+            raise TypeError(f"Attributes are strings: {key!r}: {value!r:.60}. Use str() or json.dumps().")
+        if value:
+            size += len(key.encode()) + len(value.encode())
+    if size > limit:
+        raise PayloadTooLargeError(
+            "The attributes of this participant together",
+            size,
+            limit,
+            "Delete some, or send the data as a stream and keep only a reference here.",
+        )
+
+
+class Attributes(MutableMapping[str, str]):
+    """This participant's attributes: read as of now, written to the server and confirmed by it.
+
+    Each write raises what `room.set_attributes` raises. Deleting a key deletes it for everybody.
+    """
+
+    def __init__(self, state: State, current: Callable[[], Mapping[str, str]]) -> None:
+        self._state = state
+        self._current = current
+
+    def __getitem__(self, key: str) -> str:
+        return self._current()[key]
+
+    def __setitem__(self, key: str, value: str) -> None:
+        LOOP.run(self._state.set_attributes({key: value}), "set_attributes")
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self._current():
+            raise KeyError(key)
+        LOOP.run(self._state.set_attributes({key: ""}), "set_attributes")
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Set several at once: one message, one confirmation."""
+        LOOP.run(self._state.set_attributes(dict(*args, **kwargs)), "set_attributes")
+
+    def clear(self) -> None:
+        """Delete all of them at once."""
+        keys = list(self._current())
+        if keys:
+            LOOP.run(self._state.set_attributes(dict.fromkeys(keys, "")), "set_attributes")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._current())
+
+    def __len__(self) -> int:
+        return len(self._current())
+
+    def __repr__(self) -> str:
+        return f"Attributes({dict(self._current())!r})"

@@ -1,0 +1,330 @@
+"""What text and byte streams share: opening, writing, reading to the end, limits, and breaking off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal
+
+from lknb.connection import Connection
+from lknb.errors import LknbError, NotConnectedError, PayloadTooLargeError, StreamError
+from lknb.events import Event, EventLog
+from lknb.handlers import Handler, Handlers, Pieces
+from lknb.loop import LOOP
+from lknb.progress import size as readable
+from lknb.sdk import StreamError as SdkStreamError
+
+MAX_STREAM_SIZE = 64 * 1024 * 1024
+"""What a stream may hold before its receiver ends it, unless set."""
+
+HEADER_LIMIT = 15_000
+# A stream whose end was lost while its sender stayed would be waited for as long as the room is open.
+IDLE_LIMIT = 3600.0
+_CLOSE_WITHIN = 5.0
+# An adaptive floor: on a link with 20 % loss a megabyte takes two minutes.
+_SLOWEST = 4_000
+
+
+def patience(size: int) -> float:
+    """The seconds that sending `size` bytes may take."""
+    return 30.0 + size / _SLOWEST
+
+
+def string_attributes(attributes: dict[str, str] | None) -> dict[str, str]:
+    """Stream attributes, checked: LiveKit carries strings.
+
+    Raises:
+        TypeError: for a key or value that is no str.
+    """
+    for key, value in (attributes or {}).items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise TypeError(f"Stream attributes are strings: {key!r}: {value!r}. Use str() or json.dumps().")
+    return dict(attributes or {})
+
+
+def check_header(topic: str, attributes: dict[str, str], recipients: list[str], name: str = "") -> None:
+    """Raise PayloadTooLargeError when a stream's header would not fit into its one packet."""
+    parts = [topic, name, *recipients, *attributes.keys(), *attributes.values()]
+    size = sum(len(part.encode()) + 8 for part in parts) + 120
+    if size > HEADER_LIMIT:
+        raise PayloadTooLargeError(
+            "The stream's header (topic, recipients and attributes)",
+            size,
+            HEADER_LIMIT,
+            "Put the rest into the payload.",
+        )
+
+
+def opened_by(reader: Any, sender: str, kind: Literal["text", "bytes"]) -> Event:
+    """The event of a stream that a peer has just opened."""
+    info = reader.info
+    return Event(
+        kind,
+        "in",
+        sender=sender or None,
+        topic=info.topic,
+        size=info.size or None,
+        attributes=dict(info.attributes or {}),
+        status="open",
+        id=info.stream_id,
+    )
+
+
+class Incoming:
+    """One stream on its way in: read to its end whatever happens, within a byte limit, recorded and handed on.
+
+    Args:
+        max_size: the room's limit in bytes; a handler's own `max_size` goes before it.
+    """
+
+    def __init__(self, connection: Connection, log: EventLog, handlers: Handlers, event: Event, max_size: int) -> None:
+        self._log = log
+        self._event = event
+        self._connection = connection
+        self._matching = handlers.matching(event)
+        limits = [each.max_size for each in self._matching if each.max_size is not None]
+        self._limit = max(limits, default=max_size)
+        self._live: list[Pieces] = []
+        log.add(event)
+        for handler in self._matching:
+            if handler.streams:
+                self._serve_live(handler)
+
+    @property
+    def first_handler(self) -> Handler | None:
+        """The handler in whose cell progress belongs."""
+        return self._matching[0] if self._matching else None
+
+    def _serve_live(self, handler: Handler) -> None:
+        pieces = Pieces()
+        self._live.append(pieces)
+        self._connection.start(handler.serve(self._event, pieces))
+
+    async def receive(
+        self,
+        reader: Any,
+        keep: Callable[[Any], int],
+        whole: Callable[[], Any],
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> None:
+        """Read to the end. `keep` takes a piece and returns its bytes; `whole` makes the event's data at the end."""
+        event, error = self._event, None
+        try:
+            self._check(event.size or 0)
+            pieces = aiter(reader)
+            while True:
+                try:
+                    piece = await asyncio.wait_for(anext(pieces), IDLE_LIMIT)
+                except StopAsyncIteration:
+                    break
+                event.transferred += keep(piece)
+                self._check(event.transferred)
+                for live in self._live:
+                    live.put(piece)
+                progress(event.transferred)
+            event.attributes.update(reader.info.attributes or {})
+            if event.size and event.transferred != event.size:
+                error = f"{event.transferred:,} of {event.size:,} bytes arrived"
+            else:
+                event.size = event.transferred
+                event.data = whole()
+        except SdkStreamError as broken:
+            error = f"the stream broke off: {broken.description}"
+        except StreamError as refused:
+            error = str(refused)
+        except TimeoutError:
+            error = f"nothing arrived for {IDLE_LIMIT:g} s"
+        except asyncio.CancelledError:
+            error = "the room was closed before the stream ended"
+            raise
+        except OSError as full:  # the temporary directory cannot take it
+            error = f"the bytes could not be kept: {full.strerror or full}"
+        finally:
+            # An open reader would keep its place in the SDK's queue for the life of the process.
+            reader.close()
+            self._log.finish(event, "failed" if error else "ok", error)
+            for live in self._live:
+                live.end(error)
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise StreamError(
+                f"over the limit of {readable(self._limit)} per stream; give the handler a larger max_size=, "
+                "or connect with a larger max_stream_size="
+            )
+
+
+class WriterOnLoop:
+    """An open outgoing stream, on the loop thread."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        log: EventLog,
+        event: Event,
+        sdk_writer: Any,
+        open_writers: set[WriterOnLoop],
+        accepts: type,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> None:
+        self.event = event
+        self._connection = connection
+        self._log = log
+        self._sdk_writer = sdk_writer
+        self._open_writers = open_writers
+        self._accepts = accepts
+        self._progress = progress
+        self._kept: list[str] = []
+        open_writers.add(self)
+
+    async def write(self, piece: Any) -> None:
+        """Send a piece; waits while the connection is full."""
+        if self._accepts is str:
+            if not isinstance(piece, str):
+                raise TypeError(f"A text stream takes str, not {type(piece).__name__}.")
+            count = len(piece.encode())
+        else:
+            if not isinstance(piece, bytes | bytearray | memoryview):
+                raise TypeError(f"A byte stream takes bytes, not {type(piece).__name__}.")
+            piece = bytes(piece)
+            count = len(piece)
+        self._refuse_ended()
+        if not count:
+            return
+        try:
+            await self._connection.call(self._sdk_writer.write(piece), "writing to a stream", limit=patience(count))
+        except SdkStreamError as error:
+            self._end("failed", error.description)
+            raise StreamError(f"The stream broke off: {error.description}.") from None
+        except (NotConnectedError, TimeoutError) as error:
+            self._end("failed", str(error))
+            raise
+        self.event.transferred += count
+        if self._accepts is str and self.event.transferred <= MAX_STREAM_SIZE:
+            self._kept.append(piece)
+        self._progress(self.event.transferred)
+
+    async def close(self, attributes: dict[str, str] | None = None) -> None:
+        """End the stream; the receivers get what was written as a whole."""
+        self._refuse_ended()
+        try:
+            await self._connection.call(
+                self._sdk_writer.aclose(attributes=attributes), "ending a stream", limit=patience(0)
+            )
+        except SdkStreamError as error:
+            self._end("failed", error.description)
+            raise StreamError(f"The stream could not be ended: {error.description}.") from None
+        except (NotConnectedError, TimeoutError) as error:
+            self._end("failed", str(error))
+            raise
+        self.event.size = self.event.transferred
+        self._end("ok", None)
+
+    async def abort(self, why: str) -> None:
+        """Break the stream off, and tell the receivers that it did not end."""
+        if self.event.status != "open":
+            return
+        self._end("failed", why)
+        closing = asyncio.ensure_future(self._sdk_writer.aclose(reason=why))
+        with contextlib.suppress(Exception):  # the stream has failed already, for the reason given
+            await asyncio.wait_for(asyncio.shield(closing), _CLOSE_WITHIN)
+
+    def lost(self, why: str) -> None:
+        """The session has ended: what was written may not have arrived, and more would be lost."""
+        self._end("failed", why)
+
+    def _end(self, status: Literal["ok", "failed"], error: str | None) -> None:
+        if self.event.status != "open":
+            return
+        self._open_writers.discard(self)
+        if self._accepts is str:
+            self.event.data = "".join(self._kept)
+        self._log.finish(self.event, status, error)
+
+    def _refuse_ended(self) -> None:
+        if self.event.status == "ok":
+            raise StreamError("This stream has ended. Open another one.")
+        if self.event.status == "failed":
+            raise StreamError(f"This stream has broken off ({self.event.error}). Open another one.")
+
+
+class AsyncStreamWriter:
+    """An outgoing stream for code on an event loop: `async with` it, and `await out.write(...)`."""
+
+    def __init__(self, opening: Coroutine[Any, Any, WriterOnLoop]) -> None:
+        self._opening: Coroutine[Any, Any, WriterOnLoop] | None = opening
+        self._writer: WriterOnLoop | None = None
+
+    @property
+    def event(self) -> Event:
+        """The stream's event in the log."""
+        return self._opened.event
+
+    @property
+    def _opened(self) -> WriterOnLoop:
+        if self._writer is None:
+            raise LknbError("The stream is not open: use it in `async with ... as out:`.")
+        return self._writer
+
+    async def __aenter__(self) -> AsyncStreamWriter:
+        opening, self._opening = self._opening, None
+        if opening is None:
+            raise LknbError("This stream has been used already. Open another one.")
+        self._writer = await LOOP.wait(opening)
+        return self
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is not None:
+            await LOOP.wait(self._opened.abort(f"the sender stopped with {type(error).__name__}"))
+        elif self.event.status == "open":
+            await LOOP.wait(self._opened.close())
+
+    async def write(self, piece: Any) -> None:
+        """Send a piece; waits while the connection is full.
+
+        Raises:
+            StreamError: after the stream has ended or broken off.
+            NotConnectedError: when the connection was lost.
+        """
+        await LOOP.wait(self._opened.write(piece))
+
+    async def close(self) -> None:
+        """End the stream before the end of the block."""
+        await LOOP.wait(self._opened.close())
+
+    def __del__(self) -> None:
+        if self._opening is not None:
+            self._opening.close()
+
+
+class StreamWriter:
+    """An outgoing stream for a cell: `with` it, and `out.write(...)`."""
+
+    def __init__(self, stream: AsyncStreamWriter) -> None:
+        self._stream = stream
+
+    @property
+    def event(self) -> Event:
+        """The stream's event in the log."""
+        return self._stream.event
+
+    def __enter__(self) -> StreamWriter:
+        LOOP.run(self._stream.__aenter__(), "stream")
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        LOOP.run(self._stream.__aexit__(kind, error, trace), "stream")
+
+    def write(self, piece: Any) -> None:
+        """Send a piece; waits while the connection is full.
+
+        Raises:
+            StreamError: after the stream has ended or broken off.
+            NotConnectedError: when the connection was lost.
+        """
+        LOOP.run(self._stream.write(piece), "write")
+
+    def close(self) -> None:
+        """End the stream before the end of the block."""
+        LOOP.run(self._stream.close(), "close")
