@@ -1,0 +1,107 @@
+"""What every test has: one real livekit-server for the whole run, rooms of their own, and peers on the plain SDK."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peers import PlainPeer, mint
+from waiting import eventually
+
+import lknb
+from lknb import server
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A server state of the tests' own, and none of the user's LIVEKIT_* settings or .env files."""
+    patch = pytest.MonkeyPatch()
+    for key in [key for key in os.environ if key.startswith("LIVEKIT_")]:
+        patch.delenv(key)
+    patch.setenv("LKNB_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+    patch.chdir(tmp_path_factory.mktemp("cwd"))
+    yield
+    server.stop()
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def livekit(_clean_environment: None) -> server.RunningServer:
+    """The embedded server, running."""
+    return server.ensure()
+
+
+@pytest.fixture
+def room_name(livekit: server.RunningServer) -> str:
+    """A room that no other test uses."""
+    return f"test-{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture
+def join(room_name: str) -> Iterator[Callable[..., lknb.Room]]:
+    """Joins this test's room with lknb; everybody who joined leaves at the end."""
+    joined: list[lknb.Room] = []
+
+    def connect(identity: str, **options: Any) -> lknb.Room:
+        room = lknb.connect(options.pop("room", room_name), identity, **options)
+        joined.append(room)
+        return room
+
+    yield connect
+    for room in joined:
+        room.close()
+
+
+@pytest.fixture
+def alice(join: Callable[..., lknb.Room]) -> lknb.Room:
+    """A participant on lknb."""
+    return join("alice")
+
+
+@pytest.fixture
+def bob(alice: lknb.Room, join: Callable[..., lknb.Room]) -> lknb.Room:
+    """A second participant on lknb, seen by the first."""
+    room = join("bob")
+    eventually(lambda: "bob" in alice.participants)
+    return room
+
+
+@pytest.fixture
+def peer(
+    livekit: server.RunningServer, room_name: str, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., PlainPeer]]:
+    """Joins this test's room with the plain SDK in another process: `peer("carol", can_publish_data=False)`."""
+    started: list[PlainPeer] = []
+
+    def connect(identity: str = "peer", *, announce: bool = True, **grants: Any) -> PlainPeer:
+        grants.setdefault("can_update_own_metadata", True)
+        token = mint(livekit.api_key, livekit.api_secret, room_name, identity, **grants)
+        plain = PlainPeer(livekit.url, token)
+        started.append(plain)
+        return plain.connect(announce=announce)
+
+    yield connect
+    for plain in started:
+        plain.close()
+
+
+@pytest.fixture
+def token(livekit: server.RunningServer, room_name: str) -> Callable[..., str]:
+    """A token for this test's room: `token("dave", can_update_own_metadata=False)`."""
+
+    def make(identity: str, **grants: Any) -> str:
+        return mint(livekit.api_key, livekit.api_secret, grants.pop("room", room_name), identity, **grants)
+
+    return make
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder."""
+    return tmp_path
