@@ -1,0 +1,65 @@
+"""A TCP relay in front of the server's signalling: it can hold answers back, and cut and refuse connections."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from urllib.parse import urlsplit
+
+
+class Relay:
+    """Listens on loopback and passes everything on to the server at `url`."""
+
+    def __init__(self, url: str, *, hold_back: float = 0.0) -> None:
+        self._target = ("127.0.0.1", urlsplit(url).port or 0)
+        self._hold_back = hold_back
+        self._open: list[socket.socket] = []
+        self._refusing = False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Relay:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.refuse()
+        self._listener.close()
+
+    def refuse(self) -> None:
+        """Cut all connections, and every new one at once."""
+        self._refusing = True
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def allow(self) -> None:
+        """Let new connections through again."""
+        self._refusing = False
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self._refusing:
+                client.close()
+                continue
+            server = socket.create_connection(self._target)
+            self._open += [client, server]
+            threading.Thread(target=self._pump, args=(client, server, 0.0), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client, self._hold_back), daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket, hold_back: float) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if hold_back:
+                    time.sleep(hold_back)  # the delay that is being tested, not a wait for something
+                    hold_back = 0.0
+                target.sendall(data)
+        for each in (source, target):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
