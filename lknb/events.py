@@ -258,8 +258,11 @@ class Events(Sequence[Event]):
         frame["time"] = pandas.to_datetime(frame["time"], utc=True)
         for name in ("kind", "direction", "status"):
             frame[name] = frame[name].astype("category")
-        for name in ("size", "timestamp"):
-            frame[name] = frame[name].astype("Int64")
+        # The same whatever the rows hold: an empty column, or one of Nones, would be guessed differently.
+        for name in ("sender", "topic", "text", "result", "error", "attributes", "id"):
+            frame[name] = frame[name].astype("string")
+        frame["size"] = frame["size"].astype("Int64")
+        frame["timestamp"] = frame["timestamp"].astype("UInt64")
         frame["duration"] = frame["duration"].astype("float64")
         return frame
 
@@ -281,7 +284,7 @@ class Events(Sequence[Event]):
                 "data": pa.binary(),
                 "size": pa.int64(),
                 "duration": pa.float64(),
-                "timestamp": pa.int64(),
+                "timestamp": pa.uint64(),
             },
         )
         columns = self.columns()

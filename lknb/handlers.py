@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import datetime as dt
 import inspect
+import os
 import queue
 import sys
 import threading
@@ -23,15 +24,17 @@ from typing import Any, Literal
 
 from lknb.credentials import scrub
 from lknb.errors import LknbError, StreamError, did_you_mean
-from lknb.events import Event, EventLog, Interest, now
+from lknb.events import Event, EventLog, Interest, now, weight
 from lknb.loop import LOOP
 
 Where = Literal["worker", "main"]
 
 _OFFERED = ("data", "event", "sender")
 _WAITING_LIMIT = 10_000
+_WAITING_BYTES = 64 * 1024 * 1024
+_STREAMS_AT_ONCE = 64  # that one synchronous handler reads side by side, each on a thread; more wait
 _IDLE_SECONDS = 5.0
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,11 @@ class Handler:
         self._is_async = is_async(self.function)
         self._wanted = () if self.kind == "rpc" else wanted(self.function)
         self._main_loop = _main_loop() if self.where == "main" else None
-        self._workers = Workers(self.concurrency, self.name)
-        self._waiting: deque[Event] = deque()
+        self._workers = Workers(_STREAMS_AT_ONCE if self.streams else self.concurrency, self.name)
+        self._waiting: deque[tuple[Event, int]] = deque()
+        self._waiting_bytes = 0
         self._drain: asyncio.Task[None] | None = None
-        self._shown_at = -1e9
+        self._show_again = 0.0
         self._not_shown = 0
         self.active = True
 
@@ -115,7 +119,9 @@ class Handler:
         if self.kind == other.kind == "rpc" and self.topic == other.topic:
             return True
         if self.cell is not None and other.cell is not None:
-            return self.cell.id == other.cell.id and self.cell.execution != other.cell.execution
+            # What else the earlier run wrote goes when this one has succeeded: see `_cell_ended`.
+            rerun = self.cell.id == other.cell.id and self.cell.execution != other.cell.execution
+            return rerun and (self.kind, self.topic) == (other.kind, other.topic)
         return (self.kind, self.topic, _label(self.function)) == (other.kind, other.topic, _label(other.function))
 
     async def run(self, *args: Any, **kwargs: Any) -> Any:
@@ -129,26 +135,30 @@ class Handler:
             if self._main_loop is not None:
                 return await _run_on(self._main_loop, context, self.function, args, kwargs)
             if self._is_async:
-                return await asyncio.get_running_loop().create_task(self.function(*args, **kwargs), context=context)
+                calling = _contained(self.function, args, kwargs)
+                return await asyncio.get_running_loop().create_task(calling, context=context)
             return await self._workers.run(lambda: context.run(self.function, *args, **kwargs))
         finally:
             self.running -= 1
 
     def offer(self, event: Event) -> None:
         """Queue an event for the function; called on the loop thread."""
-        if len(self._waiting) >= _WAITING_LIMIT:
-            self._waiting.popleft()
+        size = weight(event)[0]
+        self._waiting.append((event, size))
+        self._waiting_bytes += size
+        while len(self._waiting) > 1 and (len(self._waiting) > _WAITING_LIMIT or self._waiting_bytes > _WAITING_BYTES):
+            self._waiting_bytes -= self._waiting.popleft()[1]
             self.dropped += 1
             if self.dropped == 1:
                 self.say(f"{self!r} cannot keep up: its oldest events are dropped from now on, and counted.")
-        self._waiting.append(event)
         if self._drain is None:
             self._drain = asyncio.get_running_loop().create_task(self._run_waiting())
 
     async def _run_waiting(self) -> None:
         try:
             while self._waiting and self.active:
-                event = self._waiting.popleft()
+                event, size = self._waiting.popleft()
+                self._waiting_bytes -= size
                 await self.serve(event, event.data)
         finally:
             self._drain = None
@@ -167,13 +177,17 @@ class Handler:
         """Count an exception and show its traceback in the cell, at most one a second."""
         self.errors += 1
         at = time.monotonic()
-        if at - self._shown_at < 1.0:
+        if at < self._show_again:
             self._not_shown += 1
+            if self._not_shown == 1:
+                LOOP.loop.call_later(self._show_again - at, self._count_not_shown)
             return
-        self._shown_at = at
-        more = f"(and {self._not_shown:,} more like it since the last one shown)\n" if self._not_shown else ""
-        self._not_shown = 0
-        self.say(f"Handler {self.name} of {self.kind} failed:\n{format_error(error)}{more}".rstrip("\n"))
+        self._show_again = at + 1.0
+        self.say(f"Handler {self.name} of {self.kind} failed:\n{format_error(error)}".rstrip("\n"))
+
+    def _count_not_shown(self) -> None:
+        count, self._not_shown = self._not_shown, 0
+        self.say(f"Handler {self.name} of {self.kind} failed {count:,} more times within a second, not shown.")
 
     def say(self, text: str) -> None:
         """Write to the standard error of the cell that the handler belongs to."""
@@ -187,6 +201,7 @@ class Handler:
         """Serve nothing more; a call under way is left to finish."""
         self.active = False
         self._waiting.clear()
+        self._waiting_bytes = 0
         self._workers.stop()
 
 
@@ -308,6 +323,8 @@ class Workers:
                     return
             if job is None:
                 with self._lock:
+                    if not self._jobs.empty():
+                        continue  # calls that were accepted before the end are made
                     self._threads -= 1
                     self._free = max(0, self._free - 1)
                 return
@@ -494,13 +511,21 @@ async def _run_on(
 
     def call() -> None:
         if is_async(function):
-            task = loop.create_task(function(*args, **kwargs), context=context)
+            task = loop.create_task(_contained(function, args, kwargs), context=context)
             task.add_done_callback(lambda ended: _Job(ended.result, here, done).do())
         else:
             _Job(lambda: context.run(function, *args, **kwargs), here, done).do()
 
     loop.call_soon_threadsafe(call)
     return await done
+
+
+async def _contained(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Await `function`, but let no sys.exit() in it end the event loop and with it every room."""
+    try:
+        return await function(*args, **kwargs)
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"the handler raised {type(error).__name__}") from error
 
 
 _watched: list[Handlers] = []

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping
+from types import GenericAlias
 from typing import Any
 
 import pydantic
@@ -34,6 +36,7 @@ _ROUND_TRIP = 7.0
 _SHORTEST = 1.0
 _TRANSIT = 0.05
 _IN_FLIGHT = 64
+_NO_ANSWER = (1501, 1503, 1505)
 _MESSAGE_LIMIT = 256
 _WHOLE_PAYLOAD = "payload"
 _CALLER = "caller"
@@ -106,6 +109,7 @@ class Rpc:
         return result
 
     async def _perform(self, to: str, method: str, request: str, timeout: float) -> str:
+        began = time.monotonic()
         async with self._in_flight:
             calling = self._connection.local.perform_rpc(
                 destination_identity=to,
@@ -120,6 +124,10 @@ class Rpc:
             try:
                 return await self._connection.call(calling, f"calling {method!r}", limit=limit)
             except rtc.RpcError as error:
+                early = error.code == 1502 and time.monotonic() - began < timeout - 0.1
+                if (early or error.code in _NO_ANSWER) and await self._connection.is_interrupted():
+                    # When its own session ends, the SDK says that everybody has left, or has had their time.
+                    raise self._connection.lost_during(f"calling {method!r}") from None
                 failure = self._explain(error, to, method, timeout)
             except TimeoutError:
                 failure = RpcError(1502, f"{to!r} did not answer {method!r} within {timeout:g} s.")
@@ -203,7 +211,7 @@ class Method:
         self._arguments = arguments
         self._log = log
         self._connection = connection
-        # Counts async handlers; synchronous ones are counted by their threads, which a timeout cannot end.
+        # For the async ones: a synchronous call goes on past its timeout, and is counted by its thread.
         self._turns = asyncio.Semaphore(handler.concurrency)
 
     async def answer(self, call: rtc.RpcInvocationData) -> str:
@@ -254,8 +262,8 @@ class Method:
 class Arguments:
     """Makes a handler's arguments from a call's payload, checked against the type hints.
 
-    A JSON object becomes keyword arguments, an array positional ones, anything else the only one. A parameter named
-    `caller` gets the caller's identity, one named `payload` the whole payload.
+    A JSON object becomes keyword arguments; an array positional ones, where the function takes several; anything else
+    the only one. A parameter named `caller` gets the caller's identity, one named `payload` the whole payload.
 
     Raises:
         TypeError: for hints that JSON cannot be checked against.
@@ -264,26 +272,36 @@ class Arguments:
     def __init__(self, method: str, function: Callable[..., Any], *, raw: bool) -> None:
         self.raw = raw
         self._method = method
-        signature = inspect.signature(function, eval_str=True)
-        self._takes_caller = _CALLER in signature.parameters
-        parameters = [each for each in signature.parameters.values() if each.name != _CALLER]
-        self._takes_anything = any(each.kind is each.VAR_KEYWORD for each in parameters)
-        parameters = [each for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
-        self._names = [each.name for each in parameters]
-        self._positional_only = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]
+        self._parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+        named = [each for each in self._parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+        self._names = [each.name for each in named if each.name != _CALLER]
+        self._by_position = [each.name for each in named if each.kind is not each.KEYWORD_ONLY and each.name != _CALLER]
         self._whole = self._names == [_WHOLE_PAYLOAD]
+        # What `*rest` and `**rest` take is checked as a list and a dict under names that no caller needs to know.
+        self._rest: str | None = None
+        self._options: str | None = None
         fields: dict[str, Any] = {}
-        for index, each in enumerate(parameters):
-            hint = Any if each.annotation is each.empty else each.annotation
-            default = ... if each.default is each.empty else each.default
+        self._fields: dict[str, str] = {}
+        for index, each in enumerate(self._parameters):
+            if each.name == _CALLER:
+                continue
+            alias = each.name
+            hint: Any = Any if each.annotation is each.empty else each.annotation
+            default: Any = ... if each.default is each.empty else each.default
+            if each.kind is each.VAR_POSITIONAL:
+                alias = self._rest = f"*{each.name}"
+                hint, default = GenericAlias(list, (hint,)), ()
+            elif each.kind is each.VAR_KEYWORD:
+                alias = self._options = f"**{each.name}"
+                hint, default = GenericAlias(dict, (str, hint)), {}
             # Under names of our own: pydantic reserves some, and refuses those with an underscore.
-            fields[f"field_{index}"] = (hint, pydantic.Field(default, alias=each.name))
-        extra: Any = "allow" if self._takes_anything else "forbid"
-        config = pydantic.ConfigDict(extra=extra, strict=True, arbitrary_types_allowed=False, validate_default=False)
+            self._fields[alias] = f"field_{index}"
+            fields[f"field_{index}"] = (hint, pydantic.Field(default, alias=alias))
+        config = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=False, validate_default=False)
         try:
             self._model = pydantic.create_model(f"{method} arguments", __config__=config, **fields)
-        except pydantic.errors.PydanticSchemaGenerationError as error:
-            reason = str(error).splitlines()[0]
+        except pydantic.errors.PydanticUserError as error:
+            reason = str(error).splitlines()[0].split(" Set `arbitrary_types_allowed")[0]
             raise TypeError(
                 f"The parameters of {method!r} have a type that JSON cannot be checked against: {reason} "
                 "Use JSON's types, dataclasses, TypedDicts or pydantic models."
@@ -297,9 +315,8 @@ class Arguments:
         """
         if len(call.payload.encode()) > PAYLOAD_LIMIT:
             raise RpcError(1402, f"The payload of {self._method!r} is over {PAYLOAD_LIMIT:,} bytes.")
-        caller = {_CALLER: call.caller_identity} if self._takes_caller else {}
         if self.raw:
-            return (call.payload,), caller
+            return self._arranged({self._names[0]: call.payload} if self._names else {}, call.caller_identity)
         try:
             payload = decode(call.payload)
         except ValueError as error:
@@ -311,28 +328,53 @@ class Arguments:
         except pydantic.ValidationError as error:
             raise self._refused(error, given) from None
         values = {
-            name: getattr(model, f"field_{index}")
-            for index, name in enumerate(self._names)
-            if f"field_{index}" in model.model_fields_set
+            alias: getattr(model, field) for alias, field in self._fields.items() if field in model.model_fields_set
         }
-        values.update(model.model_extra or {})
-        positional = tuple(values.pop(name) for name in self._positional_only if name in values)
-        return positional, {**values, **caller}
+        return self._arranged(values, call.caller_identity)
+
+    def _arranged(self, values: dict[str, Any], caller: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """`values` as the function takes them; what is not among them is left to its defaults."""
+        rest = values.pop(self._rest, ()) if self._rest else ()
+        options = values.pop(self._options, {}) if self._options else {}
+        positional: list[Any] = []
+        keywords: dict[str, Any] = {}
+        for index, each in enumerate(self._parameters):
+            if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
+                continue
+            if each.name == _CALLER:
+                values[_CALLER] = caller
+            later = any(other.name in values or other.name == _CALLER for other in self._parameters[index + 1 :])
+            by_position = each.kind is each.POSITIONAL_ONLY or (rest and each.kind is each.POSITIONAL_OR_KEYWORD)
+            if by_position and (each.name in values or rest or later):
+                positional.append(values.get(each.name, each.default))
+            elif each.name in values:
+                keywords[each.name] = values[each.name]
+        return (*positional, *rest), {**options, **keywords}
 
     def _by_name(self, payload: Any) -> dict[str, Any]:
-        if self._whole and not (isinstance(payload, dict) and set(payload) == {_WHOLE_PAYLOAD}):
+        if self._whole:
             return {_WHOLE_PAYLOAD: payload}
         if isinstance(payload, dict):
-            return payload
+            return self._with_options(payload)
         if payload is None:
             return {}
-        if len(self._names) == 1:
+        if len(self._names) == 1 and not self._rest:
             return {self._names[0]: payload}
-        if isinstance(payload, list):
-            if len(payload) > len(self._names):
-                raise self._invalid(f"it takes at most {len(self._names)} arguments, not {len(payload)}")
-            return dict(zip(self._names, payload, strict=False))
-        raise self._invalid(f"it takes a JSON object with {', '.join(self._names) or 'no keys'}")
+        if not isinstance(payload, list):
+            if self._names:
+                raise self._invalid(f"it takes a JSON object with {', '.join(self._names)}")
+            payload = [payload]
+        fitting, rest = payload[: len(self._by_position)], payload[len(self._by_position) :]
+        given: dict[str, Any] = dict(zip(self._by_position, fitting, strict=False))
+        if rest and not self._rest:
+            raise self._invalid(f"it takes at most {len(self._by_position)} arguments, not {len(payload)}")
+        return {**given, self._rest: rest} if self._rest and rest else given
+
+    def _with_options(self, payload: dict[str, Any]) -> dict[str, Any]:
+        if self._options is None:
+            return payload
+        known = {name: value for name, value in payload.items() if name in self._names}
+        return {**known, self._options: {name: value for name, value in payload.items() if name not in known}}
 
     def _refused(self, error: pydantic.ValidationError, given: Mapping[str, Any]) -> RpcError:
         # Only where and what: pydantic's own text would repeat the input and name its documentation.
