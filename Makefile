@@ -5,6 +5,7 @@
 #   LAB_ARGS=...     for JupyterLab, e.g. LAB_ARGS="--no-browser --port 8890"
 #   DEMO_ARGS=...    for scripts/demo.py, e.g. DEMO_ARGS="--timeout 300"
 #   PYTEST_ARGS=...  for pytest, e.g. PYTEST_ARGS="-k rpc -x"
+#   BENCH_ARGS=...   for benchmarks/bench.py, e.g. BENCH_ARGS="--rounds 9"
 
 NOTEBOOK ?= notebooks/quickstart.ipynb
 export PYTHON
@@ -15,15 +16,17 @@ in_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 # In a container one is root more often than not, and JupyterLab wants to be told so.
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab demo test lock clean setup-lab setup-dev
+.PHONY: help lab demo notebook test bench lock clean setup-lab setup-dev
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make lab    open $(NOTEBOOK) in JupyterLab"
-	@echo "make demo   run $(NOTEBOOK) here and print what its cells print"
-	@echo "make test   lint, types, layers and tests (PYTEST_ARGS=... for pytest)"
-	@echo "make lock   compile requirements/*.txt from pyproject.toml (LOCK_ARGS=--upgrade for the newest)"
-	@echo "make clean  remove .venv, caches and build output"
+	@echo "make lab       open $(NOTEBOOK) in JupyterLab"
+	@echo "make demo      run $(NOTEBOOK) here and print what its cells print"
+	@echo "make test      lint, types, layers and tests (PYTEST_ARGS=... for pytest)"
+	@echo "make bench     measure lknb against the plain LiveKit SDK (BENCH_ARGS=... for benchmarks/bench.py)"
+	@echo "make notebook  run $(NOTEBOOK) and save it with its outputs"
+	@echo "make lock      compile requirements/*.txt from pyproject.toml (LOCK_ARGS=--upgrade for the newest)"
+	@echo "make clean     remove .venv, caches and build output"
 
 lab: setup-lab
 	@$(in_venv) jupyter lab $(NOTEBOOK) $(as_root) $(LAB_ARGS)
@@ -33,6 +36,12 @@ demo: setup-lab
 
 test: setup-dev
 	@scripts/test.sh $(PYTEST_ARGS)
+
+bench: setup-dev
+	@$(in_venv) python benchmarks/bench.py $(BENCH_ARGS)
+
+notebook: setup-dev
+	@$(in_venv) python scripts/run_notebook.py $(NOTEBOOK)
 
 lock:
 	@scripts/lock.sh $(LOCK_ARGS)

@@ -1,0 +1,201 @@
+"""Measure lknb against the plain LiveKit SDK, on this machine, in one run: `make bench`.
+
+Each side has two participants, in a process each, on one server that this starts. A round measures every item first
+on one side and then on the other, so that what else the machine does meets both; the table shows the median of the
+rounds. Absolute figures depend on the machine, the ratios much less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+MB = 1_000_000
+SIDES = ("plain", "lknb")
+WORKER = Path(__file__).with_name("worker.py")
+
+
+class Worker:
+    """One participant: a process of `worker.py`."""
+
+    def __init__(self, side: str, room: str, identity: str, peer: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(WORKER), side, room, identity, peer],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._answer() == "ready"
+
+    def send(self, do: str, **arguments: Any) -> None:
+        """Give a command without waiting for its answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        self._process.stdin.flush()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"A worker ended with {self._process.wait()}.")
+        return json.loads(line)
+
+    def do(self, do: str, **arguments: Any) -> Any:
+        """Give a command, and return its answer."""
+        self.send(do, **arguments)
+        return self._answer()
+
+    wait = _answer
+
+    def close(self) -> None:
+        """Leave, and end the process."""
+        self.do("close")
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(15)
+
+
+class Side:
+    """The two participants of one side, and what is measured with them."""
+
+    def __init__(self, side: str, sizes: argparse.Namespace) -> None:
+        self._side = side
+        self._sizes = sizes
+        self._guests = 0
+        self._b = Worker(side, f"bench-{side}", "b", "a")
+        self._a = Worker(side, f"bench-{side}", "a", "b")
+        # The first of everything is slower: imports, routes, buffers.
+        self._a.do("bytes", size=100_000)
+        self._a.do("text", size=100_000)
+        self._a.do("packets", count=100)
+        self._a.do("rpc", count=20)
+
+    def bytes(self) -> float:
+        """MB/s of a byte stream of random data."""
+        return float(self._sizes.stream / MB / self._a.do("bytes", size=self._sizes.stream))
+
+    def text(self) -> float:
+        """MB/s of a text stream that can hardly be compressed."""
+        return float(self._sizes.stream / MB / self._a.do("text", size=self._sizes.stream))
+
+    def packets(self) -> float:
+        """Reliable packets of 100 bytes a second, one after the other."""
+        return float(self._sizes.packets / self._a.do("packets", count=self._sizes.packets))
+
+    def rpc(self) -> float:
+        """Milliseconds of a call that echoes 100 bytes: the median."""
+        return statistics.median(self._a.do("rpc", count=self._sizes.calls))
+
+    def visible(self) -> float:
+        """Milliseconds from the beginning of joining until the other end sees the new participant."""
+        self._guests += 1
+        identity = f"guest-{self._guests}"
+        self._a.do("watch")
+        began = self._b.do("guest", identity=identity)
+        return float(1000 * (self._a.do("seen", identity=identity) - began))
+
+    def busy(self) -> float:
+        """Milliseconds of a call to a participant whose main thread computes for two seconds."""
+        self._b.send("busy", seconds=2.0)
+        time.sleep(0.3)  # it has begun; the wait is no part of what is measured
+        (took,) = self._a.do("rpc", count=1)
+        self._b.wait()
+        return float(took)
+
+    def close(self) -> None:
+        """End both."""
+        self._a.close()
+        self._b.close()
+
+
+ITEMS = [
+    ("bytes", "byte stream, random data", "MB/s", "ratio"),
+    ("text", "text stream, incompressible", "MB/s", "ratio"),
+    ("packets", "reliable packets, 100 B, one after the other", "/s", "ratio"),
+    ("rpc", "RPC, 100 B echo, median", "ms", "difference"),
+    ("visible", "joining until the others see it", "ms", "none"),
+    ("busy", "RPC to a participant whose cell computes for 2 s", "ms", "none"),
+]
+
+
+def measure(sizes: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+    """All rounds of all items: by item, by side."""
+    results: dict[str, dict[str, list[float]]] = {name: {side: [] for side in SIDES} for name, *_ in ITEMS}
+    sides = {side: Side(side, sizes) for side in SIDES}
+    for number in range(sizes.rounds):
+        for name, *_ in ITEMS:
+            for side in SIDES if number % 2 == 0 else reversed(SIDES):
+                results[name][side].append(getattr(sides[side], name)())
+        print(f"round {number + 1} of {sizes.rounds}", file=sys.stderr, flush=True)
+    for each in sides.values():
+        each.close()
+    return results
+
+
+def table(results: dict[str, dict[str, list[float]]]) -> str:
+    """The medians as a Markdown table."""
+    lines = ["| What | Plain SDK | lknb | |", "| --- | ---: | ---: | ---: |"]
+    for name, title, unit, compare in ITEMS:
+        plain, ours = (statistics.median(results[name][side]) for side in SIDES)
+        # Of each round, so that what disturbed one round disturbs its ratio only.
+        pairs = list(zip(results[name]["plain"], results[name]["lknb"], strict=True))
+        verdict = ""
+        if compare == "ratio":
+            verdict = f"× {statistics.median(b / a for a, b in pairs):.2f}"
+        elif compare == "difference":
+            verdict = f"{statistics.median(b - a for a, b in pairs):+.2f} ms"
+        lines.append(f"| {title} | {number(plain)} {unit} | {number(ours)} {unit} | {verdict} |")
+    return "\n".join(lines)
+
+
+def number(value: float) -> str:
+    """Three digits or so."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def machine() -> str:
+    """What it was measured on."""
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {platform.system()}, {python}, {dt.date.today():%Y-%m-%d}"  # noqa: DTZ011
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure lknb against the plain LiveKit SDK.")
+    parser.add_argument("--rounds", type=int, default=5, help="of every item on both sides (%(default)s)")
+    parser.add_argument("--stream", type=int, default=4 * MB, help="bytes of a stream (%(default)s)")
+    parser.add_argument("--packets", type=int, default=2000, help="packets of a round (%(default)s)")
+    parser.add_argument("--calls", type=int, default=200, help="calls of a round (%(default)s)")
+    parser.add_argument("--json", type=Path, help="write every single figure there")
+    sizes = parser.parse_args()
+
+    from lknb import server
+
+    with tempfile.TemporaryDirectory(prefix="lknb-bench-") as state:
+        # A server of its own, and none of the user's settings.
+        os.environ["LKNB_STATE_DIR"] = state
+        running = server.ensure()
+        os.environ.update(
+            LIVEKIT_URL=running.url, LIVEKIT_API_KEY=running.api_key, LIVEKIT_API_SECRET=running.api_secret
+        )
+        try:
+            results = measure(sizes)
+        finally:
+            server.stop()
+    if sizes.json:
+        sizes.json.write_text(json.dumps(results, indent=1))
+    print(table(results))
+    print(f"\n{machine()}; medians of {sizes.rounds} rounds")
+
+
+if __name__ == "__main__":
+    main()

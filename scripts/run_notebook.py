@@ -1,0 +1,70 @@
+"""Run a notebook in a real kernel and save it with its outputs, without what changes from run to run for no reason.
+
+    python scripts/run_notebook.py NOTEBOOK
+
+`make notebook` does it for the quickstart, so that who reads it on a code host sees what it shows. Unlike
+`scripts/demo.py` this drops what a handler prints after its cell has finished, so cells wait for what they show.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from demo import ThisPython
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+
+
+def execute(notebook: Any, folder: Path, *, times: int = 1, timeout: int = 120) -> list[Any]:
+    """Run all cells, `times` times in the same kernel; a copy of the notebook with the outputs of each time.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: when a cell fails.
+    """
+    runs = []
+    with tempfile.TemporaryDirectory(prefix="lknb-run-") as sockets:
+        manager = AsyncKernelManager(kernel_spec_manager=ThisPython(), transport="ipc", ip=f"{sockets}/kernel")
+        client = NotebookClient(
+            notebook,
+            km=manager,
+            timeout=timeout,
+            record_timing=False,
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(folder)}},
+        )
+        with client.setup_kernel():
+            assert client.kc is not None
+            for _ in range(times):
+                for index, cell in enumerate(notebook.cells):
+                    # JupyterLab sends it, nbclient does not: lknb knows by it when a cell is run again.
+                    client.kc.session.metadata = {"cellId": cell.id}
+                    client.execute_cell(cell, index)
+                runs.append(copy.deepcopy(notebook))
+    return runs
+
+
+def main() -> int:
+    """Run the notebook that the command line names, and write it back."""
+    path = Path(sys.argv[1])
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    (executed,) = execute(notebook, path.parent)
+    code = [cell for cell in executed.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(code, start=1):
+        cell.execution_count = number
+        cell.metadata = {}
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = number
+    executed.metadata["language_info"] = {"name": "python"}
+    nbformat.write(executed, path)  # type: ignore[no-untyped-call]
+    print(f"Saved {path} with the outputs of {len(code)} cells.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
