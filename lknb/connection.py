@@ -46,6 +46,8 @@ _UNNOTICED = dt.timedelta(seconds=20)
 # A participant on a plain SDK is announced up to 3 s after it joined.
 _LATE_JOINER = 3.5
 _LATE_JOINER_IF_ASKED = 0.5
+_TOLD_WITHIN = 0.3
+_TOLD_LATE = 3.5
 _LEAVE_WITHIN = 3.0
 _CALL_LIMIT = 30.0
 
@@ -172,20 +174,41 @@ class Connection:
             NotConnectedError: when the session ended first.
             TimeoutError: past the limit.
         """
-        assert self._lost is not None
+        lost = self._lost
+        assert lost is not None
         task = asyncio.ensure_future(awaitable)
         try:
-            await asyncio.wait((task, self._lost), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, lost), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
-            if self._lost.done():
-                raise NotConnectedError(
-                    f"The connection to room {self.room!r} was lost during {what}; whether it arrived is not known."
-                )
+            if lost.done():
+                raise self.lost_during(what)
             raise TimeoutError(f"{what} did not finish within {limit:g} s; the connection may be stalled.")
         finally:
             if not task.done():
                 task.cancel()
+
+    def lost_during(self, what: str) -> NotConnectedError:
+        """What a call is told that was under way when its session ended."""
+        return NotConnectedError(
+            f"The connection to room {self.room!r} was lost during {what}; whether it arrived is not known."
+        )
+
+    async def is_interrupted(self) -> bool:
+        """Whether the connection is down, or is being found to be just now."""
+        return await self._until(lambda: self.state != "connected", _TOLD_WITHIN)
+
+    async def _until(self, condition: Callable[[], bool], within: float) -> bool:
+        """Whether `condition` comes true within so many seconds; looked at after each news of the room."""
+        deadline = time.monotonic() + within
+        while not condition():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), left)
+        return True
 
     async def recipients(self, to: str | Iterable[str] | None) -> list[str]:
         """The identities to send to; an empty list means everybody.
@@ -225,16 +248,10 @@ class Connection:
                 if identity in present:
                     return
                 limit = _LATE_JOINER_IF_ASKED
-        deadline = time.monotonic() + limit
-        while not self._ready(identity):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                if identity in self.sdk.remote_participants:
-                    return  # joined, but slow to become active: the server holds reliable data for them
-                raise UnknownParticipantError(identity, self.sdk.remote_participants, self.room)
-            self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), left)
+        await self._until(lambda: self._ready(identity), limit)
+        # Who has joined but is slow to become active is there: the server holds reliable data for them.
+        if identity not in self.sdk.remote_participants:
+            raise UnknownParticipantError(identity, self.sdk.remote_participants, self.room)
 
     def _ready(self, identity: str) -> bool:
         participant = self.sdk.remote_participants.get(identity)
@@ -329,7 +346,7 @@ class Connection:
         if failure is not None:
             self._sdk = None
             raise ConnectError(explain(failure, self.credentials.url, self.room))
-        self._sids = (sdk.local_participant.sid, sdk.server_sid)
+        self._sids = (sdk.local_participant.sid, self._sids[1] or sdk.server_sid)
         self.identity = sdk.local_participant.identity
         self.heard()
         self._refresh()
@@ -341,14 +358,16 @@ class Connection:
         initial = {"name": self.name, "attributes": self.attributes or None, "metadata": self.metadata}
         return self.credentials.mint(self.room, self.identity, initial if len(str(initial)) < 4096 else {})
 
-    async def _announce(self, sdk: SdkRoom) -> None:
+    async def _announce(self, sdk: SdkRoom) -> bool:
         """Make the others see us now: the server sends a change of attributes at once, and our state with it.
 
-        Deleting a key that is not there changes nothing, and is sent all the same.
+        Deleting a key that is not there changes nothing, and is sent all the same. Returns whether we may do that.
         """
-        if sdk.local_participant.permissions.can_update_metadata:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(sdk.local_participant.set_attributes({"lknb": ""}), 1.0)
+        if not sdk.local_participant.permissions.can_update_metadata:
+            return False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(sdk.local_participant.set_attributes({"lknb": ""}), 1.0)
+        return True
 
     async def close(self, reason: str = "closed by this notebook") -> None:
         """Leave the room; safe to call at any time, and twice."""
@@ -380,6 +399,10 @@ class Connection:
             self.heard()
             if event != "data_received":  # the only one that is frequent, and it changes nobody
                 self._refresh()
+                if self.state == "connected" and self._is_new_session():
+                    self.start(self._rebuilt())  # told later than we waited for it
+                if event in ("room_updated", "room_sid_changed"):
+                    self._notice_room(sdk.server_sid)
             self._tell(event, *args)
             self._note(event, *args)
 
@@ -455,12 +478,58 @@ class Connection:
 
     async def _reconnected(self) -> None:
         sdk = self._sdk
-        assert sdk is not None
-        sids = (sdk.local_participant.sid, sdk.server_sid)
-        if sids[0] == self._sids[0]:
+        if sdk is None:
+            return
+        # After a resume the session is the old one; otherwise its new id comes with the next news of ourselves, which
+        # is up to 3 s late, or at once when we ask for some.
+        asked = await self._announce(sdk)
+        if await self._until(self._is_new_session, _TOLD_WITHIN if asked else _TOLD_LATE):
+            await self._rebuilt()
+        elif self.state == "reconnecting":
             self._down_since = None
             self._set_state("connected", "resumed; nothing was lost")
-            return
+
+    def _is_new_session(self) -> bool:
+        return self._sdk is not None and self._sdk.isconnected() and self._sdk.local_participant.sid != self._sids[0]
+
+    def _notice_room(self, sid: str) -> bool:
+        """Take note of the room's id, and record when it is another room of the same name."""
+        before = self._sids[1]
+        if not sid or sid == before:
+            return False
+        self._sids = (self._sids[0], sid)
+        if before and self.state == "connected":
+            self._record_loss(self._last_heard, another_room=True)
+        return bool(before)
+
+    async def _room_sid(self) -> str:
+        """The id of the room as it is now: the SDK's is up to 5 s behind after a reconnect."""
+        assert self._sdk is not None
+        if not self.credentials.can_mint:
+            return self._sdk.server_sid
+        from livekit import api
+
+        try:
+            async with self.api() as server_api:
+                answer = await asyncio.wait_for(
+                    server_api.room.list_rooms(api.ListRoomsRequest(names=[self.room])), 1.0
+                )
+        except Exception:  # then we are told later
+            return self._sdk.server_sid
+        return answer.rooms[0].sid if answer.rooms else ""
+
+    def _record_loss(self, since: dt.datetime, *, another_room: bool) -> None:
+        self.log.add(
+            Event(
+                "loss",
+                "in",
+                topic="reconnect",
+                data={"from": since, "until": now(), "another_room": another_room},
+                error="the room was created anew" if another_room else "what was sent meanwhile may be missing",
+            )
+        )
+
+    async def _rebuilt(self) -> None:
         self._end_session("the connection was rebuilt")
         await self._begin_session(anew=False)
 
@@ -472,25 +541,16 @@ class Connection:
 
     async def _begin_session(self, *, anew: bool) -> None:
         sdk = self._sdk
-        assert sdk is not None
-        before, self._sids = self._sids, (sdk.local_participant.sid, sdk.server_sid)
+        if sdk is None:
+            return
+        self._sids = (sdk.local_participant.sid, self._sids[1])
         if not anew:
             self._lost = asyncio.get_running_loop().create_future()
             self._refresh()
-            await self._announce(sdk)
+        another_room = self._notice_room(await self._room_sid())
         since, self._down_since = self._down_since, None
-        until = now()
         self._set_state("connected", "reconnected")
-        another_room = bool(before[1]) and before[1] != self._sids[1]
-        self.log.add(
-            Event(
-                "loss",
-                "in",
-                topic="reconnect",
-                data={"from": since or until, "until": until, "another_room": another_room},
-                error="the room was created anew" if another_room else "what was sent meanwhile may be missing",
-            )
-        )
+        self._record_loss(since or self._last_heard, another_room=another_room)
         for callback in self._on_restored:
             try:
                 await callback(anew)

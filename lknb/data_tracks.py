@@ -85,7 +85,8 @@ class LocalTrack:
             raise PayloadTooLargeError("The frame", len(data), FRAME_LIMIT, "Use send_bytes, which takes any length.")
         if self._connection.state != "connected":
             raise self._connection.not_connected()
-        if self._sdk_track is None:
+        sdk_track = self._sdk_track  # another thread may be unpublishing it
+        if sdk_track is None:
             raise StreamError(f"Data track {self.name!r} is not published any more. Publish it again.")
         event = Event(
             "track",
@@ -98,9 +99,9 @@ class LocalTrack:
         )
         try:
             # A plain call into the SDK, which takes it from any thread: no hop to the loop for each frame.
-            self._sdk_track.try_push(rtc.DataTrackFrame(payload=data, user_timestamp=timestamp))
+            sdk_track.try_push(rtc.DataTrackFrame(payload=data, user_timestamp=timestamp))
         except rtc.PushFrameError as error:
-            if not self._sdk_track.is_published():
+            if not sdk_track.is_published():
                 event.status, event.error = "failed", error.message
                 self._log.add(event)
                 raise StreamError(f"Data track {self.name!r} is not published any more. Publish it again.") from None
@@ -131,7 +132,6 @@ class DataTracks:
         connection.data_tracks_of = self._names_of
         connection.on("data_track_published", self._published)
         connection.on("data_track_unpublished", self._unpublished)
-        connection.on("participant_disconnected", self._left)
         connection.on_restored(self._restored)
         handlers.on_change(self._handlers_changed)
 
@@ -225,11 +225,6 @@ class DataTracks:
             if track.info.sid == sid:
                 del self._remote[key]
         self._connection.refresh()
-        self._update()
-
-    def _left(self, participant: rtc.RemoteParticipant, *_: Any) -> None:
-        for key in [key for key in self._remote if key[0] == participant.identity]:
-            del self._remote[key]
         self._update()
 
     def _update(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from livekit import rtc
 from livekit.rtc._ffi_client import FfiClient
+from livekit.rtc._proto.room_pb2 import RoomEvent
 from livekit.rtc.participant import PublishDataError, PublishDataTrackError
 
 from lknb.credentials import Secret, quiet_sdk_log
@@ -37,8 +38,8 @@ class SdkRoom(rtc.Room):
     """An `rtc.Room` that hands all that happens to one place.
 
     Args:
-        on_event: called with each SDK event's name and arguments. It replaces the SDK's emitter, which inspects the
-            signature of every callback for every event.
+        on_event: called with each SDK event's name and arguments, and with two names that the SDK does not emit. It
+            replaces the SDK's emitter, which inspects the signature of every callback for every event.
         on_text_stream: called with the reader of each text stream, whatever its topic, and the sender's identity.
         on_byte_stream: the same for byte streams.
     """
@@ -60,6 +61,13 @@ class SdkRoom(rtc.Room):
         """Called by the SDK for each event."""
         self._on_event(event, *args)
         super().emit(event, *args)
+
+    def _on_room_event(self, event: RoomEvent) -> None:
+        super()._on_room_event(event)
+        # The SDK keeps these to itself; they tell that a session, or the room, is a new one.
+        name = event.WhichOneof("message")
+        if name in ("participants_updated", "room_sid_changed"):
+            self._on_event(name)
 
     async def join(self, url: str, token: Secret, attempt_timeout: float) -> None:
         """Connect. Never cancel it: the SDK kills the process some seconds later.

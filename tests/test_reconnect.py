@@ -1,0 +1,228 @@
+"""What happens to a room when its connection breaks: resumes, full reconnects, a server that dies, and giving up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from livekit import api
+from livekit.rtc._proto.room_pb2 import SimulateScenarioKind
+from relay import Relay
+from waiting import eventually
+
+import lknb
+from lknb import server
+from lknb.loop import LOOP
+
+Join = Callable[..., lknb.Room]
+
+
+def simulate(room: lknb.Room, scenario: str) -> None:
+    """Have the SDK go through a failure of its connection."""
+    sdk = room._connection.sdk
+    LOOP.run(sdk.simulate_scenario(SimulateScenarioKind.Value(f"SIMULATE_{scenario}")), "simulate")
+
+
+def through_one_failure(room: lknb.Room, scenario: str) -> None:
+    """Break the connection, and wait until it is back."""
+    changes = room.listen("connection")
+    simulate(room, scenario)
+    assert changes.next(timeout=10).topic == "reconnecting"
+    assert changes.next(timeout=30).topic == "connected"
+    changes.close()
+
+
+def frames_arrive(publisher: lknb.LocalTrack, inbox: lknb.Inbox, payload: bytes) -> bool:
+    """Push until a frame comes through: they are lossy, and a subscription takes a moment."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        publisher.push(payload)
+        try:
+            if inbox.next(timeout=0.2).data == payload:
+                return True
+        except TimeoutError:
+            continue
+    return False
+
+
+def test_after_a_resume_nothing_has_changed(alice: lknb.Room, bob: lknb.Room) -> None:
+    @alice.rpc("echo")
+    def echo(payload: object) -> object:
+        return payload
+
+    texts = bob.listen("text", topic="story")
+    with alice.stream_text(topic="story") as out:
+        out.write("before, ")
+        eventually(lambda: bob.events.filter("text", status="open") and bob.events[-1].transferred)
+        through_one_failure(alice, "SIGNAL_RECONNECT")
+        out.write("after")
+    assert texts.next(timeout=10).data == "before, after"
+    assert bob.perform_rpc("alice", "echo", "still here") == "still here"
+    assert len(alice.events.filter("loss")) == 0
+
+
+def test_after_a_full_reconnect_handlers_tracks_and_state_are_back(alice: lknb.Room, bob: lknb.Room) -> None:
+    heard: list[bytes] = []
+
+    @alice.on_data("note")
+    def note(data: bytes) -> None:
+        heard.append(data)
+
+    @alice.rpc("echo")
+    def echo(payload: object) -> object:
+        return payload
+
+    alice.attributes["status"] = "ready"
+    alice.set_metadata("mine")
+    of_alice, of_bob = alice.publish_data_track("a"), bob.publish_data_track("b")
+    at_alice, at_bob = alice.listen("track", topic="b"), bob.listen("track", topic="a")
+    assert frames_arrive(of_alice, at_bob, b"1")
+    assert frames_arrive(of_bob, at_alice, b"2")
+
+    through_one_failure(alice, "FULL_RECONNECT")
+    eventually(lambda: "alice" in bob.participants and "bob" in alice.participants)
+
+    bob.publish_data(b"after", topic="note", to="alice")
+    eventually(lambda: heard == [b"after"])
+    assert bob.perform_rpc("alice", "echo", [1]) == [1]
+    assert frames_arrive(of_alice, at_bob, b"3")
+    assert frames_arrive(of_bob, at_alice, b"4")
+    eventually(lambda: dict(bob.participants["alice"].attributes) == {"status": "ready"})
+    assert bob.participants["alice"].metadata == "mine"
+
+
+def test_a_full_reconnect_is_recorded_as_a_loss_with_its_times(alice: lknb.Room) -> None:
+    losses = alice.listen("loss")
+    through_one_failure(alice, "FULL_RECONNECT")
+    loss = losses.next(timeout=5)
+    assert 0 <= (loss.data["until"] - loss.data["from"]).total_seconds() < 30
+    assert loss.data["another_room"] is False
+
+
+def test_an_open_writer_fails_after_a_full_reconnect_instead_of_writing_into_nothing(
+    alice: lknb.Room, bob: lknb.Room
+) -> None:
+    texts = bob.listen("text")
+
+    def tell() -> None:
+        with alice.stream_text(topic="story") as out:
+            out.write("once")
+            through_one_failure(alice, "FULL_RECONNECT")
+            out.write("more")
+
+    with pytest.raises(lknb.StreamError, match="broken off"):
+        tell()
+    assert alice.events.filter("text")[-1].status == "failed"
+    broken = texts.next(timeout=10)
+    assert (broken.status, broken.data) == ("failed", "once")
+
+
+def test_a_pending_call_fails_when_its_session_ends(alice: lknb.Room, bob: lknb.Room) -> None:
+    began, end = threading.Event(), threading.Event()
+
+    @bob.rpc("wait")
+    def wait() -> None:
+        began.set()
+        end.wait(30)
+
+    failures: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            alice.perform_rpc("bob", "wait", timeout=25)
+        except lknb.LknbError as error:
+            failures.append(error)
+
+    calling = threading.Thread(target=call)
+    calling.start()
+    assert began.wait(10)
+    through_one_failure(alice, "FULL_RECONNECT")
+    calling.join(5)
+    end.set()
+    assert isinstance(failures[0], lknb.NotConnectedError)
+    assert "whether it arrived is not known" in str(failures[0])
+
+
+def test_a_removed_participant_does_not_come_back(alice: lknb.Room, livekit: server.RunningServer) -> None:
+    async def remove() -> None:
+        async with api.LiveKitAPI(livekit.url, livekit.api_key, livekit.api_secret) as lkapi:
+            await lkapi.room.remove_participant(api.RoomParticipantIdentity(room=alice.name, identity="alice"))
+
+    asyncio.run(remove())
+    eventually(lambda: alice.state == "closed")
+    assert "was removed from the room" in repr(alice)
+
+
+def test_when_the_sdk_gives_up_lknb_joins_anew_until_it_is_closed(
+    livekit: server.RunningServer, bob: lknb.Room, room_name: str, join: Join
+) -> None:
+    with Relay(livekit.url) as relay:
+        key = {"url": relay.url, "api_key": livekit.api_key, "api_secret": livekit.api_secret}
+        carol, dave = join("carol", **key), join("dave", **key)
+
+        @carol.rpc("echo")
+        def echo(payload: object) -> object:
+            return payload
+
+        carol.attributes["status"] = "ready"
+        track = carol.publish_data_track("imu")
+        changes = carol.listen("connection")
+        relay.refuse()
+
+        assert changes.next(timeout=20).topic == "reconnecting"
+        began = time.monotonic()
+        with pytest.raises(lknb.NotConnectedError, match="is reconnecting"):
+            carol.publish_data(b"lost?")
+        with pytest.raises(lknb.NotConnectedError, match="is reconnecting"):
+            track.push(b"lost?")
+        assert time.monotonic() - began < 1
+        # The SDK's ten attempts take about 25 s.
+        eventually(lambda: "attempt" in carol._connection.state_reason, within=45)
+        dave.close()
+        assert dave.state == "closed"
+
+        relay.allow()
+        eventually(lambda: carol.state == "connected", within=20)
+        eventually(lambda: dict(bob.participants["carol"].attributes) == {"status": "ready"})
+        assert bob.perform_rpc("carol", "echo", "back") == "back"
+        assert frames_arrive(track, bob.listen("track", topic="imu"), b"frame")
+        carol.close()
+
+
+@pytest.fixture
+def mortal_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[server.RunningServer]:
+    """A server of this test's own, to be killed."""
+    monkeypatch.setenv("LKNB_STATE_DIR", str(tmp_path / "mortal"))
+    yield server.ensure()
+    server.stop()
+
+
+def test_a_killed_server_is_started_again_and_found_again(mortal_server: server.RunningServer) -> None:
+    alice, bob = lknb.connect("phoenix", "alice"), lknb.connect("phoenix", "bob")
+    try:
+
+        @bob.rpc("echo")
+        def echo(payload: object) -> object:
+            return payload
+
+        alice.attributes["status"] = "ready"
+        losses = alice.listen("loss")
+        os.kill(mortal_server.pid, signal.SIGKILL)
+
+        loss = losses.next(timeout=40)
+        assert loss.data["another_room"] is True
+        again = server.status()
+        assert again is not None
+        assert (again.url, again.api_key) == (mortal_server.url, mortal_server.api_key)
+        eventually(lambda: bob.state == "connected" and "alice" in bob.participants, within=40)
+        eventually(lambda: dict(bob.participants["alice"].attributes) == {"status": "ready"})
+        assert alice.perform_rpc("bob", "echo", "hello") == "hello"
+    finally:
+        alice.close()
+        bob.close()
