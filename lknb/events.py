@@ -254,17 +254,14 @@ class Events(Sequence[Event]):
             import pandas
         except ImportError as error:
             raise ImportError('to_pandas() needs pandas: pip install "lknb[data]"') from error
-        frame = pandas.DataFrame(self.columns())
-        frame["time"] = pandas.to_datetime(frame["time"], utc=True)
-        for name in ("kind", "direction", "status"):
-            frame[name] = frame[name].astype("category")
-        # The same whatever the rows hold: an empty column, or one of Nones, would be guessed differently.
-        for name in ("sender", "topic", "text", "result", "error", "attributes", "id"):
-            frame[name] = frame[name].astype("string")
-        frame["size"] = frame["size"].astype("Int64")
-        frame["timestamp"] = frame["timestamp"].astype("UInt64")
-        frame["duration"] = frame["duration"].astype("float64")
-        return frame
+        # Said for each column, for two reasons: pandas would guess another type for an empty column or one of Nones,
+        # and take integers with gaps for floats, which cannot hold a timestamp in nanoseconds.
+        types = {"kind": "category", "direction": "category", "status": "category", "size": "Int64"}
+        types |= {"timestamp": "UInt64", "duration": "float64", "to": "object", "data": "object"}
+        columns = self.columns()
+        times = pandas.to_datetime(pandas.Series(columns.pop("time"), dtype="object"), utc=True)
+        frame = {name: pandas.Series(values, dtype=types.get(name, "string")) for name, values in columns.items()}
+        return pandas.DataFrame({"time": times, **frame})
 
     def to_arrow(self) -> pyarrow.Table:
         """An Arrow table with the columns of `to_pandas`.

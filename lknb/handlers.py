@@ -91,6 +91,8 @@ class Handler:
     last_run: dt.datetime | None = None
 
     def __post_init__(self) -> None:
+        if self.where not in ("worker", "main"):
+            raise ValueError(f'thread= is "worker" or "main", not {self.where!r}.')
         self._context = contextvars.copy_context()
         self._is_async = is_async(self.function)
         self._wanted = () if self.kind == "rpc" else wanted(self.function)
@@ -143,6 +145,8 @@ class Handler:
 
     def offer(self, event: Event) -> None:
         """Queue an event for the function; called on the loop thread."""
+        if not self.active:
+            return
         size = weight(event)[0]
         self._waiting.append((event, size))
         self._waiting_bytes += size
@@ -156,7 +160,7 @@ class Handler:
 
     async def _run_waiting(self) -> None:
         try:
-            while self._waiting and self.active:
+            while self._waiting:
                 event, size = self._waiting.popleft()
                 self._waiting_bytes -= size
                 await self.serve(event, event.data)
@@ -200,8 +204,9 @@ class Handler:
     def stop(self) -> None:
         """Serve nothing more; a call under way is left to finish."""
         self.active = False
-        self._waiting.clear()
-        self._waiting_bytes = 0
+        if self.kind != "connection":  # else it could never hear that the room was closed
+            self._waiting.clear()
+            self._waiting_bytes = 0
         self._workers.stop()
 
 

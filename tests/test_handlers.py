@@ -1,0 +1,567 @@
+"""Handlers: the parameters they name, where they run, what one that is slow or fails does to the others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from peers import PlainPeer
+from waiting import eventually
+
+import lknb
+from lknb import handlers
+
+Join = Callable[..., lknb.Room]
+Peer = Callable[..., PlainPeer]
+
+
+# What they are given
+
+
+def test_a_handler_takes_what_it_names(alice: lknb.Room, bob: lknb.Room) -> None:
+    calls: dict[str, Any] = {}
+
+    @bob.on_data("t")
+    def everything(sender: str, event: lknb.Event, data: bytes) -> None:
+        calls["everything"] = (sender, event.topic, data)
+
+    @bob.on_data("t")
+    async def only_data(data: bytes) -> None:
+        calls["only_data"] = data
+
+    @bob.on_data("t")
+    def nothing() -> None:
+        calls["nothing"] = ()
+
+    @bob.on_data("t")
+    def with_default(data: bytes, scale: int = 3) -> None:
+        calls["with_default"] = (data, scale)
+
+    @bob.on_data("t")
+    def keywords(**named: Any) -> None:
+        calls["keywords"] = sorted(named)
+
+    class Counter:
+        def __call__(self, sender: str) -> None:
+            calls["callable"] = sender
+
+    bob.on_data("t")(Counter())
+    alice.publish_data(b"x", topic="t")
+    eventually(lambda: len(calls) == 6)
+    assert calls == {
+        "everything": ("alice", "t", b"x"),
+        "only_data": b"x",
+        "nothing": (),
+        "with_default": (b"x", 3),
+        "keywords": ["data", "event", "sender"],
+        "callable": "alice",
+    }
+
+
+def test_a_parameter_that_is_none_of_them_is_refused(bob: lknb.Room) -> None:
+    with pytest.raises(TypeError, match=r"'sende' is none of data, event, sender; did you mean 'sender'\?"):
+
+        @bob.on_data("t")
+        def handler(data: bytes, sende: str) -> None: ...
+
+    assert bob.handlers == ()
+
+
+@pytest.mark.parametrize("kind", ["text", "bytes", "data", "track"])
+def test_the_decorator_needs_parentheses(bob: lknb.Room, kind: str) -> None:
+    with pytest.raises(TypeError, match=rf"with parentheses: @room\.on_{kind}\(\)"):
+        getattr(bob, f"on_{kind}")(lambda data: None)
+
+
+@pytest.mark.parametrize("kind", ["attributes", "metadata", "room_metadata", "participant", "connection"])
+def test_the_decorators_of_state_need_parentheses_too(bob: lknb.Room, kind: str) -> None:
+    with pytest.raises(TypeError):
+        getattr(bob, f"on_{kind}")(lambda data: None)
+
+
+def test_the_function_stays_what_it_was(bob: lknb.Room) -> None:
+    def handler(data: bytes) -> bytes:
+        return data
+
+    assert bob.on_data("t")(handler) is handler
+
+
+def test_topic_and_sender_narrow_it_down(alice: lknb.Room, bob: lknb.Room, peer: Peer) -> None:
+    carol = peer("carol")
+    got: list[tuple[str, bytes]] = []
+    bob.on_data("t", sender="carol")(lambda data: got.append(("t of carol", data)))
+    bob.on_data()(lambda data: got.append(("all", data)))
+    carol.call("publish_data", data=b"1", topic="other")
+    carol.call("publish_data", data=b"2", topic="t")
+    eventually(lambda: ("all", b"2") in got)
+    alice.publish_data(b"3", topic="t")
+    eventually(lambda: ("all", b"3") in got)
+    eventually(lambda: ("t of carol", b"2") in got)
+    assert [data for name, data in got if name == "all"] == [b"1", b"2", b"3"]
+    assert [data for name, data in got if name != "all"] == [b"2"]
+
+
+def test_ones_own_messages_are_not_handled(alice: lknb.Room, bob: lknb.Room) -> None:
+    own: list[Any] = []
+    arrived = threading.Event()
+    alice.on_data()(lambda data: own.append(data))
+    alice.on_text()(lambda data: own.append(data))
+    bob.on_text()(lambda data: arrived.set())
+    alice.publish_data(b"x")
+    alice.send_text("x")
+    assert arrived.wait(5)
+    assert own == []
+
+
+def test_every_kind_of_event_reaches_its_handler(alice: lknb.Room, bob: lknb.Room, peer: Peer) -> None:
+    got: dict[str, Any] = {}
+
+    def keep(kind: str) -> Callable[..., None]:
+        def handler(data: Any, event: lknb.Event, sender: str) -> None:
+            got.setdefault(kind, (data, event.topic, sender))
+
+        return handler
+
+    bob.on_text("t")(keep("text"))
+    bob.on_bytes("t")(keep("bytes"))
+    bob.on_data("t")(keep("data"))
+    bob.on_track("t")(keep("track"))
+    bob.on_attributes(sender="alice")(keep("attributes"))
+    bob.on_metadata()(keep("metadata"))
+    bob.on_room_metadata()(keep("room_metadata"))
+    bob.on_participant(sender="carol")(keep("participant"))
+    bob.on_connection()(keep("connection"))
+    alice.send_text("hi", topic="t")
+    alice.send_bytes(b"\x00\x01", topic="t", name="two.bin")
+    alice.publish_data(b"packet", topic="t")
+    alice.set_attributes({"mood": "good"})
+    alice.set_metadata("{}")
+    alice.set_room_metadata("the room's")
+    peer("carol")
+    track = alice.publish_data_track("t")
+    eventually(lambda: any(each.subscribed for each in bob.data_tracks))
+    eventually(lambda: track.push(b"frame") and "track" in got)
+    eventually(lambda: {"participant", "room_metadata", "metadata"} <= set(got))
+    bob.close()
+    eventually(lambda: "connection" in got)
+    file = got.pop("bytes")
+    assert (file[0].name, file[0].data, *file[1:]) == ("two.bin", b"\x00\x01", "t", "alice")
+    assert got.pop("participant")[1:] == ("joined", "carol")
+    assert got == {
+        "text": ("hi", "t", "alice"),
+        "data": (b"packet", "t", "alice"),
+        "track": (b"frame", "t", "alice"),
+        "attributes": ({"mood": "good"}, "", "alice"),
+        "metadata": ("{}", "", "alice"),
+        "room_metadata": ("the room's", "", None),
+        "connection": ({"state": "closed", "reason": "closed by this notebook"}, "closed", None),
+    }
+
+
+# Where they run
+
+
+def test_an_async_handler_runs_on_the_loop_and_a_plain_one_on_a_thread(alice: lknb.Room, bob: lknb.Room) -> None:
+    threads: dict[str, threading.Thread] = {}
+
+    @bob.on_data("t")
+    async def on_loop() -> None:
+        threads["async"] = threading.current_thread()
+
+    @bob.on_data("t")
+    def on_thread() -> None:
+        threads["sync"] = threading.current_thread()
+
+    alice.publish_data(b"x", topic="t")
+    eventually(lambda: len(threads) == 2)
+    assert threads["async"].name == "lknb"
+    assert threads["sync"].name == "lknb-on_thread"
+    assert threads["sync"].daemon
+
+
+def test_an_idle_thread_ends(alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "_IDLE_SECONDS", 0.2)
+    threads: list[threading.Thread] = []
+    bob.on_data("t")(lambda: threads.append(threading.current_thread()))
+    alice.publish_data(b"x", topic="t")
+    eventually(lambda: threads)
+    eventually(lambda: not threads[0].is_alive(), within=5)
+    alice.publish_data(b"x", topic="t")
+    eventually(lambda: len(threads) == 2)
+
+
+def test_ending_a_handler_ends_its_thread(alice: lknb.Room, bob: lknb.Room) -> None:
+    threads: list[threading.Thread] = []
+    bob.on_data("t")(lambda: threads.append(threading.current_thread()))
+    alice.publish_data(b"x", topic="t")
+    eventually(lambda: threads)
+    bob.close()
+    eventually(lambda: not threads[0].is_alive(), within=2)
+
+
+def test_a_handler_sees_the_context_it_was_registered_in(alice: lknb.Room, bob: lknb.Room) -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+    seen: dict[str, str] = {}
+
+    def register() -> None:
+        variable.set("at registration")
+
+        @bob.on_data("t")
+        def plain() -> None:
+            seen["sync"] = variable.get()
+            variable.set("changed by a call")
+
+        @bob.on_data("t")
+        async def on_loop() -> None:
+            seen["async"] = variable.get()
+
+        @bob.rpc("m")
+        def method() -> str:
+            return variable.get()
+
+    contextvars.copy_context().run(register)
+    assert variable.get() == "unset"
+    for _ in range(2):
+        seen.clear()
+        alice.publish_data(b"x", topic="t")
+        eventually(lambda: len(seen) == 2)
+        assert seen == {"sync": "at registration", "async": "at registration"}
+    assert alice.perform_rpc("bob", "m") == "at registration"
+
+
+def test_the_main_thread_is_for_kernels(bob: lknb.Room) -> None:
+    with pytest.raises(lknb.LknbError, match='thread="main" needs a notebook kernel'):
+        bob.on_data("t", thread="main")(lambda data: None)
+    with pytest.raises(ValueError, match='"worker" or "main"'):
+        bob.on_data("t", thread="here")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match='"worker" or "main"'):
+        bob.rpc("m", thread="here")(lambda: None)  # type: ignore[arg-type]
+    assert bob.handlers == ()
+
+
+def test_the_main_loop_runs_handlers_that_ask_for_it(alice: lknb.Room, bob: lknb.Room) -> None:
+    threads: list[threading.Thread] = []
+
+    async def cell() -> None:
+        bob.on_data("t", thread="main")(lambda: threads.append(threading.current_thread()))
+
+        @bob.rpc("where", thread="main")
+        async def where() -> str:
+            return threading.current_thread().name
+
+        await alice.aio.publish_data(b"x", topic="t")
+        assert await alice.aio.perform_rpc("bob", "where") == "MainThread"
+        await asyncio.to_thread(eventually, lambda: threads)
+
+    asyncio.run(cell())
+    assert threads == [threading.main_thread()]
+
+
+@pytest.mark.parametrize("busy", ["computing", "sleeping"])
+def test_handlers_answer_while_the_main_thread_is_busy(alice: lknb.Room, peer: Peer, busy: str) -> None:
+    carol = peer("carol")
+    alice.rpc("sync")(lambda: "answer")
+
+    @alice.rpc("async")
+    async def on_loop() -> str:
+        return "answer"
+
+    calls = [carol.start("perform_rpc", to="alice", method=method, payload="") for method in ("sync", "async") * 5]
+    until = time.monotonic() + 1
+    if busy == "sleeping":
+        time.sleep(1)  # what the cell does
+    else:
+        while time.monotonic() < until:
+            sum(range(1000))
+    assert [call.done() for call in calls] == [True] * 10
+    assert [call.result() for call in calls] == ['"answer"'] * 10
+
+
+# Slow ones
+
+
+def test_a_slow_handler_delays_no_other(alice: lknb.Room, bob: lknb.Room) -> None:
+    release = threading.Event()
+    fast: list[bytes] = []
+    slow: list[bytes] = []
+
+    @bob.on_data("t")
+    def blocked(data: bytes) -> None:
+        release.wait(20)
+        slow.append(data)
+
+    @bob.on_data("t")
+    def quick(data: bytes) -> None:
+        fast.append(data)
+
+    @bob.on_data("t")
+    async def quick_async(data: bytes) -> None:
+        fast.append(data)
+
+    for number in range(5):
+        alice.publish_data(b"%d" % number, topic="t")
+    eventually(lambda: len(fast) == 10)
+    assert slow == []
+    assert alice.send_text("the room goes on").status == "ok"
+    release.set()
+    eventually(lambda: len(slow) == 5)
+    assert slow == [b"0", b"1", b"2", b"3", b"4"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_each_handler_gets_its_events_in_order(alice: lknb.Room, bob: lknb.Room, is_async: bool) -> None:
+    got: list[int] = []
+
+    @bob.on_data("t")
+    def plain(data: bytes) -> None:
+        if data[0] % 7 == 0:
+            time.sleep(0.002)  # some calls take longer
+        got.append(data[0])
+
+    @bob.on_data("t")
+    async def on_loop(data: bytes) -> None:
+        await asyncio.sleep(0.002 if data[0] % 7 == 0 else 0)
+        got.append(data[0])
+
+    bob.off(plain if is_async else on_loop)
+    for number in range(100):
+        alice.publish_data(bytes([number]), topic="t")
+    eventually(lambda: len(got) == 100)
+    assert got == list(range(100))
+
+
+def test_a_handler_that_cannot_keep_up_loses_the_oldest_and_says_so(
+    alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(handlers, "_WAITING_LIMIT", 3)
+    release, begun = threading.Event(), threading.Event()
+    got: list[bytes] = []
+
+    @bob.on_data("t")
+    def slow(data: bytes) -> None:
+        begun.set()
+        release.wait(20)
+        got.append(data)
+
+    alice.publish_data(b"0", topic="t")
+    assert begun.wait(5)
+    for number in range(1, 9):
+        alice.publish_data(b"%d" % number, topic="t")
+    handler = bob.handlers[0]
+    eventually(lambda: handler.dropped == 5)
+    release.set()
+    eventually(lambda: len(got) == 4)
+    assert got == [b"0", b"6", b"7", b"8"]
+    assert "5 dropped" in repr(handler)
+    assert capsys.readouterr().err.count("cannot keep up") == 1
+
+
+def test_waiting_events_are_bounded_in_bytes_too(
+    alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "_WAITING_BYTES", 40_000)
+    release, begun = threading.Event(), threading.Event()
+    got: list[bytes] = []
+
+    @bob.on_data("t")
+    def slow(data: bytes) -> None:
+        begun.set()
+        release.wait(20)
+        got.append(data[:1])
+
+    alice.publish_data(b"0", topic="t")
+    assert begun.wait(5)
+    for number in range(1, 9):
+        alice.publish_data(b"%d" % number * 10_000, topic="t")
+    eventually(lambda: bob.handlers[0].dropped == 5)
+    release.set()
+    eventually(lambda: len(got) == 4)
+    assert got == [b"0", b"6", b"7", b"8"]
+
+
+# Failing ones
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_failing_handler_shows_the_users_frames_and_harms_no_other(
+    alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str], is_async: bool
+) -> None:
+    got: list[bytes] = []
+
+    def deeper() -> None:
+        raise KeyError("lost")
+
+    @bob.on_data("t")
+    def fails(data: bytes) -> None:
+        deeper()
+
+    @bob.on_data("t")
+    async def fails_async(data: bytes) -> None:
+        deeper()
+
+    bob.off(fails if is_async else fails_async)
+    failing = bob.handlers[0]
+    bob.on_data("t")(lambda data: got.append(data))
+    alice.publish_data(b"1", topic="t")
+    eventually(lambda: failing.errors == 1)
+    eventually(lambda: got == [b"1"])
+    shown = eventually(lambda: capsys.readouterr().err)
+    lines = shown.splitlines()
+    assert lines[0] == f"Handler {'fails_async' if is_async else 'fails'} of data failed:"
+    assert lines[1] == "Traceback (most recent call last):"
+    assert "test_handlers.py" in lines[2]
+    assert lines[-1] == "KeyError: 'lost'"
+    assert "/lknb/" not in shown.replace("/tests/", "")
+    alice.publish_data(b"2", topic="t")
+    eventually(lambda: failing.errors == 2)
+    eventually(lambda: got == [b"1", b"2"])
+    assert (failing.calls, "2 errors" in repr(failing)) == (2, True)
+
+
+def test_failures_are_shown_once_a_second_and_counted(
+    alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @bob.on_data("t")
+    def flood(data: bytes) -> None:
+        raise ValueError(data.decode())
+
+    for number in range(20):
+        alice.publish_data(b"number %d" % number, topic="t")
+    shown = ""
+
+    def told() -> bool:
+        nonlocal shown
+        shown += capsys.readouterr().err
+        return "Handler flood of data failed 19 more times within a second, not shown." in shown
+
+    eventually(told)
+    assert bob.handlers[0].errors == 20
+    assert shown.count("in flood\n") == 1
+    assert "ValueError: number 0\n" in shown
+    alice.publish_data(b"again", topic="t")
+    eventually(lambda: "ValueError: again" in capsys.readouterr().err)
+
+
+def test_what_a_peer_sent_cannot_steer_the_terminal(
+    alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @bob.on_text("t")
+    def fails(data: str) -> None:
+        raise ValueError(data)
+
+    alice.send_text("red \x1b[31m, title \x1b]0;x\x07, back \r\b, turned \u202e, fine: ä\n", topic="t")
+    shown = eventually(lambda: capsys.readouterr().err)
+    assert "red \N{REPLACEMENT CHARACTER}[31m" in shown
+    assert "fine: ä" in shown
+    assert not set("\x1b\x07\r\b\u202e") & set(shown)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_handler_that_exits_ends_nothing_else(
+    alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str], is_async: bool
+) -> None:
+    got: list[bytes] = []
+
+    @bob.on_data("t")
+    def leaves() -> None:
+        raise SystemExit(1)
+
+    @bob.on_data("t")
+    async def leaves_async() -> None:
+        raise SystemExit(1)
+
+    bob.off(leaves if is_async else leaves_async)
+    leaving = bob.handlers[0]
+    bob.on_data("t")(lambda data: got.append(data))
+    alice.publish_data(b"1", topic="t")
+    alice.publish_data(b"2", topic="t")
+    eventually(lambda: got == [b"1", b"2"])
+    eventually(lambda: leaving.errors == 2)
+    assert "the handler raised SystemExit" in capsys.readouterr().err
+
+
+# Their life
+
+
+def test_handlers_are_listed_with_what_they_did(alice: lknb.Room, bob: lknb.Room) -> None:
+    @bob.on_data("t")
+    def counts(data: bytes) -> None: ...
+
+    handler = bob.handlers[0]
+    assert (handler.kind, handler.topic, handler.name, handler.calls, handler.last_run) == (
+        "data",
+        "t",
+        "counts",
+        0,
+        None,
+    )
+    alice.publish_data(b"x", topic="t")
+    eventually(lambda: handler.calls == 1)
+    assert handler.last_run is not None
+    assert repr(handler) == "<Handler counts of data 't': 1 calls, 0 errors>"
+
+
+@pytest.mark.parametrize("by", ["function", "name", "topic", "handler"])
+def test_off_ends_a_handler(alice: lknb.Room, bob: lknb.Room, by: str) -> None:
+    got: list[bytes] = []
+    after = bob.listen("data")
+
+    @bob.on_data("the topic")
+    def ends(data: bytes) -> None:
+        got.append(data)
+
+    targets = {"function": ends, "name": "ends", "topic": "the topic", "handler": bob.handlers[0]}
+    assert bob.off(targets[by]) == 1
+    assert bob.off(targets[by]) == 0
+    alice.publish_data(b"x", topic="the topic")
+    after.next()
+    assert (got, bob.handlers) == ([], ())
+
+
+def test_the_same_function_written_again_replaces_itself(alice: lknb.Room, bob: lknb.Room) -> None:
+    got: list[str] = []
+
+    def write(version: str) -> None:
+        @bob.on_data("t")
+        def handler(data: bytes) -> None:
+            got.append(version)
+
+        @bob.on_data("other")  # another topic, another handler
+        def handler(data: bytes) -> None:  # noqa: F811
+            got.append("other")
+
+    write("first")
+    write("second")
+    assert len(bob.handlers) == 2
+    alice.publish_data(b"x", topic="t")
+    alice.publish_data(b"x", topic="other")
+    eventually(lambda: sorted(got) == ["other", "second"])
+
+
+def test_a_closed_room_serves_nothing(bob: lknb.Room) -> None:
+    bob.on_data("t")(lambda data: None)
+    bob.close()
+    assert bob.handlers == ()
+    with pytest.raises(lknb.NotConnectedError):
+        bob.on_data("t")(lambda data: None)
+    with pytest.raises(lknb.NotConnectedError):
+        bob.rpc("m")(lambda: None)
+
+
+def test_a_handler_may_register_and_end_handlers(alice: lknb.Room, bob: lknb.Room) -> None:
+    got: list[bytes] = []
+
+    @bob.on_data("start")
+    async def start() -> None:
+        bob.on_data("t")(lambda data: got.append(data))
+        bob.off("start")
+
+    alice.publish_data(b"", topic="start")
+    eventually(lambda: [each.topic for each in bob.handlers] == ["t"])
+    alice.publish_data(b"x", topic="t")
+    eventually(lambda: got == [b"x"])
