@@ -113,6 +113,7 @@ def test_an_open_writer_fails_after_a_full_reconnect_instead_of_writing_into_not
     def tell() -> None:
         with alice.stream_text(topic="story") as out:
             out.write("once")
+            eventually(lambda: [each.transferred for each in bob.events.filter("text")] == [4])
             through_one_failure(alice, "FULL_RECONNECT")
             out.write("more")
 

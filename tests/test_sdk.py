@@ -1,0 +1,42 @@
+"""The private parts of the SDK that lknb leans on, so that a new version of it cannot change them unnoticed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+
+from livekit import rtc
+from livekit.rtc._ffi_client import FfiClient
+from livekit.rtc._proto.room_pb2 import RoomEvent
+
+from lknb.sdk import SdkRoom
+
+
+def test_the_version_is_one_that_was_checked() -> None:
+    assert importlib.metadata.version("livekit").startswith("1.2.")
+
+
+def test_stream_handlers_are_looked_up_by_topic_with_get() -> None:
+    for kind in ("text", "byte"):
+        source = inspect.getsource(getattr(rtc.Room, f"_handle_{kind}_stream_opened"))
+        assert f"self._{kind}_stream_handlers.get(topic)" in source
+
+
+def test_the_room_takes_its_events_through_the_method_that_is_extended() -> None:
+    assert "self._on_room_event(event.room_event)" in inspect.getsource(rtc.Room._listen_task)
+    assert "self.emit(" in inspect.getsource(rtc.Room._on_room_event)
+    names = {field.name for field in RoomEvent.DESCRIPTOR.oneofs_by_name["message"].fields}
+    assert {"participants_updated", "room_sid_changed"} <= names
+
+
+def test_what_is_read_of_the_room_is_there() -> None:
+    source = inspect.getsource(rtc.Room.__init__)
+    for name in ("_info", "_token", "_text_stream_handlers", "_byte_stream_handlers"):
+        assert f"self.{name}" in source
+    assert not hasattr(rtc.Room, "server_sid"), "lknb's own names would hide the SDK's"
+    assert not hasattr(rtc.Room, "latest_token")
+    assert SdkRoom.emit is not rtc.Room.emit
+
+
+def test_readers_are_counted_where_lknb_counts_them() -> None:
+    assert "self._subscribers" in inspect.getsource(type(FfiClient.instance.queue).subscribe)
