@@ -9,13 +9,52 @@ import sys
 import lknb
 from lknb.room import AioRoom, Room
 
-ROOM = set(
-    ["name", "identity", "state", "participants", "close", "aio", "events", "listen", "rpc", "attributes", "perform_rpc", "publish_data", "send_text", "stream_text", "send_file", "send_bytes", "stream_bytes", "publish_data_track", "set_attributes", "set_metadata", "set_name", "set_room_metadata", "on_text", "on_bytes", "on_data", "on_track", "on_attributes", "on_metadata", "on_room_metadata", "on_participant", "on_connection"]
-)
+ROOM = {
+    "name",
+    "identity",
+    "state",
+    "participants",
+    "close",
+    "aio",
+    "events",
+    "listen",
+    "rpc",
+    "attributes",
+    "perform_rpc",
+    "publish_data",
+    "send_text",
+    "stream_text",
+    "send_file",
+    "send_bytes",
+    "stream_bytes",
+    "publish_data_track",
+    "set_attributes",
+    "set_metadata",
+    "set_name",
+    "set_room_metadata",
+    "on_text",
+    "on_bytes",
+    "on_data",
+    "on_track",
+    "on_attributes",
+    "on_metadata",
+    "on_room_metadata",
+    "on_participant",
+    "on_connection",
+}
 
-ERRORS = set(
-    ["LknbError", "ConnectError", "NotConnectedError", "UnknownParticipantError", "PermissionDeniedError", "PayloadTooLargeError", "StateError", "RpcError", "StreamError", "ServerError"]
-)
+ERRORS = {
+    "LknbError",
+    "ConnectError",
+    "NotConnectedError",
+    "UnknownParticipantError",
+    "PermissionDeniedError",
+    "PayloadTooLargeError",
+    "StateError",
+    "RpcError",
+    "StreamError",
+    "ServerError",
+}
 
 
 def test_the_promised_names_are_there(alice: lknb.Room) -> None:
