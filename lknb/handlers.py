@@ -241,7 +241,13 @@ class Handlers:
             self._ended(other)
 
     def remove(self, target: Callable[..., Any] | str | Handler) -> int:
-        """End the handlers that are `target`: a handler, a function, or a name or topic; returns how many."""
+        """End the handlers that are `target`: a handler, a function, or a name or topic; returns how many.
+
+        Raises:
+            TypeError: for None, which would fit every handler of every topic.
+        """
+        if target is None:
+            raise TypeError("Say what to end: a handler, a function, or a name or topic.")
         return self.remove_if(
             lambda each: target is each or target == each.function or target in (each.name, each.topic)
         )

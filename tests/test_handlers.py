@@ -523,6 +523,13 @@ def test_off_ends_a_handler(alice: lknb.Room, bob: lknb.Room, by: str) -> None:
     assert (got, bob.handlers) == ([], ())
 
 
+def test_off_needs_to_know_what(bob: lknb.Room) -> None:
+    bob.on_data()(lambda data: None)
+    with pytest.raises(TypeError, match="Say what to end"):
+        bob.off(None)  # type: ignore[arg-type]
+    assert len(bob.handlers) == 1
+
+
 def test_the_same_function_written_again_replaces_itself(alice: lknb.Room, bob: lknb.Room) -> None:
     got: list[str] = []
 

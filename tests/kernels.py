@@ -1,0 +1,154 @@
+"""A real IPython kernel for tests: cells are run as JupyterLab runs them, and their outputs are kept cell by cell.
+
+    with Kernel() as kernel:
+        first = kernel.run("print(1)", cell_id="a")     # waits until the kernel is idle again
+        assert first.stdout == "1\n"
+        slow = kernel.start("time.sleep(60)")           # does not wait
+        kernel.interrupt()
+        slow.wait()
+        assert slow.error.startswith("KeyboardInterrupt")
+
+What a handler prints later, while other cells run, is found in the cell that the kernel says it belongs to.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from ipykernel.kernelspec import make_ipkernel_cmd
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import KernelManager
+
+STARTUP = 60.0
+"""Seconds for the kernel to start, on a busy machine."""
+
+
+class _ThisPython(KernelSpecManager):
+    """Knows one kernel, the Python that runs the tests, whatever kernels are installed."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        return KernelSpec(argv=make_ipkernel_cmd(), display_name=kernel_name, language="python")
+
+
+class Cell:
+    """One run of a cell. Its outputs grow for as long as the kernel lives."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.stdout = ""
+        self.stderr = ""
+        self.shown: list[dict[str, Any]] = []
+        self.error = ""
+        self.done = threading.Event()
+
+    def wait(self, timeout: float = 30) -> Cell:
+        """Wait until the kernel has finished the cell."""
+        assert self.done.wait(timeout), f"the cell did not end within {timeout:g} s: {self!r}"
+        return self
+
+    def ok(self) -> Cell:
+        assert not self.error, self.error
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Cell [{self.number}] stdout={self.stdout!r} stderr={self.stderr!r} error={self.error!r}>"
+
+
+class Kernel:
+    """A kernel in a process of its own, with this process's environment and what `env` adds to it."""
+
+    def __init__(self, env: Mapping[str, str] | None = None) -> None:
+        # Sockets that are files of this user: ports could be taken by others meanwhile.
+        self._sockets = tempfile.TemporaryDirectory(prefix="lknb-kernel-")
+        self._manager = KernelManager(
+            kernel_spec_manager=_ThisPython(), transport="ipc", ip=f"{self._sockets.name}/kernel"
+        )
+        self._manager.start_kernel(
+            extra_arguments=["--HistoryManager.hist_file=:memory:"], env={**os.environ, **(env or {})}
+        )
+        self._client: Any = None
+        self._cells: dict[str, Cell] = {}
+        # Guards the cells: tests send, the reader receives.
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self._reader = threading.Thread(target=self._read, name="kernel-reader", daemon=True)
+
+    def ready(self) -> Kernel:
+        """Wait until the kernel answers."""
+        if self._client is None:
+            self._client = self._manager.client()
+            self._client.start_channels()
+            self._client.wait_for_ready(timeout=STARTUP)
+            self._reader.start()
+        return self
+
+    def __enter__(self) -> Kernel:
+        return self.ready()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self, code: str, cell_id: str | None = None) -> Cell:
+        """Send a cell; `cell_id` is what a front end calls it, which stays the same when the cell is run again."""
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+        metadata = {} if cell_id is None else {"cellId": cell_id}
+        message = self._client.session.msg("execute_request", {**content, "stop_on_error": False}, metadata=metadata)
+        cell = Cell()
+        with self._lock:
+            self._cells[message["header"]["msg_id"]] = cell
+        self._client.shell_channel.send(message)
+        return cell
+
+    def run(self, code: str, cell_id: str | None = None, timeout: float = 30) -> Cell:
+        """Run a cell to its end; `Cell.error` says whether it failed."""
+        return self.start(code, cell_id).wait(timeout)
+
+    def interrupt(self) -> None:
+        """What the stop button does."""
+        self._manager.interrupt_kernel()
+
+    def shut_down(self) -> None:
+        """What closing the notebook does."""
+        self._manager.shutdown_kernel()
+
+    def close(self) -> None:
+        """End the kernel, if it is still there."""
+        self._ending.set()
+        if self._reader.is_alive():
+            self._reader.join(5)
+        if self._client is not None:
+            self._client.stop_channels()
+        if self._manager.is_alive():
+            self._manager.shutdown_kernel()
+        self._manager.cleanup_resources()
+        self._sockets.cleanup()
+
+    def _read(self) -> None:
+        socket = self._client.iopub_channel.socket
+        while not self._ending.is_set():
+            if socket.poll(100):
+                _, message = self._client.session.recv(socket, mode=0)
+                self._take(message)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        kind, content = message["header"]["msg_type"], message["content"]
+        with self._lock:
+            cell = self._cells.get(message["parent_header"].get("msg_id", ""))
+        if cell is None:
+            return
+        if kind == "execute_input":
+            cell.number = content["execution_count"]
+        elif kind == "stream" and content["name"] == "stdout":
+            cell.stdout += content["text"]
+        elif kind == "stream":
+            cell.stderr += content["text"]
+        elif kind in ("display_data", "update_display_data", "execute_result"):
+            cell.shown.append(content["data"])
+        elif kind == "error":
+            cell.error = f"{content['ename']}: {content['evalue']}\n" + "\n".join(content["traceback"])
+        elif kind == "status" and content["execution_state"] == "idle":
+            cell.done.set()
