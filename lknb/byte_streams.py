@@ -162,7 +162,8 @@ class ByteStreams:
     async def _prepare(self, options: dict[str, Any], size: int | None) -> tuple[Event, list[str]]:
         self._connection.require("canPublishData", "Sending bytes")
         recipients = await self._connection.recipients(options["to"])
-        check_header(options["topic"], options["attributes"], recipients, options["name"])
+        attributes = {**options["attributes"], DIGEST: "0" * 64}
+        check_header(options["topic"], attributes, recipients, options["name"], options["mime_type"])
         event = Event(
             "bytes",
             "out",

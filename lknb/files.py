@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import threading
 import unicodedata
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,24 @@ SPOOL_AT = 4 * 1024 * 1024
 _DISPLAY_LIMIT = 20 * 1024 * 1024
 _NAME_LIMIT = 200  # bytes; most file systems allow 255, and a number may have to be added
 
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])\s*(\.|$)", re.IGNORECASE)
+
+# Control, direction and other format characters, halves of surrogate pairs, the unassigned, and line separators.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 # By their first bytes, never by the name or type that the sender claims. SVG is markup, and not among them.
 _IMAGES = (
-    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
-    (b"\xff\xd8\xff", 0, "image/jpeg"),
-    (b"GIF87a", 0, "image/gif"),
-    (b"GIF89a", 0, "image/gif"),
-    (b"WEBP", 8, "image/webp"),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"GIF8[79]a"), "image/gif"),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "image/webp"),
 )
 
 
 def safe_name(name: str) -> str:
     """`name` as one harmless path component: no folders, control or direction characters, devices or hidden files."""
     name = unicodedata.normalize("NFC", name).replace("\\", "/").rsplit("/", 1)[-1]
-    name = "".join("_" if unicodedata.category(char)[0] == "C" or char in '<>:"|?*' else char for char in name)
+    name = "".join("_" if unicodedata.category(char) in _UNSEEN or char in '<>:"|?*' else char for char in name)
     name = name.strip(". ")
     if not name:
         return "unnamed"
@@ -43,7 +46,8 @@ def safe_name(name: str) -> str:
     if not dot or len(extension.encode()) > 20:
         stem, dot, extension = name, "", ""
     room = _NAME_LIMIT - len((dot + extension).encode())
-    return stem.encode()[:room].decode(errors="ignore") + dot + extension
+    stem = stem.encode()[:room].decode(errors="ignore")
+    return stem + dot + extension if dot else stem.rstrip(". ")
 
 
 class ReceivedFile:
@@ -133,7 +137,8 @@ class Spool:
     """Bytes as they arrive: counted, digested, in memory while few and in an unnamed temporary file when many."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=SPOOL_AT)  # noqa: SIM115 - closed when collected
+        self._file = tempfile.SpooledTemporaryFile(max_size=SPOOL_AT)  # noqa: SIM115 - closed when this is collected
+        weakref.finalize(self, self._file.close)
         self._digest = hashlib.sha256()
         # The file has one position, and cells and handlers may read at the same time.
         self._lock = threading.Lock()
@@ -172,7 +177,7 @@ class Spool:
         with self._lock:
             self._file.seek(0)
             head = self._file.read(16)
-        return next((mime for magic, at, mime in _IMAGES if head[at : at + len(magic)] == magic), None)
+        return next((mime for magic, mime in _IMAGES if magic.match(head)), None)
 
     def close(self) -> None:
         """Let the bytes go."""

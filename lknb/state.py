@@ -192,7 +192,7 @@ class State:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise StateError(
-                    f"{what} were sent, but the server has not confirmed within {_CONFIRM_WITHIN:g} s. "
+                    f"{what}: sent, but not confirmed by the server within {_CONFIRM_WITHIN:g} s. "
                     "It refuses silently what is over its limits; read room.attributes for what it holds."
                 )
             self._changed.clear()

@@ -43,9 +43,9 @@ def string_attributes(attributes: dict[str, str] | None) -> dict[str, str]:
     return dict(attributes or {})
 
 
-def check_header(topic: str, attributes: dict[str, str], recipients: list[str], name: str = "") -> None:
+def check_header(topic: str, attributes: dict[str, str], recipients: list[str], *more: str) -> None:
     """Raise PayloadTooLargeError when a stream's header would not fit into its one packet."""
-    parts = [topic, name, *recipients, *attributes.keys(), *attributes.values()]
+    parts = [topic, *more, *recipients, *attributes.keys(), *attributes.values()]
     size = sum(len(part.encode()) + 8 for part in parts) + 120
     if size > HEADER_LIMIT:
         raise PayloadTooLargeError(
@@ -107,9 +107,18 @@ class Incoming:
         keep: Callable[[Any], int],
         whole: Callable[[], Any],
         progress: Callable[[int], None] = lambda done: None,
+        partial: Callable[[], Any] = lambda: None,
     ) -> None:
-        """Read to the end. `keep` takes a piece and returns its bytes; `whole` makes the event's data at the end."""
-        event, error = self._event, None
+        """Read to the end.
+
+        Args:
+            reader: the SDK's.
+            keep: takes a piece and returns its bytes.
+            whole: makes the event's data at the end.
+            progress: is told the bytes so far.
+            partial: makes the event's data when the stream broke off.
+        """
+        event, error, broke_off = self._event, None, True
         try:
             self._check(event.size or 0)
             pieces = aiter(reader)
@@ -129,10 +138,13 @@ class Incoming:
             else:
                 event.size = event.transferred
                 event.data = whole()
+                broke_off = False
         except SdkStreamError as broken:
-            error = f"the stream broke off: {broken.description}"
+            # Of a stream with a size the SDK says only that it is incomplete, whatever the sender gave as the reason.
+            so_far = f" after {event.transferred:,} of {event.size:,} bytes" if event.size else ""
+            error = f"the stream broke off{so_far}: {broken.description}"
         except StreamError as refused:
-            error = str(refused)
+            error, broke_off = str(refused), False
         except TimeoutError:
             error = f"nothing arrived for {IDLE_LIMIT:g} s"
         except asyncio.CancelledError:
@@ -143,6 +155,8 @@ class Incoming:
         finally:
             # An open reader would keep its place in the SDK's queue for the life of the process.
             reader.close()
+            if broke_off:
+                event.data = partial()
             self._log.finish(event, "failed" if error else "ok", error)
             for live in self._live:
                 live.end(error)
@@ -245,6 +259,10 @@ class WriterOnLoop:
     def _refuse_ended(self) -> None:
         if self.event.status == "ok":
             raise StreamError("This stream has ended. Open another one.")
+        self.refuse_broken()
+
+    def refuse_broken(self) -> None:
+        """Raise StreamError when the stream has broken off."""
         if self.event.status == "failed":
             raise StreamError(f"This stream has broken off ({self.event.error}). Open another one.")
 
@@ -279,6 +297,9 @@ class AsyncStreamWriter:
             await LOOP.wait(self._opened.abort(f"the sender stopped with {type(error).__name__}"))
         elif self.event.status == "open":
             await LOOP.wait(self._opened.close())
+        else:
+            # Nothing after the loss was written, or the writing said so: the block must not end as if all had arrived.
+            self._opened.refuse_broken()
 
     async def write(self, piece: Any) -> None:
         """Send a piece; waits while the connection is full.

@@ -66,6 +66,8 @@ class TextStreams:
         Raises:
             NotConnectedError, UnknownParticipantError, PermissionDeniedError, PayloadTooLargeError, StreamError
         """
+        if isinstance(text, bytes | bytearray | memoryview) or not isinstance(text, str | Iterable | AsyncIterable):
+            raise TypeError(f"send_text takes a str or an iterable of str, not {type(text).__name__}.")
         if not isinstance(text, str):
             return await self._send_pieces(text, topic=topic, to=to, attributes=attributes, reply_to=reply_to)
         event, recipients = await self._prepare(topic, to, attributes, reply_to)
@@ -185,7 +187,7 @@ class TextStreams:
         def whole() -> str:
             return "".join(pieces)
 
-        await incoming.receive(reader, keep, whole)
+        await incoming.receive(reader, keep, whole, partial=whole)
 
     def _lost(self, why: str) -> None:
         for writer in list(self._writers):
@@ -198,8 +200,6 @@ async def _each(pieces: Any) -> AsyncIterator[str]:
         async for piece in from_calling_loop(pieces):
             yield _checked(piece)
         return
-    if not isinstance(pieces, Iterable):
-        raise TypeError(f"send_text takes a str or an iterable of str, not {type(pieces).__name__}.")
     iterator, end = iter(pieces), object()
     context = contextvars.copy_context()
     # A generator may wait for a model or a file: not on the loop thread.

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import secrets
-import socket
-import subprocess
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,88 +13,16 @@ import pytest
 from livekit import api
 from peers import PeerError, PlainPeer, mint
 
-CONFIG = """\
-port: {http}
-bind_addresses: ["127.0.0.1"]
-keys: {{{key}: {secret}}}
-rtc:
-  udp_port: {udp}
-  tcp_port: 0
-  use_external_ip: false
-  node_ip: 127.0.0.1
-  enable_loopback_candidate: true
-  ips: {{includes: ["127.0.0.1/32"]}}
-  stun_servers: ["127.0.0.1:3478"]
-"""
-
-
-class Server:
-    def __init__(self, url: str, key: str, secret: str) -> None:
-        self.url, self.key, self.secret = url, key, secret
-
-    def token(self, room: str, identity: str, **options: Any) -> str:
-        return mint(self.key, self.secret, room, identity, **{"can_update_own_metadata": True, **options})
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def run_binary(binary: str, folder: Path) -> Iterator[Server]:
-    http, udp = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
-    key, secret = "test", secrets.token_hex(32)
-    config = folder / "livekit.yaml"
-    config.write_text(CONFIG.format(http=http, udp=udp, key=key, secret=secret))
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen([binary, "--config", str(config)], stdout=log, stderr=log)
-    try:
-        for _ in range(300):
-            assert process.poll() is None, (folder / "server.log").read_text()
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{http}/", timeout=1).close()
-                break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.05)
-        yield Server(f"ws://127.0.0.1:{http}", key, secret)
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture(scope="session")
-def peer_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("livekit")
-    binary = os.environ.get("LKNB_TEST_SERVER")
-    if binary:
-        yield from run_binary(binary, folder)
-        return
-    server = pytest.importorskip("lknb.server", reason="set LKNB_TEST_SERVER or install lknb", exc_type=ImportError)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LKNB_STATE_DIR", str(folder))
-        running = server.ensure()
-        yield Server(running.url, running.api_key, running.api_secret)
-        server.stop()
+from lknb import server
 
 
 @pytest.fixture
-def room_name() -> str:
-    return f"room-{secrets.token_hex(4)}"
-
-
-@pytest.fixture
-def pair(peer_server: Server, room_name: str) -> Iterator[tuple[PlainPeer, PlainPeer]]:
+def pair(peer: Callable[..., PlainPeer]) -> tuple[PlainPeer, PlainPeer]:
     """Alice and bob, who see each other."""
-    with (
-        PlainPeer(peer_server.url, peer_server.token(room_name, "alice")) as alice,
-        PlainPeer(peer_server.url, peer_server.token(room_name, "bob")) as bob,
-    ):
-        alice.connect(announce=True)
-        bob.connect(announce=True)
-        alice.call("wait_participant", identity="bob")
-        bob.call("wait_participant", identity="alice")
-        yield alice, bob
+    alice, bob = peer("alice"), peer("bob")
+    alice.call("wait_participant", identity="bob")
+    bob.call("wait_participant", identity="alice")
+    return alice, bob
 
 
 Pair = tuple[PlainPeer, PlainPeer]
@@ -246,7 +168,7 @@ def test_data_tracks(pair: Pair) -> None:
     bob.wait("frame", track="sonar")
 
 
-def test_state(pair: Pair, peer_server: Server, room_name: str) -> None:
+def test_state(pair: Pair, livekit: server.RunningServer, room_name: str) -> None:
     alice, bob = pair
     alice.call("set_attributes", attributes={"mood": "fine"})
     assert bob.wait("attributes", identity="alice", changed={"mood": "fine"})
@@ -259,18 +181,17 @@ def test_state(pair: Pair, peer_server: Server, room_name: str) -> None:
     assert alice.call("local")["permissions"]["can_update_metadata"] is True
 
     async def set_room_metadata() -> None:
-        async with api.LiveKitAPI(peer_server.url, peer_server.key, peer_server.secret) as server:
-            await server.room.update_room_metadata(api.UpdateRoomMetadataRequest(room=room_name, metadata="r"))
+        async with api.LiveKitAPI(livekit.url, livekit.api_key, livekit.api_secret) as lkapi:
+            await lkapi.room.update_room_metadata(api.UpdateRoomMetadataRequest(room=room_name, metadata="r"))
 
     asyncio.run(set_room_metadata())
     bob.wait("room_metadata", new="r")
     assert bob.call("room_info")["metadata"] == "r"
 
 
-def test_coming_and_going(pair: Pair, peer_server: Server, room_name: str) -> None:
+def test_coming_and_going(pair: Pair, peer: Callable[..., PlainPeer]) -> None:
     _, bob = pair
-    carol = PlainPeer(peer_server.url, peer_server.token(room_name, "carol", name="Carol", attributes={"k": "v"}))
-    carol.connect()
+    carol = peer("carol", announce=False, name="Carol", attributes={"k": "v"})
     bob.wait("participant_connected", identity="carol", name="Carol")
     bob.wait("participant_active", identity="carol")
     carol.close()
@@ -279,10 +200,8 @@ def test_coming_and_going(pair: Pair, peer_server: Server, room_name: str) -> No
     with pytest.raises(PeerError, match="PeerDied"):
         carol.call("local")
 
-    twin = PlainPeer(peer_server.url, peer_server.token(room_name, "bob"))
-    with twin:
-        twin.connect()
-        bob.wait("disconnected", reason="DUPLICATE_IDENTITY")
+    peer("bob")
+    bob.wait("disconnected", reason="DUPLICATE_IDENTITY")
 
 
 def test_reconnecting(pair: Pair) -> None:
@@ -294,7 +213,7 @@ def test_reconnecting(pair: Pair) -> None:
     bob.wait("data", topic="after")
 
 
-def test_what_the_driver_promises(pair: Pair, peer_server: Server, room_name: str) -> None:
+def test_what_the_driver_promises(pair: Pair, livekit: server.RunningServer, room_name: str) -> None:
     alice, bob = pair
     with pytest.raises(AssertionError, match=r"(?s)nothing within.*attributes \d+.*'changed': {'ready': '1'}"):
         bob.wait("data", topic="never", timeout=0.1)
@@ -314,6 +233,6 @@ def test_what_the_driver_promises(pair: Pair, peer_server: Server, room_name: st
     alice.call("exit", code=3)
     with pytest.raises(PeerError, match="ended with 3"):
         alice.call("local")
-    refused = PlainPeer(peer_server.url, mint("test", "x" * 32, room_name, "mallory"))
+    refused = PlainPeer(livekit.url, mint(livekit.api_key, "x" * 32, room_name, "mallory"))
     with refused, pytest.raises(PeerError, match="ConnectError"):
         refused.connect()

@@ -1,0 +1,206 @@
+"""Data tracks: published, found by late joiners, subscribed to while somebody listens; frames as they were pushed."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from peers import PlainPeer
+from waiting import eventually
+
+import lknb
+from lknb import server
+
+Join = Callable[..., lknb.Room]
+Peers = Callable[..., PlainPeer]
+
+EVERY_BYTE = bytes(range(256))
+
+
+def push_until(push: Callable[[], Any], arrived: Callable[[], Any]) -> Any:
+    """Push frames until one arrives: the SDK does not tell when a subscription has reached the server."""
+
+    def attempt() -> Any:
+        push()
+        return arrived()
+
+    return eventually(attempt)
+
+
+def names(room: lknb.Room) -> list[tuple[str, str, bool]]:
+    return [(track.publisher, track.name, track.subscribed) for track in room.data_tracks]
+
+
+def test_frames_to_a_plain_peer(alice: lknb.Room, peer: Peers) -> None:
+    plain = peer()
+    track = alice.publish_data_track("lidar")
+    assert plain.wait("track_published", publisher="alice", name="lidar")["uses_e2ee"] is False
+    plain.call("subscribe_data_track", name="lidar", buffer_size=64)
+    push_until(lambda: track.push(EVERY_BYTE, timestamp=2**63 + 7), lambda: plain.seen("frame"))
+    frame = plain.wait("frame")
+    assert (frame["data"], frame["timestamp"], frame["publisher"]) == (EVERY_BYTE, 2**63 + 7, "alice")
+    assert track.push(bytearray(b"no time")) is True
+    assert plain.wait("frame", data=b"no time")["timestamp"] is None
+    assert track.pushed == len(alice.events.filter("track", topic="lidar", direction="out", status="ok"))
+
+
+def test_frames_from_a_plain_peer_to_a_handler(alice: lknb.Room, peer: Peers) -> None:
+    heard: queue.Queue[tuple[bytes, int | None, str]] = queue.Queue()
+
+    @alice.on_track("lidar")
+    def frame(data: bytes, event: lknb.Event, sender: str) -> None:
+        heard.put((data, event.timestamp, sender))
+
+    plain = peer()
+    plain.call("publish_data_track", name="lidar")
+    plain.call("publish_data_track", name="sonar")
+    eventually(lambda: names(alice) == [("peer", "lidar", True), ("peer", "sonar", False)])
+    push_until(lambda: plain.call("push", name="lidar", data=EVERY_BYTE, timestamp=12), lambda: not heard.empty())
+    assert heard.get(timeout=1) == (EVERY_BYTE, 12, "peer")
+
+
+def test_a_track_from_before_we_joined_is_found(join: Join, peer: Peers) -> None:
+    plain = peer()
+    plain.call("publish_data_track", name="old")
+    room = join("late")
+    eventually(lambda: names(room) == [("peer", "old", False)])
+    assert room.participants["peer"].data_tracks == ("old",)
+    inbox = room.listen("track", topic="old")
+    push_until(lambda: plain.call("push", name="old", data=b"x"), lambda: len(inbox))
+    assert inbox.next().data == b"x"
+
+
+def test_a_track_is_subscribed_to_while_somebody_listens(alice: lknb.Room, bob: lknb.Room) -> None:
+    alice.publish_data_track("lidar")
+    eventually(lambda: names(bob) == [("alice", "lidar", False)])
+
+    @bob.on_track("lidar")
+    def frame(data: bytes) -> None: ...
+
+    inbox = bob.listen("track", topic="lidar")
+    eventually(lambda: names(bob) == [("alice", "lidar", True)])
+    other = bob.listen("track", topic="sonar")
+    somebody_else = bob.listen("track", sender="carol")
+    bob.off(frame)
+    everything = bob.listen()
+    inbox.close()
+    bob.publish_data(b"a round trip to the loop, so that all of this is done")
+    assert names(bob) == [("alice", "lidar", True)]
+    everything.close()
+    eventually(lambda: names(bob) == [("alice", "lidar", False)])
+    other.close()
+    somebody_else.close()
+
+
+def test_frames_between_rooms_of_lknb(alice: lknb.Room, bob: lknb.Room) -> None:
+    inbox = bob.listen("track", topic="imu", sender="alice")
+    track = alice.publish_data_track("imu")
+    push_until(lambda: track.push(b"warm-up"), lambda: len(inbox))
+    large = bytes(range(256)) * 400
+    track.push(large, timestamp=1)
+    event = eventually(lambda: next((each for each in iter(inbox.next, None) if each.timestamp == 1), None))
+    assert (event.data, event.size, event.sender, event.topic) == (large, 102_400, "alice", "imu")
+
+
+def test_frames_pushed_faster_than_they_can_be_sent_are_counted(alice: lknb.Room, bob: lknb.Room) -> None:
+    inbox = bob.listen("track", topic="burst")
+    track = alice.publish_data_track("burst")
+    push_until(lambda: track.push(b"warm-up"), lambda: len(inbox))
+    before = track.pushed
+    taken = [track.push(number.to_bytes(4, "big") * 64) for number in range(2000)]
+    assert False in taken
+    assert (track.refused, track.pushed - before) == (taken.count(False), taken.count(True))
+    dropped = alice.events.filter("track", status="dropped")
+    assert len(dropped) == track.refused
+    assert all(event.error for event in dropped)
+    assert f"{track.refused:,} refused" in repr(track)
+
+
+def test_publishing_a_name_again_gives_the_same_track(alice: lknb.Room) -> None:
+    track = alice.publish_data_track("imu")
+    assert alice.publish_data_track("imu") is track
+    assert alice.publish_data_track("other") is not track
+    assert alice.participants["alice"].data_tracks == ("imu", "other")
+
+
+def test_unpublishing_is_seen_by_the_others(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
+    plain = peer()
+    track = alice.publish_data_track("imu")
+    eventually(lambda: names(bob))
+    plain.wait("track_published", name="imu")
+    alice.unpublish_data_track(track)
+    eventually(lambda: not names(bob))
+    plain.wait("track_unpublished", name="imu", publisher="alice")
+    with pytest.raises(lknb.StreamError, match=r"'imu' is not published any more\. Publish it again"):
+        track.push(b"x")
+    with pytest.raises(lknb.LknbError, match="publishes no data track 'imu'"):
+        alice.unpublish_data_track("imu")
+    assert alice.participants["alice"].data_tracks == ()
+
+
+def test_a_name_can_be_published_again_after_it_was_taken_out(alice: lknb.Room, bob: lknb.Room) -> None:
+    inbox = bob.listen("track", topic="imu")
+    for round_ in (b"first", b"second"):
+        track = alice.publish_data_track("imu")
+        push_until(lambda track=track, data=round_: track.push(data), lambda data=round_: inbox_has(inbox, data))
+        alice.unpublish_data_track("imu")
+
+
+def inbox_has(inbox: lknb.Inbox, data: bytes) -> bool:
+    while len(inbox):
+        if inbox.next().data == data:
+            return True
+    return False
+
+
+def test_a_peers_unpublished_track_is_gone(alice: lknb.Room, peer: Peers) -> None:
+    plain = peer()
+    inbox = alice.listen("track")
+    plain.call("publish_data_track", name="lidar")
+    eventually(lambda: names(alice) == [("peer", "lidar", True)])
+    plain.call("unpublish_data_track", name="lidar")
+    eventually(lambda: names(alice) == [])
+    assert alice.participants["peer"].data_tracks == ()
+    plain.call("publish_data_track", name="lidar")
+    push_until(lambda: plain.call("push", name="lidar", data=b"again"), lambda: len(inbox))
+    assert inbox.next().data == b"again"
+    plain.close()
+    eventually(lambda: names(alice) == [])
+
+
+@pytest.mark.parametrize("name", ["", "n" * 257, 7])
+def test_names_that_are_none(alice: lknb.Room, name: Any) -> None:
+    with pytest.raises(ValueError, match="1 to 256 characters"):
+        alice.publish_data_track(name)
+
+
+def test_what_is_no_frame(alice: lknb.Room) -> None:
+    track = alice.publish_data_track("imu")
+    with pytest.raises(TypeError, match="A frame is bytes, not str"):
+        track.push("text")  # type: ignore[arg-type]
+    with pytest.raises(lknb.PayloadTooLargeError, match="Use send_bytes") as refused:
+        track.push(bytes(1_000_001))
+    assert (refused.value.size, refused.value.limit) == (1_000_001, 1_000_000)
+    assert (track.pushed, track.refused) == (0, 0)
+    assert not alice.events.filter("track")
+
+
+def test_pushing_in_a_closed_room(alice: lknb.Room) -> None:
+    track = alice.publish_data_track("imu")
+    alice.close()
+    with pytest.raises(lknb.NotConnectedError, match="closed"):
+        track.push(b"x")
+
+
+def test_without_the_grant_nothing_is_published(
+    alice: lknb.Room, livekit: server.RunningServer, room_name: str, token: Callable[..., str]
+) -> None:
+    mute = token("mute", can_publish_data=False)
+    with (
+        lknb.connect(room_name, url=livekit.url, token=mute) as room,
+        pytest.raises(lknb.PermissionDeniedError, match="Publishing a data track needs the grant 'canPublishData'"),
+    ):
+        room.publish_data_track("imu")
+    assert names(alice) == []
