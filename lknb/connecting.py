@@ -16,8 +16,11 @@ from lknb.loop import LOOP, at_exit
 from lknb.room import Room
 from lknb.state import ATTRIBUTES_LIMIT, check_attributes
 from lknb.streams import MAX_STREAM_SIZE
+from lknb.watchdog import watch
 
-_EXIT_WITHIN = 4.0
+# Jupyter gives a kernel five seconds to end.
+_EXIT_WITHIN = 4.5
+_FLUSH_AT_EXIT = 2.5
 # No vowels and no digits that look like letters: a tail to read out, not to stumble over.
 _READABLE = "bcdfghjkmnpqrstvwxz"
 
@@ -192,6 +195,7 @@ async def _join(wish: Wish, timeout: float) -> Room:
         raise
     _open[wish.key] = (room, wish)
     _leave_at_exit()
+    watch()
     return room
 
 
@@ -202,4 +206,5 @@ def _leave_at_exit() -> None:
 
 
 async def _close_all() -> None:
-    await asyncio.gather(*(room.aio.close() for room in rooms()), return_exceptions=True)
+    closing = (room._connection.close("the interpreter ended", flush_within=_FLUSH_AT_EXIT) for room in rooms())
+    await asyncio.gather(*closing, return_exceptions=True)

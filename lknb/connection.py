@@ -49,6 +49,10 @@ _LATE_JOINER_IF_ASKED = 0.5
 _TOLD_WITHIN = 0.3
 _TOLD_LATE = 3.5
 _LEAVE_WITHIN = 3.0
+# Leaving: a call this long ago may have left data in the SDK's buffers; so quiet is the link when they are empty.
+_MAY_BE_UNSENT = 60.0
+_QUIET = 0.08
+_KEEP_ALIVE = 600
 _CALL_LIMIT = 30.0
 
 _FINAL = {
@@ -106,6 +110,7 @@ class Connection:
         self._lost: asyncio.Future[None] | None = None
         self._changed = asyncio.Event()
         self._last_heard = now()
+        self._last_call = -_MAY_BE_UNSENT
         self._down_since: dt.datetime | None = None
         self._retrying: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -176,6 +181,7 @@ class Connection:
         """
         lost = self._lost
         assert lost is not None
+        self._last_call = time.monotonic()
         task = asyncio.ensure_future(awaitable)
         try:
             await asyncio.wait((task, lost), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
@@ -318,8 +324,8 @@ class Connection:
         token = self.credentials.token or self._mint()
         sdk = SdkRoom(
             on_event=lambda *args: self._sdk_event(sdk, *args),
-            on_text_stream=lambda *args: self._tell("text_stream", *args),
-            on_byte_stream=lambda *args: self._tell("byte_stream", *args),
+            on_text_stream=lambda reader, sender: self._stream_opened(sdk, "text_stream", reader, sender),
+            on_byte_stream=lambda reader, sender: self._stream_opened(sdk, "byte_stream", reader, sender),
         )
         # In place before the handshake: what the server tells first, as who publishes which track, comes with its end.
         self._sdk = sdk
@@ -369,20 +375,25 @@ class Connection:
             await asyncio.wait_for(sdk.local_participant.set_attributes({"lknb": ""}), 1.0)
         return True
 
-    async def close(self, reason: str = "closed by this notebook") -> None:
-        """Leave the room; safe to call at any time, and twice."""
+    async def close(self, reason: str = "closed by this notebook", flush_within: float = 30.0) -> None:
+        """Leave the room, when what was sent is on its way; safe to call at any time, and twice."""
+        connected = self.state == "connected"
         sdk, self._sdk = self._sdk, None
         if self._retrying is not None and self._retrying is not asyncio.current_task():
             self._retrying.cancel()
         if self.state != "closed":
             self._set_state("closed", reason)
         self._end_session(reason)
-        if sdk is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(sdk.disconnect()), _LEAVE_WITHIN)
-        for task in list(self._tasks):
-            if task is not asyncio.current_task():
-                task.cancel()
+        try:
+            if connected and sdk is not None and time.monotonic() - self._last_call < _MAY_BE_UNSENT:
+                await _flush(sdk, flush_within)
+        finally:
+            if sdk is not None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(sdk.disconnect()), _LEAVE_WITHIN)
+            for task in list(self._tasks):
+                if task is not asyncio.current_task():
+                    task.cancel()
 
     # What the SDK tells
 
@@ -406,9 +417,14 @@ class Connection:
             self._tell(event, *args)
             self._note(event, *args)
 
+    def _stream_opened(self, sdk: SdkRoom, event: str, reader: Any, sender: str) -> None:
+        if sdk is not self._sdk:
+            reader.close()
+            return
+        self.heard()
+        self._tell(event, reader, sender)
+
     def _tell(self, event: str, *args: Any) -> None:
-        if event in ("text_stream", "byte_stream"):
-            self.heard()
         for callback in self._callbacks.get(event, ()):
             callback(*args)
 
@@ -596,6 +612,25 @@ class Connection:
             self._retrying = None
             return
         await self.close(f"the server could not be reached for {RETRY_FOR / 60:g} minutes")
+
+
+async def _flush(sdk: SdkRoom, within: float) -> None:
+    """Wait until what the SDK has accepted has left: leaving drops the rest, as much as two megabytes of it.
+
+    It has when nothing but keep-alives has gone out for two round trips.
+    """
+    deadline = time.monotonic() + within
+    sent, quiet_since = -1, time.monotonic()
+    while time.monotonic() < deadline:
+        try:
+            traffic = await asyncio.wait_for(sdk.traffic(), 1.0)
+        except (TimeoutError, RuntimeError):
+            return  # the connection is gone
+        if traffic.bytes_sent - sent > _KEEP_ALIVE:
+            sent, quiet_since = traffic.bytes_sent, time.monotonic()
+        elif time.monotonic() - quiet_since > max(_QUIET, 2 * traffic.round_trip):
+            return
+        await asyncio.sleep(_QUIET / 4)
 
 
 def of_server(running: server.RunningServer) -> Credentials:

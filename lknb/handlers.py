@@ -470,13 +470,14 @@ def format_error(error: BaseException) -> str:
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         trace = trace.tb_next
     lines = traceback.format_exception(type(error), error, trace)
-    text = _name_cells("".join(lines))
+    text = name_cells("".join(lines))
     return "".join(
         char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in scrub(text)
     )
 
 
-def _name_cells(text: str) -> str:
+def name_cells(text: str) -> str:
+    """A traceback's text with cells called what the notebook calls them."""
     if "IPython" not in sys.modules:
         return text
     from IPython import get_ipython
@@ -567,6 +568,11 @@ def _cell_ended(result: Any) -> None:
         handlers.remove_if(
             lambda each: each.cell is not None and each.cell.id == cell.id and each.cell.execution != cell.execution
         )
+
+
+def every_handler() -> list[Handler]:
+    """The handlers of all open rooms."""
+    return [each for handlers in list(_watched) for each in handlers]
 
 
 def forget(handlers: Handlers) -> None:

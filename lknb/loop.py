@@ -10,9 +10,11 @@ import asyncio
 import atexit
 import concurrent.futures
 import os
+import sys
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any, TypeVar
 
 from lknb.errors import LknbError
@@ -65,6 +67,10 @@ class LoopThread:
     def _serve(loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         loop.run_forever()
+
+    def frame(self) -> FrameType | None:
+        """What the loop thread is executing now."""
+        return sys._current_frames().get(self._thread.ident or 0) if self._thread is not None else None
 
     def is_current(self) -> bool:
         """Whether the caller runs on the loop thread, as every async handler does."""

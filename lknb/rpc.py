@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import time
 from collections.abc import Callable, Iterable, Mapping
 from types import GenericAlias
 from typing import Any
@@ -109,7 +108,6 @@ class Rpc:
         return result
 
     async def _perform(self, to: str, method: str, request: str, timeout: float) -> str:
-        began = time.monotonic()
         async with self._in_flight:
             calling = self._connection.local.perform_rpc(
                 destination_identity=to,
@@ -124,9 +122,8 @@ class Rpc:
             try:
                 return await self._connection.call(calling, f"calling {method!r}", limit=limit)
             except rtc.RpcError as error:
-                early = error.code == 1502 and time.monotonic() - began < timeout - 0.1
-                if (early or error.code in _NO_ANSWER) and await self._connection.is_interrupted():
-                    # When its own session ends, the SDK says that everybody has left, or has had their time.
+                if error.code in _NO_ANSWER and await self._connection.is_interrupted():
+                    # When its own session ends, the SDK says that everybody has left.
                     raise self._connection.lost_during(f"calling {method!r}") from None
                 failure = self._explain(error, to, method, timeout)
             except TimeoutError:

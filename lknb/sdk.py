@@ -6,8 +6,10 @@ Checked against livekit 1.2.1 by tests/test_sdk.py, and the dependency is pinned
 from __future__ import annotations
 
 import asyncio
+import atexit
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from livekit import rtc
 from livekit.rtc._ffi_client import FfiClient
@@ -21,7 +23,21 @@ EventReceived = Callable[..., None]
 
 StreamError = rtc.StreamError
 
-__all__ = ["PublishDataError", "PublishDataTrackError", "SdkRoom", "StreamError", "subscription_count"]
+__all__ = ["PublishDataError", "PublishDataTrackError", "SdkRoom", "StreamError", "Traffic", "subscription_count"]
+
+
+_LAST_CALLBACKS = 0.05
+
+
+@atexit.register
+def _let_callbacks_end() -> None:
+    """Registered before the SDK's own clean-up, and so run after it.
+
+    Its threads may be about to call into Python. One that does so when the interpreter is already being taken down
+    aborts the process; the pause lets them through before.
+    """
+    if FfiClient._instance is not None:
+        time.sleep(_LAST_CALLBACKS)
 
 
 class _EveryTopic(dict[str, StreamOpened]):
@@ -32,6 +48,13 @@ class _EveryTopic(dict[str, StreamOpened]):
 
     def get(self, topic: str, default: Any = None) -> Any:
         return super().get(topic, self._handler)
+
+
+class Traffic(NamedTuple):
+    """Bytes that have been sent, and the seconds of a round trip."""
+
+    bytes_sent: int
+    round_trip: float
 
 
 class SdkRoom(rtc.Room):
@@ -81,6 +104,19 @@ class SdkRoom(rtc.Room):
             ),
         )
         await self.connect(url, token.reveal(), options)
+
+    async def traffic(self) -> Traffic:
+        """What has gone over the wire so far. Raises RuntimeError when there is no connection."""
+        stats = await self.get_rtc_stats()
+        pairs = [
+            each.candidate_pair.candidate_pair
+            for each in (*stats.publisher_stats, *stats.subscriber_stats)
+            if each.WhichOneof("stats") == "candidate_pair"
+        ]
+        return Traffic(
+            sum(pair.bytes_sent for pair in pairs),
+            max((pair.current_round_trip_time for pair in pairs if pair.nominated), default=0.0),
+        )
 
     @property
     def server_sid(self) -> str:

@@ -1,0 +1,54 @@
+"""Says so when an async handler blocks lknb's loop, on which everything in every room moves."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from types import FrameType
+
+from lknb.handlers import Handler, every_handler, name_cells
+from lknb.loop import LOOP
+
+LIMIT = 2.0
+"""Seconds that the loop may stand still before something is said."""
+
+_PAUSE = 0.5
+
+
+@functools.cache
+def watch() -> None:
+    """Start watching, once for the process."""
+    threading.Thread(target=_watch, name="lknb watchdog", daemon=True).start()
+
+
+def _watch() -> None:
+    while True:
+        answered = threading.Event()
+        LOOP.loop.call_soon_threadsafe(answered.set)
+        if not answered.wait(LIMIT):
+            _report()
+            answered.wait()
+        time.sleep(_PAUSE)
+
+
+def _report() -> None:
+    frame: FrameType | None = LOOP.frame()
+    at: FrameType | None = None
+    while frame is not None:
+        handler = _running(frame)
+        if handler is not None:
+            at = at or frame
+            where = name_cells(f'File "{at.f_code.co_filename}", line {at.f_lineno}')
+            handler.say(
+                f"The async handler {handler.name} has blocked lknb's event loop for {LIMIT:g} s ({where}): nothing "
+                "moves in any room meanwhile. Make it a plain `def`, which gets a thread of its own, or await what "
+                "takes long."
+            )
+            return
+        frame = frame.f_back
+
+
+def _running(frame: FrameType) -> Handler | None:
+    """The handler whose function this frame runs."""
+    return next((each for each in every_handler() if getattr(each.function, "__code__", None) is frame.f_code), None)
