@@ -32,7 +32,7 @@ def test_an_async_handler_that_blocks_the_loop_is_named(
 ) -> None:
     @bob.on_data("work")
     async def careless(data: bytes) -> None:
-        time.sleep(3)  # what the handler must not do, and is told
+        time.sleep(3)  # noqa: ASYNC251 - what it must not do, and is told
 
     alice.publish_data(b"go", topic="work")
     shown = ""
