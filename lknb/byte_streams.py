@@ -22,6 +22,7 @@ from lknb.sdk import StreamError as SdkStreamError
 from lknb.streams import (
     AsyncStreamWriter,
     Incoming,
+    Latest,
     WriterOnLoop,
     check_header,
     opened_by,
@@ -49,6 +50,7 @@ class ByteStreams:
         self._handlers = handlers
         self._max_size = max_size
         self._writers: set[WriterOnLoop] = set()
+        self._latest: Latest = {}
         connection.on("byte_stream", self._arrived)
         connection.on_lost(self._lost)
 
@@ -257,7 +259,7 @@ class ByteStreams:
         self._connection.start(self._receive(reader, event))
 
     async def _receive(self, reader: Any, event: Event) -> None:
-        incoming = Incoming(self._connection, self._log, self._handlers, event, self._max_size)
+        incoming = Incoming(self._connection, self._log, self._handlers, event, self._max_size, self._latest)
         info = reader.info
         spool = Spool()
         line = Progress(f"Receiving {info.name}", event.size)

@@ -22,6 +22,8 @@ HEADER_LIMIT = 15_000
 # A stream whose end was lost while its sender stayed would be waited for as long as the room is open.
 IDLE_LIMIT = 3600.0
 _CLOSE_WITHIN = 5.0
+# Each stream comes out of the SDK on a task of its own, so that of two short ones the second may overtake the first.
+_IN_ORDER_WITHIN = 0.25
 # An adaptive floor: on a link with 20 % loss a megabyte takes two minutes.
 _SLOWEST = 4_000
 
@@ -71,14 +73,27 @@ def opened_by(reader: Any, sender: str, kind: Literal["text", "bytes"]) -> Event
     )
 
 
+Latest = dict[tuple[str | None, str], "asyncio.Future[None]"]
+"""Of each sender and topic, the end of the stream that was opened last."""
+
+
 class Incoming:
     """One stream on its way in: read to its end whatever happens, within a byte limit, recorded and handed on.
 
     Args:
         max_size: the room's limit in bytes; a handler's own `max_size` goes before it.
+        latest: kept over all streams of a kind, for their order.
     """
 
-    def __init__(self, connection: Connection, log: EventLog, handlers: Handlers, event: Event, max_size: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        log: EventLog,
+        handlers: Handlers,
+        event: Event,
+        max_size: int,
+        latest: Latest,
+    ) -> None:
         self._log = log
         self._event = event
         self._connection = connection
@@ -86,6 +101,10 @@ class Incoming:
         limits = [each.max_size for each in self._matching if each.max_size is not None]
         self._limit = max(limits, default=max_size)
         self._live: list[Pieces] = []
+        self._latest = latest
+        self._ended = asyncio.get_running_loop().create_future()
+        self._before = latest.get(self._key)
+        latest[self._key] = self._ended
         log.add(event)
         for handler in self._matching:
             if handler.streams:
@@ -95,6 +114,15 @@ class Incoming:
     def first_handler(self) -> Handler | None:
         """The handler in whose cell progress belongs."""
         return self._matching[0] if self._matching else None
+
+    @property
+    def _key(self) -> tuple[str | None, str]:
+        return (self._event.sender, self._event.topic)
+
+    async def _let_pass(self) -> None:
+        """Give the stream before this one, if its end is only on its way as well, the time to come first."""
+        if self._before is not None and not self._before.done():
+            await asyncio.wait((self._before,), timeout=_IN_ORDER_WITHIN)
 
     def _serve_live(self, handler: Handler) -> None:
         pieces = Pieces()
@@ -133,6 +161,7 @@ class Incoming:
                     live.put(piece)
                 progress(event.transferred)
             event.attributes.update(reader.info.attributes or {})
+            await self._let_pass()
             if event.size and event.transferred != event.size:
                 error = f"{event.transferred:,} of {event.size:,} bytes arrived"
             else:
@@ -160,6 +189,9 @@ class Incoming:
             self._log.finish(event, "failed" if error else "ok", error)
             for live in self._live:
                 live.end(error)
+            self._ended.set_result(None)
+            if self._latest.get(self._key) is self._ended:
+                del self._latest[self._key]
 
     def _check(self, size: int) -> None:
         if size > self._limit:

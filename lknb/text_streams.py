@@ -18,6 +18,7 @@ from lknb.sdk import StreamError as SdkStreamError
 from lknb.streams import (
     AsyncStreamWriter,
     Incoming,
+    Latest,
     WriterOnLoop,
     check_header,
     opened_by,
@@ -37,6 +38,7 @@ class TextStreams:
         self._handlers = handlers
         self._max_size = max_size
         self._writers: set[WriterOnLoop] = set()
+        self._latest: Latest = {}
         connection.on("text_stream", self._arrived)
         connection.on_lost(self._lost)
 
@@ -177,7 +179,7 @@ class TextStreams:
         self._connection.start(self._receive(reader, event))
 
     async def _receive(self, reader: Any, event: Event) -> None:
-        incoming = Incoming(self._connection, self._log, self._handlers, event, self._max_size)
+        incoming = Incoming(self._connection, self._log, self._handlers, event, self._max_size, self._latest)
         pieces: list[str] = []
 
         def keep(piece: str) -> int:

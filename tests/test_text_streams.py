@@ -101,6 +101,27 @@ def test_every_topic_is_heard_without_naming_it(alice: lknb.Room, peer: Peers) -
     assert [heard.get(timeout=10), heard.get(timeout=10)] == [("never heard of", "a"), ("", "b")]
 
 
+def test_messages_of_one_sender_keep_their_order(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
+    inbox, plain = bob.listen("text"), peer()
+    eventually(lambda: "peer" in bob.participants)
+    for number in range(100):
+        alice.send_text(str(number), topic="chat")
+    assert [inbox.next().data for _ in range(100)] == [str(number) for number in range(100)]
+    for number in range(100):
+        plain.call("send_text", text=str(number), topic="chat")
+    assert [inbox.next().data for _ in range(100)] == [str(number) for number in range(100)]
+
+
+def test_a_stream_that_stays_open_holds_no_other_up(alice: lknb.Room, bob: lknb.Room) -> None:
+    inbox = bob.listen("text")
+    with alice.stream_text(topic="chat") as out:
+        out.write("long ")
+        alice.send_text("short", topic="chat")
+        assert inbox.next().data == "short"
+        out.write("story")
+    assert inbox.next().data == "long story"
+
+
 def test_nobody_has_to_listen_for_a_text_to_be_in_the_log(alice: lknb.Room, peer: Peers) -> None:
     peer().call("send_text", text="unasked", topic="t")
     events = eventually(lambda: alice.events.filter("text", direction="in", status="ok"))
