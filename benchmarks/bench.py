@@ -22,6 +22,7 @@ from typing import Any
 
 MB = 1_000_000
 SIDES = ("plain", "lknb")
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 WORKER = Path(__file__).with_name("worker.py")
 
 
@@ -164,9 +165,19 @@ def number(value: float) -> str:
 
 
 def machine() -> str:
-    """What it was measured on."""
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{os.cpu_count()} cores, {platform.system()}, {python}, {dt.date.today():%Y-%m-%d}"  # noqa: DTZ011
+    """What it is measured on, and how busy that is with other things."""
+    python = f"{platform.python_implementation()} {'.'.join(platform.python_version_tuple()[:2])}"
+    today = dt.datetime.now().astimezone().date()
+    return f"{today}, {os.cpu_count()} cores, {platform.system()}, {python}, load {os.getloadavg()[0]:.1f} before"
+
+
+def write(path: Path, text: str) -> None:
+    """Put `text` between the two marks of a Markdown file."""
+    before, _, rest = path.read_text().partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise SystemExit(f"{path} has no {BEGIN} ... {END}.")
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 def main() -> None:
@@ -176,7 +187,9 @@ def main() -> None:
     parser.add_argument("--packets", type=int, default=2000, help="packets of a round (%(default)s)")
     parser.add_argument("--calls", type=int, default=200, help="calls of a round (%(default)s)")
     parser.add_argument("--json", type=Path, help="write every single figure there")
+    parser.add_argument("--write", type=Path, help=f"put the table into this file, between {BEGIN} and {END}")
     sizes = parser.parse_args()
+    where = machine()
 
     from lknb import server
 
@@ -193,8 +206,10 @@ def main() -> None:
             server.stop()
     if sizes.json:
         sizes.json.write_text(json.dumps(results, indent=1))
-    print(table(results))
-    print(f"\n{machine()}; medians of {sizes.rounds} rounds")
+    text = f"{table(results)}\n\n{where}; medians of {sizes.rounds} rounds."
+    print(text)
+    if sizes.write:
+        write(sizes.write, text)
 
 
 if __name__ == "__main__":

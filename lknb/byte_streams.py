@@ -254,7 +254,7 @@ class ByteStreams:
         self._log.add(event)
         return WriterOnLoop(self._connection, self._log, event, sdk_writer, self._writers, bytes, progress)
 
-    def _arrived(self, reader: Any, sender: str) -> None:
+    def _arrived(self, reader: Any, sender: str, *_: Any) -> None:
         event = opened_by(reader, sender, "bytes")
         self._connection.start(self._receive(reader, event))
 

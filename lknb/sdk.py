@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from livekit import rtc
 from livekit.rtc._ffi_client import FfiClient
-from livekit.rtc._proto.room_pb2 import RoomEvent
+from livekit.rtc._proto.room_pb2 import RoomEvent, TextStreamOpened
 from livekit.rtc.participant import PublishDataError, PublishDataTrackError
 
 from lknb.credentials import Secret, quiet_sdk_log
@@ -77,6 +77,7 @@ class SdkRoom(rtc.Room):
         quiet_sdk_log()
         super().__init__(loop=asyncio.get_running_loop())
         self._on_event = on_event
+        self.reply_to: str | None = None  # of the text stream that is being handed over
         self._text_stream_handlers = _EveryTopic(on_text_stream)
         self._byte_stream_handlers = _EveryTopic(on_byte_stream)
 
@@ -91,6 +92,11 @@ class SdkRoom(rtc.Room):
         name = event.WhichOneof("message")
         if name in ("participants_updated", "room_sid_changed"):
             self._on_event(name)
+
+    def _handle_text_stream_opened(self, opened: TextStreamOpened) -> None:
+        # The SDK drops which stream this one answers on its way to the reader.
+        self.reply_to = opened.reader.info.reply_to_stream_id or None
+        super()._handle_text_stream_opened(opened)
 
     async def join(self, url: str, token: Secret, attempt_timeout: float) -> None:
         """Connect. Never cancel it: the SDK kills the process some seconds later.

@@ -135,6 +135,7 @@ class State:
         """
         self._check_text(metadata, "room metadata", METADATA_LIMIT)
         sdk = self._connection.sdk
+        import aiohttp
         from livekit import api
 
         request = api.UpdateRoomMetadataRequest(room=self._connection.room, metadata=metadata)
@@ -150,7 +151,7 @@ class State:
                 if error.code in ("permission_denied", "unauthenticated"):
                     raise PermissionDeniedError("roomAdmin", "Setting the room's metadata") from None
                 raise StateError(f"The server refused the room's metadata: {error.message}.") from None
-            except OSError as error:
+            except (OSError, aiohttp.ClientError) as error:
                 raise StateError(f"The server's API could not be reached: {error}.") from None
             await self._confirmed(lambda: sdk.metadata == metadata, "The room's metadata")
 

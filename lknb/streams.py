@@ -58,7 +58,7 @@ def check_header(topic: str, attributes: dict[str, str], recipients: list[str], 
         )
 
 
-def opened_by(reader: Any, sender: str, kind: Literal["text", "bytes"]) -> Event:
+def opened_by(reader: Any, sender: str, kind: Literal["text", "bytes"], reply_to: str | None = None) -> Event:
     """The event of a stream that a peer has just opened."""
     info = reader.info
     return Event(
@@ -69,6 +69,7 @@ def opened_by(reader: Any, sender: str, kind: Literal["text", "bytes"]) -> Event
         size=info.size or None,
         attributes=dict(info.attributes or {}),
         status="open",
+        reply_to=reply_to,
         id=info.stream_id,
     )
 

@@ -174,8 +174,8 @@ class TextStreams:
         )
         return event, recipients
 
-    def _arrived(self, reader: Any, sender: str) -> None:
-        event = opened_by(reader, sender, "text")
+    def _arrived(self, reader: Any, sender: str, reply_to: str | None) -> None:
+        event = opened_by(reader, sender, "text", reply_to)
         self._connection.start(self._receive(reader, event))
 
     async def _receive(self, reader: Any, event: Event) -> None:

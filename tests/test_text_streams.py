@@ -172,7 +172,20 @@ def test_an_answer_names_what_it_answers(alice: lknb.Room, bob: lknb.Room) -> No
     answers = alice.listen("text")
     assert bob.send_text("answer", reply_to=question).reply_to == question.id
     assert bob.send_text("another", reply_to=question.id).reply_to == question.id
-    assert [answers.next().data, answers.next().data] == ["answer", "another"]
+    got = [answers.next(), answers.next()]
+    assert [(each.data, each.reply_to) for each in got] == [("answer", question.id), ("another", question.id)]
+
+
+def test_the_receiver_sees_what_a_text_answers(
+    alice: lknb.Room, bob: lknb.Room, peer: Callable[..., PlainPeer]
+) -> None:
+    texts = alice.listen("text")
+    bob.send_text("from lknb", reply_to="stream-1")
+    assert texts.next(timeout=10).reply_to == "stream-1"
+    peer("carol").call("send_text", text="from a plain SDK", topic="lk.chat", reply_to="stream-2")
+    assert texts.next(timeout=10).reply_to == "stream-2"
+    bob.send_text("new")
+    assert texts.next(timeout=10).reply_to is None
 
 
 # Piece by piece
