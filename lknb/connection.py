@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 from livekit import rtc
 
 from lknb import server
-from lknb.credentials import Credentials, Secret, scrub
+from lknb.credentials import Credentials, Secret
 from lknb.errors import (
     ConnectError,
     LknbError,
@@ -28,6 +28,7 @@ from lknb.errors import (
     UnknownParticipantError,
 )
 from lknb.events import Event, EventLog, now
+from lknb.handshake import handshake
 from lknb.participants import Participant, Participants, snapshot
 from lknb.sdk import SdkRoom
 
@@ -39,8 +40,6 @@ RETRY_FOR = 600.0
 """Seconds for which lknb goes on trying after the SDK gave up."""
 
 _RETRY_PAUSE = 10.0
-# More than ten handshakes at a time slow each other down until they time out.
-_AT_A_TIME = asyncio.Semaphore(10)
 # How long before `reconnecting` the link may already have been dead: the SDK notices after 12 to 15 s.
 _UNNOTICED = dt.timedelta(seconds=20)
 # A participant on a plain SDK is announced up to 3 s after it joined.
@@ -49,10 +48,8 @@ _LATE_JOINER_IF_ASKED = 0.5
 _TOLD_WITHIN = 0.3
 _TOLD_LATE = 3.5
 _LEAVE_WITHIN = 3.0
-# Leaving: a call this long ago may have left data in the SDK's buffers; so quiet is the link when they are empty.
+# A call this long ago may have left data in the SDK's buffers.
 _MAY_BE_UNSENT = 60.0
-_QUIET = 0.08
-_KEEP_ALIVE = 600
 _CALL_LIMIT = 30.0
 
 _FINAL = {
@@ -310,17 +307,13 @@ class Connection:
             ConnectError: with the cause and the next step.
         """
         try:
-            await self._join(time.monotonic() + self._timeout)
+            await self._join(self._timeout)
         except BaseException:
             self._set_state("closed", "joining failed")
             raise
         self._set_state("connected", "joined")
 
-    async def _join(self, deadline: float) -> None:
-        try:
-            await asyncio.wait_for(_AT_A_TIME.acquire(), deadline - time.monotonic())
-        except TimeoutError:
-            raise ConnectError("Ten other rooms were still being joined; try again when they have been.") from None
+    async def _join(self, timeout: float) -> None:
         token = self.credentials.token or self._mint()
         sdk = SdkRoom(
             on_event=lambda *args: self._sdk_event(sdk, *args),
@@ -330,28 +323,11 @@ class Connection:
         # In place before the handshake: what the server tells first, as who publishes which track, comes with its end.
         self._sdk = sdk
         self._lost = asyncio.get_running_loop().create_future()
-        limit = max(0.1, deadline - time.monotonic())
-        joining = asyncio.get_running_loop().create_task(_join_guarded(sdk, self.credentials.url, token, limit))
-        _UNFINISHED.add(joining)
-        joining.add_done_callback(_UNFINISHED.discard)
-        joining.add_done_callback(lambda _: _AT_A_TIME.release())
         try:
-            done, _ = await asyncio.wait((joining,), timeout=limit)
-        except asyncio.CancelledError:
+            await handshake(sdk, self.credentials.url, token, self.room, timeout)
+        except BaseException:
             self._sdk = None
-            joining.add_done_callback(lambda task: _leave_late(task, sdk))
             raise
-        if not done:
-            self._sdk = None
-            joining.add_done_callback(lambda task: _leave_late(task, sdk))
-            raise ConnectError(
-                f"{self.credentials.url} did not answer within {self._timeout:g} s. Is it a LiveKit server, and does a "
-                "firewall let you through? A slow link may need a larger timeout=."
-            )
-        failure = joining.result()
-        if failure is not None:
-            self._sdk = None
-            raise ConnectError(explain(failure, self.credentials.url, self.room))
         self._sids = (sdk.local_participant.sid, self._sids[1] or sdk.server_sid)
         self.identity = sdk.local_participant.identity
         self.heard()
@@ -386,7 +362,7 @@ class Connection:
         self._end_session(reason)
         try:
             if connected and sdk is not None and time.monotonic() - self._last_call < _MAY_BE_UNSENT:
-                await _flush(sdk, flush_within)
+                await sdk.flush(flush_within)
         finally:
             if sdk is not None:
                 with contextlib.suppress(TimeoutError):
@@ -598,7 +574,7 @@ class Connection:
             try:
                 if self.credentials.embedded:
                     self.credentials = of_server(await asyncio.to_thread(server.ensure))
-                await self._join(time.monotonic() + max(self._timeout, 5.0))
+                await self._join(max(self._timeout, 5.0))
             except (ConnectError, ServerError) as error:
                 refused = "refused the token" in str(error)
                 if refused and not self.credentials.can_mint:
@@ -614,73 +590,6 @@ class Connection:
         await self.close(f"the server could not be reached for {RETRY_FOR / 60:g} minutes")
 
 
-async def _flush(sdk: SdkRoom, within: float) -> None:
-    """Wait until what the SDK has accepted has left: leaving drops the rest, as much as two megabytes of it.
-
-    It has when nothing but keep-alives has gone out for two round trips.
-    """
-    deadline = time.monotonic() + within
-    sent, quiet_since = -1, time.monotonic()
-    while time.monotonic() < deadline:
-        try:
-            traffic = await asyncio.wait_for(sdk.traffic(), 1.0)
-        except (TimeoutError, RuntimeError):
-            return  # the connection is gone
-        if traffic.bytes_sent - sent > _KEEP_ALIVE:
-            sent, quiet_since = traffic.bytes_sent, time.monotonic()
-        elif time.monotonic() - quiet_since > max(_QUIET, 2 * traffic.round_trip):
-            return
-        await asyncio.sleep(_QUIET / 4)
-
-
 def of_server(running: server.RunningServer) -> Credentials:
     """The credentials of the embedded server."""
     return Credentials(running.url, running.api_key, Secret(running.api_secret), embedded=True)
-
-
-_UNFINISHED: set[asyncio.Task[Any]] = set()
-
-
-async def _join_guarded(sdk: SdkRoom, url: str, token: Secret, limit: float) -> str | None:
-    """Connect, and return why not: the SDK's exception holds the token, and must not become anybody's context."""
-    try:
-        # The SDK tries four times; the first attempt gets half of our time.
-        await sdk.join(url, token, attempt_timeout=max(1.0, limit / 2))
-    except rtc.ConnectError as error:
-        return scrub(error.message)
-    except Exception as error:
-        return scrub(f"{type(error).__name__}: {error}")
-    return None
-
-
-def _leave_late(joining: asyncio.Task[str | None], sdk: SdkRoom) -> None:
-    """A handshake that nobody waits for any more has ended: leave no ghost in the room."""
-    if not joining.cancelled() and joining.exception() is None and joining.result() is None:
-        task = asyncio.get_running_loop().create_task(sdk.disconnect())
-        _UNFINISHED.add(task)
-        task.add_done_callback(_UNFINISHED.discard)
-
-
-def explain(failure: str, url: str, room: str) -> str:
-    """The SDK's reason for a failed connect, as what failed and what to do."""
-    first = failure.splitlines()[0] if failure else "no reason given"
-    if "refused" in failure:
-        return f"Nothing answers at {url} (connection refused). Is livekit-server running there?"
-    if "lookup" in failure or "Name or service" in failure or "nodename" in failure:
-        return f"The host of {url} is not known. Check the URL for a typing error."
-    if "401" in failure or "403" in failure:
-        if "permissions denied" in failure:
-            return f"{url} refused the token: it does not let you join room {room!r}. Ask for a token that does."
-        if "expired" in failure:
-            return f"{url} refused the token: it has expired. Get a fresh one."
-        if "API key" in failure:
-            return f"{url} refused the token: it does not know the API key. Check LIVEKIT_API_KEY."
-        return (
-            f"{url} refused the token: its signature does not fit. Check LIVEKIT_API_SECRET, or whether the token was "
-            "made for another server."
-        )
-    if "404" in failure:
-        return f"{url} answers, but is not a LiveKit server (404). Check the URL."
-    if "certificate" in failure.lower() or "tls" in failure.lower():
-        return f"{url} could not be trusted: {first}"
-    return f"{url} could not be joined: {first}"

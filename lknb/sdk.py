@@ -27,6 +27,9 @@ __all__ = ["PublishDataError", "PublishDataTrackError", "SdkRoom", "StreamError"
 
 
 _LAST_CALLBACKS = 0.05
+# The link counts as quiet when no more than keep-alives has gone out for so long.
+_QUIET = 0.08
+_KEEP_ALIVE = 600
 
 
 @atexit.register
@@ -123,6 +126,24 @@ class SdkRoom(rtc.Room):
             sum(pair.bytes_sent for pair in pairs),
             max((pair.current_round_trip_time for pair in pairs if pair.nominated), default=0.0),
         )
+
+    async def flush(self, within: float) -> None:
+        """Wait until what the SDK has accepted has left: leaving drops the rest, as much as two megabytes of it.
+
+        It has when nothing but keep-alives has gone out for two round trips.
+        """
+        deadline = time.monotonic() + within
+        sent, quiet_since = -1, time.monotonic()
+        while time.monotonic() < deadline:
+            try:
+                traffic = await asyncio.wait_for(self.traffic(), 1.0)
+            except (TimeoutError, RuntimeError):
+                return  # the connection is gone
+            if traffic.bytes_sent - sent > _KEEP_ALIVE:
+                sent, quiet_since = traffic.bytes_sent, time.monotonic()
+            elif time.monotonic() - quiet_since > max(_QUIET, 2 * traffic.round_trip):
+                return
+            await asyncio.sleep(_QUIET / 4)
 
     @property
     def server_sid(self) -> str:

@@ -1,0 +1,100 @@
+"""The handshake that joins a room: bounded, never cancelled, and no ghost left behind when nobody waits any more."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from livekit import rtc
+
+from lknb.credentials import Secret, scrub
+from lknb.errors import ConnectError
+from lknb.sdk import SdkRoom
+
+# More than ten handshakes at a time slow each other down until they time out.
+_AT_A_TIME = asyncio.Semaphore(10)
+_UNFINISHED: set[asyncio.Task[Any]] = set()
+
+
+async def handshake(sdk: SdkRoom, url: str, token: Secret, room: str, timeout: float) -> None:
+    """Join with `sdk`, within `timeout` seconds.
+
+    The SDK kills the process some seconds after its own connect was cancelled. So a handshake that takes too long, or
+    whose cell was interrupted, goes on to its end behind our back, and is followed by leaving.
+
+    Raises:
+        ConnectError: with the cause and the next step.
+    """
+    deadline = time.monotonic() + timeout
+    try:
+        await asyncio.wait_for(_AT_A_TIME.acquire(), timeout)
+    except TimeoutError:
+        raise ConnectError("Ten other rooms were still being joined; try again when they have been.") from None
+    limit = max(0.1, deadline - time.monotonic())
+    joining = _keep(_join(sdk, url, token, limit))
+    joining.add_done_callback(lambda _: _AT_A_TIME.release())
+    try:
+        done, _ = await asyncio.wait((joining,), timeout=limit)
+    except asyncio.CancelledError:
+        joining.add_done_callback(lambda task: _leave(task, sdk))
+        raise
+    if not done:
+        joining.add_done_callback(lambda task: _leave(task, sdk))
+        raise ConnectError(
+            f"{url} did not answer within {timeout:g} s. Is it a LiveKit server, and does a firewall let you through? "
+            "A slow link may need a larger timeout=."
+        )
+    failure = joining.result()
+    if failure is not None:
+        raise ConnectError(explain(failure, url, room))
+
+
+async def _join(sdk: SdkRoom, url: str, token: Secret, limit: float) -> str | None:
+    """Connect, and return why not: the SDK's exception holds the token, and must not become anybody's context."""
+    try:
+        # The SDK tries four times; the first attempt gets half of our time.
+        await sdk.join(url, token, attempt_timeout=max(1.0, limit / 2))
+    except rtc.ConnectError as error:
+        return scrub(error.message)
+    except Exception as error:
+        return scrub(f"{type(error).__name__}: {error}")
+    return None
+
+
+def _leave(joining: asyncio.Task[str | None], sdk: SdkRoom) -> None:
+    if not joining.cancelled() and joining.exception() is None and joining.result() is None:
+        _keep(sdk.disconnect())
+
+
+def _keep(coro: Any) -> asyncio.Task[Any]:
+    """A task that is referenced until it ends: the loop itself would let it be collected."""
+    task = asyncio.get_running_loop().create_task(coro)
+    _UNFINISHED.add(task)
+    task.add_done_callback(_UNFINISHED.discard)
+    return task
+
+
+def explain(failure: str, url: str, room: str) -> str:
+    """The SDK's reason for a failed connect, as what failed and what to do."""
+    first = failure.splitlines()[0] if failure else "no reason given"
+    if "refused" in failure:
+        return f"Nothing answers at {url} (connection refused). Is livekit-server running there?"
+    if "lookup" in failure or "Name or service" in failure or "nodename" in failure:
+        return f"The host of {url} is not known. Check the URL for a typing error."
+    if "401" in failure or "403" in failure:
+        if "permissions denied" in failure:
+            return f"{url} refused the token: it does not let you join room {room!r}. Ask for a token that does."
+        if "expired" in failure:
+            return f"{url} refused the token: it has expired. Get a fresh one."
+        if "API key" in failure:
+            return f"{url} refused the token: it does not know the API key. Check LIVEKIT_API_KEY."
+        return (
+            f"{url} refused the token: its signature does not fit. Check LIVEKIT_API_SECRET, or whether the token was "
+            "made for another server."
+        )
+    if "404" in failure:
+        return f"{url} answers, but is not a LiveKit server (404). Check the URL."
+    if "certificate" in failure.lower() or "tls" in failure.lower():
+        return f"{url} could not be trusted: {first}"
+    return f"{url} could not be joined: {first}"
