@@ -25,9 +25,10 @@ if TYPE_CHECKING:
         StreamError,
         UnknownParticipantError,
     )
-    from lknb.events import Event, EventLog, Events, Inbox
+    from lknb.events import Event, EventLog, Events
     from lknb.files import ReceivedFile
     from lknb.handlers import Handler
+    from lknb.inbox import Inbox
     from lknb.participants import Participant
     from lknb.room import Room
 
@@ -41,7 +42,7 @@ _HOMES = {
     "Event": "events",
     "EventLog": "events",
     "Events": "events",
-    "Inbox": "events",
+    "Inbox": "inbox",
     "Handler": "handlers",
     "ReceivedFile": "files",
     "LocalTrack": "data_tracks",

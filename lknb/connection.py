@@ -104,7 +104,8 @@ class Connection:
         self._on_lost: list[Callable[[str], None]] = []
         self._on_closed: list[Callable[[], None]] = []
         self._on_restored: list[Callable[[bool], Awaitable[None]]] = []
-        self._lost: asyncio.Future[None] | None = None
+        # The bounds of the SDK calls under way in this session.
+        self._calls: set[asyncio.Timeout] = set()
         self._changed = asyncio.Event()
         self._last_heard = now()
         self._last_call = -_MAY_BE_UNSENT
@@ -176,20 +177,20 @@ class Connection:
             NotConnectedError: when the session ended first.
             TimeoutError: past the limit.
         """
-        lost = self._lost
-        assert lost is not None
         self._last_call = time.monotonic()
-        task = asyncio.ensure_future(awaitable)
+        bound = asyncio.timeout(limit)
+        self._calls.add(bound)
         try:
-            await asyncio.wait((task, lost), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            if lost.done():
-                raise self.lost_during(what)
-            raise TimeoutError(f"{what} did not finish within {limit:g} s; the connection may be stalled.")
+            async with bound:
+                return await awaitable
+        except TimeoutError:
+            if bound in self._calls:
+                raise TimeoutError(
+                    f"{what} did not finish within {limit:g} s; the connection may be stalled."
+                ) from None
+            raise self.lost_during(what) from None
         finally:
-            if not task.done():
-                task.cancel()
+            self._calls.discard(bound)
 
     def lost_during(self, what: str) -> NotConnectedError:
         """What a call is told that was under way when its session ended."""
@@ -322,7 +323,6 @@ class Connection:
         )
         # In place before the handshake: what the server tells first, as who publishes which track, comes with its end.
         self._sdk = sdk
-        self._lost = asyncio.get_running_loop().create_future()
         try:
             await handshake(sdk, self.credentials.url, token, self.room, timeout)
         except BaseException:
@@ -526,10 +526,12 @@ class Connection:
         await self._begin_session(anew=False)
 
     def _end_session(self, why: str) -> None:
-        if self._lost is not None and not self._lost.done():
-            self._lost.set_result(None)
-            for callback in self._on_lost:
-                callback(why)
+        calls, self._calls = self._calls, set()
+        for bound in calls:
+            # Past its time at once: the call ends with TimeoutError, and is no longer among ours.
+            bound.reschedule(asyncio.get_running_loop().time())
+        for callback in self._on_lost:
+            callback(why)
 
     async def _begin_session(self, *, anew: bool) -> None:
         sdk = self._sdk
@@ -537,7 +539,6 @@ class Connection:
             return
         self._sids = (sdk.local_participant.sid, self._sids[1])
         if not anew:
-            self._lost = asyncio.get_running_loop().create_future()
             self._refresh()
         another_room = self._notice_room(await self._room_sid())
         since, self._down_since = self._down_since, None

@@ -13,8 +13,9 @@ from livekit import rtc
 
 from lknb.connection import Connection
 from lknb.errors import LknbError, NotConnectedError, PayloadTooLargeError, PermissionDeniedError, StreamError
-from lknb.events import Event, EventLog, Interest
+from lknb.events import Event, EventLog
 from lknb.handlers import Handler, Handlers
+from lknb.inbox import Interest
 from lknb.loop import LOOP
 from lknb.sdk import PublishDataTrackError
 

@@ -5,19 +5,18 @@ Handlers, inboxes, feeds and DataFrames are all readers of the log, and none of 
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import itertools
 import json
+import logging
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from lknb.errors import NotConnectedError, did_you_mean
-from lknb.loop import LOOP
+from lknb.errors import did_you_mean
 
 if TYPE_CHECKING:
     import pandas
@@ -42,7 +41,7 @@ Status = Literal["open", "ok", "failed", "dropped"]
 KINDS: tuple[str, ...] = Kind.__args__  # type: ignore[attr-defined]
 
 # The state of the room is news whoever changed it; of messages, a participant listens to those of others.
-_STATE_KINDS = frozenset({"attributes", "metadata", "room_metadata", "participant", "connection", "loss"})
+STATE_KINDS = frozenset({"attributes", "metadata", "room_metadata", "participant", "connection", "loss"})
 
 MAX_EVENTS = 10_000
 MAX_BYTES = 64 * 1024 * 1024
@@ -51,6 +50,7 @@ MAX_SPOOLED = 4 * 1024 * 1024 * 1024
 _OVERHEAD = 600  # an Event's own objects, roughly
 
 _numbers = itertools.count(1)
+_logger = logging.getLogger("lknb")
 
 
 def now() -> dt.datetime:
@@ -208,7 +208,7 @@ class Events(Sequence[Event]):
         Raises:
             ValueError: for a kind that does not exist.
         """
-        kinds = _kinds(kind)
+        kinds = checked_kinds(kind)
         return Events(
             event
             for event in self._snapshot()
@@ -306,7 +306,8 @@ class EventLog(Events):
         self._bytes = self._spooled = 0
         self._total = 0
         # Events come from the loop thread, and from whichever thread pushes a frame or reads the log.
-        self._lock = threading.Lock()
+        # Re-entrant: an inbox may be collected, and end its subscription, anywhere.
+        self._lock = threading.RLock()
         self._readers: tuple[Reader, ...] = ()
 
     @property
@@ -379,7 +380,10 @@ class EventLog(Events):
 
     def _tell(self, event: Event) -> None:
         for reader in self._readers:
-            reader(event)
+            try:
+                reader(event)
+            except Exception:  # one reader's fault shall not keep the event from the others
+                _logger.exception("A reader of the event log failed")
 
     def subscribe(self, reader: Reader) -> Callable[[], None]:
         """Call `reader` with each event as it is added, and again when an open one ends; returns the way to stop."""
@@ -393,197 +397,8 @@ class EventLog(Events):
         return unsubscribe
 
 
-@dataclass(frozen=True, slots=True)
-class Interest:
-    """What a handler or an inbox wants to hear of."""
-
-    kinds: frozenset[str] | None
-    topic: str | None = None
-    sender: str | None = None
-
-    @classmethod
-    def of(cls, kind: str | Iterable[str] | None, topic: str | None = None, sender: str | None = None) -> Interest:
-        """An interest in one kind, several, or (None) all.
-
-        Raises:
-            ValueError: for a kind that does not exist.
-        """
-        return cls(_kinds(kind), topic, sender)
-
-    def covers(self, event: Event) -> bool:
-        """Whether `event` is wanted: of these kinds, topic and sender, and not this participant's own message."""
-        return (
-            (self.kinds is None or event.kind in self.kinds)
-            and (self.topic is None or event.topic == self.topic)
-            and (self.sender is None or event.sender == self.sender)
-            and (event.direction == "in" or event.kind in _STATE_KINDS)
-        )
-
-
-class Inbox:
-    """The events of one interest from the moment of listening on, in order, each read once.
-
-    Iterate it (`for`, or `async for` on any event loop), or take one with `next`. At most 10 000 events and 64 MiB
-    wait; then the oldest are dropped and counted. Iteration ends when the inbox or the room is closed and it is empty.
-
-    Attributes:
-        dropped: how many unread events had to make room for newer ones.
-    """
-
-    def __init__(
-        self,
-        log: EventLog,
-        interest: Interest,
-        *,
-        max_events: int = MAX_EVENTS,
-        max_bytes: int = MAX_BYTES,
-        on_close: Callable[[Inbox], None] = lambda inbox: None,
-    ) -> None:
-        self.interest = interest
-        self.dropped = 0
-        self.aio = _AwaitableInbox(self)
-        self._max_events, self._max_bytes = max_events, max_bytes
-        self._items: deque[tuple[Event, int]] = deque()
-        self._bytes = 0
-        self._closed = False
-        # Protects the four above; notified on every arrival and on close.
-        self._changed = threading.Condition()
-        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
-        self._on_close = on_close
-        self._unsubscribe = log.subscribe(self._arrived)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __repr__(self) -> str:
-        what = "/".join(sorted(self.interest.kinds)) if self.interest.kinds else "everything"
-        topic = f" topic={self.interest.topic!r}" if self.interest.topic is not None else ""
-        dropped = f", {self.dropped:,} dropped" if self.dropped else ""
-        return f"<Inbox {what}{topic}: {len(self)} waiting{dropped}{', closed' if self._closed else ''}>"
-
-    def __enter__(self) -> Inbox:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def _arrived(self, event: Event) -> None:
-        if event.status == "open" or not self.interest.covers(event):
-            return
-        size = weight(event)[0]
-        with self._changed:
-            if self._closed:
-                return
-            self._items.append((event, size))
-            self._bytes += size
-            while len(self._items) > 1 and (len(self._items) > self._max_events or self._bytes > self._max_bytes):
-                self._bytes -= self._items.popleft()[1]
-                self.dropped += 1
-            self._wake()
-
-    def _wake(self) -> None:
-        self._changed.notify_all()
-        waiters, self._waiters = self._waiters, []
-        for loop, future in waiters:
-            try:
-                loop.call_soon_threadsafe(_resolve, future)
-            except RuntimeError:
-                pass  # the waiter's loop has been closed, and the waiter with it
-
-    def _take(self) -> Event | None:
-        if self._items:
-            event, size = self._items.popleft()
-            self._bytes -= size
-            return event
-        return None
-
-    def next(self, timeout: float | None = 10) -> Event:
-        """The next event, waiting up to `timeout` seconds for it (None: as long as the room is open).
-
-        Raises:
-            TimeoutError: when none came in time.
-            NotConnectedError: when the inbox or the room is closed and nothing is left to read.
-        """
-        LOOP.refuse_here("next")
-        deadline = None if timeout is None else monotonic() + timeout
-        with self._changed:
-            while (event := self._take()) is None:
-                self._refuse_closed()
-                left = 1.0 if deadline is None else deadline - monotonic()
-                if left <= 0:
-                    raise TimeoutError(self._nothing_came(timeout))
-                # In slices, so that Ctrl-C is heard on every platform.
-                self._changed.wait(min(left, 1.0))
-            return event
-
-    async def _next(self, timeout: float | None) -> Event:
-        loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else monotonic() + timeout
-        while True:
-            with self._changed:
-                if (event := self._take()) is not None:
-                    return event
-                self._refuse_closed()
-                arrival: asyncio.Future[None] = loop.create_future()
-                self._waiters.append((loop, arrival))
-            left = None if deadline is None else deadline - monotonic()
-            try:
-                await asyncio.wait_for(arrival, left)
-            except TimeoutError:
-                raise TimeoutError(self._nothing_came(timeout)) from None
-            finally:
-                with self._changed:
-                    self._waiters = [waiter for waiter in self._waiters if waiter[1] is not arrival]
-
-    def _nothing_came(self, timeout: float | None) -> str:
-        return f"Nothing came in {timeout:g} s: {self!r}."
-
-    def _refuse_closed(self) -> None:
-        if self._closed:
-            raise NotConnectedError("This inbox is closed and empty. Open another one with room.listen(...).")
-
-    def __iter__(self) -> Iterator[Event]:
-        while True:
-            try:
-                yield self.next(timeout=None)
-            except NotConnectedError:
-                return
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        while True:
-            try:
-                yield await self._next(None)
-            except NotConnectedError:
-                return
-
-    def close(self) -> None:
-        """Stop listening. What has arrived can still be read."""
-        with self._changed:
-            if self._closed:
-                return
-            self._closed = True
-            self._wake()
-        self._unsubscribe()
-        self._on_close(self)
-
-
-class _AwaitableInbox:
-    """`inbox.aio`: the inbox for code on an event loop."""
-
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
-
-    async def next(self, timeout: float | None = 10) -> Event:
-        """The next event; see `Inbox.next`."""
-        return await self._inbox._next(timeout)
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-def _kinds(kind: str | Iterable[str] | None) -> frozenset[str] | None:
+def checked_kinds(kind: str | Iterable[str] | None) -> frozenset[str] | None:
+    """One kind or several as a set; None, for all of them, stays None."""
     if kind is None:
         return None
     kinds = frozenset([kind] if isinstance(kind, str) else kind)

@@ -10,22 +10,20 @@ import asyncio
 import contextvars
 import datetime as dt
 import inspect
-import os
-import queue
 import sys
 import threading
 import time
-import traceback
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
-from lknb.credentials import scrub
-from lknb.errors import LknbError, StreamError, did_you_mean
-from lknb.events import Event, EventLog, Interest, now, weight
+from lknb.cells import Cell, current_cell, format_error, shell
+from lknb.errors import did_you_mean
+from lknb.events import Event, EventLog, now, weight
+from lknb.inbox import Interest
 from lknb.loop import LOOP
+from lknb.workers import Workers, contained, is_async, main_loop, run_on
 
 Where = Literal["worker", "main"]
 
@@ -33,30 +31,6 @@ _OFFERED = ("data", "event", "sender")
 _WAITING_LIMIT = 10_000
 _WAITING_BYTES = 64 * 1024 * 1024
 _STREAMS_AT_ONCE = 64  # that one synchronous handler reads side by side, each on a thread; more wait
-_IDLE_SECONDS = 5.0
-_PACKAGE = str(Path(__file__).parent) + os.sep
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A run of a notebook cell: its id in the notebook, and the id of this execution of it."""
-
-    id: str
-    execution: str
-
-
-def current_cell() -> Cell | None:
-    """The cell that is running, when the front end says which it is."""
-    if "IPython" not in sys.modules:
-        return None
-    from IPython import get_ipython
-
-    shell: Any = get_ipython()  # type: ignore[no-untyped-call, unused-ignore]
-    try:
-        parent = shell.get_parent()
-        return Cell(parent["metadata"]["cellId"], parent["header"]["msg_id"])
-    except (AttributeError, KeyError, TypeError):
-        return None  # a terminal, or a front end that does not name its cells
 
 
 @dataclass(eq=False)
@@ -96,7 +70,7 @@ class Handler:
         self._context = contextvars.copy_context()
         self._is_async = is_async(self.function)
         self._wanted = () if self.kind == "rpc" else wanted(self.function)
-        self._main_loop = _main_loop() if self.where == "main" else None
+        self._main_loop = main_loop() if self.where == "main" else None
         self._workers = Workers(_STREAMS_AT_ONCE if self.streams else self.concurrency, self.name)
         self._waiting: deque[tuple[Event, int]] = deque()
         self._waiting_bytes = 0
@@ -135,9 +109,9 @@ class Handler:
         context = self._context.copy()
         try:
             if self._main_loop is not None:
-                return await _run_on(self._main_loop, context, self.function, args, kwargs)
+                return await run_on(self._main_loop, context, self.function, args, kwargs)
             if self._is_async:
-                calling = _contained(self.function, args, kwargs)
+                calling = contained(self.function, args, kwargs)
                 return await asyncio.get_running_loop().create_task(calling, context=context)
             return await self._workers.run(lambda: context.run(self.function, *args, **kwargs))
         finally:
@@ -286,157 +260,6 @@ class Handlers:
                 LOOP.loop.call_soon_threadsafe(handler.offer, event)
 
 
-class Workers:
-    """Daemon threads for functions that may block, started when needed and ended when idle.
-
-    The standard library's pool joins its threads when the interpreter ends, so that a handler that sleeps for an hour
-    would hold the kernel's shutdown up for as long.
-    """
-
-    def __init__(self, limit: int, name: str) -> None:
-        self._limit = limit
-        self._name = f"lknb-{name}"
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        # Protects the two counts, and keeps a thread from ending while a job is put for it.
-        self._lock = threading.Lock()
-        self._threads = 0
-        self._free = 0
-
-    async def run(self, function: Callable[[], Any]) -> Any:
-        """Call `function` on a thread of the pool, waiting for a free one."""
-        loop = asyncio.get_running_loop()
-        job = _Job(function, loop, loop.create_future())
-        with self._lock:
-            if self._free:
-                self._free -= 1
-            elif self._threads < self._limit:
-                self._threads += 1
-                threading.Thread(target=self._work, name=self._name, daemon=True).start()
-            self._jobs.put(job)
-        return await job.future
-
-    def stop(self) -> None:
-        """Let idle threads end; busy ones end after their call."""
-        with self._lock:
-            for _ in range(self._threads):
-                self._jobs.put(None)
-
-    def _work(self) -> None:
-        while True:
-            try:
-                job = self._jobs.get(timeout=_IDLE_SECONDS)
-            except queue.Empty:
-                with self._lock:
-                    if not self._jobs.empty():
-                        continue  # one came just now
-                    self._threads -= 1
-                    self._free = max(0, self._free - 1)
-                    return
-            if job is None:
-                with self._lock:
-                    if not self._jobs.empty():
-                        continue  # calls that were accepted before the end are made
-                    self._threads -= 1
-                    self._free = max(0, self._free - 1)
-                return
-            job.do()
-            with self._lock:
-                # Jobs that waited because all threads were busy have nobody promised to them.
-                if self._jobs.empty():
-                    self._free += 1
-
-
-@dataclass(slots=True)
-class _Job:
-    function: Callable[[], Any]
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
-
-    def do(self) -> None:
-        if self.future.cancelled():
-            return
-        try:
-            result, error = self.function(), None
-        except BaseException as raised:  # also SystemExit: a handler's sys.exit() must not end the thread unanswered
-            result, error = None, raised
-        try:
-            self.loop.call_soon_threadsafe(self._settle, result, error)
-        except RuntimeError:
-            pass  # the loop is gone, and with it everybody who waited
-
-    def _settle(self, result: Any, error: BaseException | None) -> None:
-        if self.future.done():
-            return
-        if error is None:
-            self.future.set_result(result)
-        elif isinstance(error, Exception) and not isinstance(error, StopIteration):
-            self.future.set_exception(error)
-        else:
-            wrapped = RuntimeError(f"the handler raised {type(error).__name__}")
-            wrapped.__cause__ = error
-            self.future.set_exception(wrapped)
-
-
-class Pieces:
-    """The pieces of an open stream, for a handler that takes them as they come.
-
-    Iterate it (`for` in a synchronous handler, `async for` in an asynchronous one). A stream that breaks off raises
-    `StreamError` after the pieces that did arrive.
-    """
-
-    def __init__(self) -> None:
-        self._items: deque[Any] = deque()
-        self._ended = False
-        self._error: str | None = None
-        self._changed = threading.Condition()
-        self._arrival = asyncio.Event()
-
-    def put(self, piece: Any) -> None:
-        """Add a piece; called on the loop thread, as is `end`."""
-        with self._changed:
-            self._items.append(piece)
-            self._changed.notify_all()
-        self._arrival.set()
-
-    def end(self, error: str | None) -> None:
-        """Say that no more will come."""
-        with self._changed:
-            self._ended, self._error = True, error
-            self._changed.notify_all()
-        self._arrival.set()
-
-    def _take(self) -> tuple[bool, Any]:
-        if self._items:
-            return True, self._items.popleft()
-        if self._ended and self._error:
-            raise StreamError(self._error)
-        return False, None
-
-    def __iter__(self) -> Iterator[Any]:
-        while True:
-            with self._changed:
-                found, piece = self._take()
-                while not found and not self._ended:
-                    self._changed.wait(1.0)
-                    found, piece = self._take()
-            if not found:
-                return
-            yield piece
-
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        while True:
-            self._arrival.clear()
-            with self._changed:
-                found, piece = self._take()
-                ended = self._ended
-            if found:
-                yield piece
-            elif ended:
-                return
-            else:
-                await self._arrival.wait()
-
-
 def wanted(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names among data, event and sender that `function` takes.
 
@@ -459,85 +282,12 @@ def wanted(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(name for name in _OFFERED if name in parameters)
 
 
-def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling `function` gives a coroutine."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
-
-
-def format_error(error: BaseException) -> str:
-    """A traceback that begins at the user's own code, names cells as the notebook does, and holds no escapes."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_PACKAGE):
-        trace = trace.tb_next
-    lines = traceback.format_exception(type(error), error, trace)
-    text = name_cells("".join(lines))
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in scrub(text)
-    )
-
-
-def name_cells(text: str) -> str:
-    """A traceback's text with cells called what the notebook calls them."""
-    if "IPython" not in sys.modules:
-        return text
-    from IPython import get_ipython
-
-    shell: Any = get_ipython()  # type: ignore[no-untyped-call, unused-ignore]
-    names: Mapping[str, int] = getattr(getattr(shell, "compile", None), "_filename_map", {})
-    for filename, number in names.items():
-        text = text.replace(f'File "{filename}"', f"Cell In[{number}]")
-    return text
-
-
 def _write(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 def _label(function: Callable[..., Any]) -> tuple[Any, Any]:
     return getattr(function, "__module__", None), getattr(function, "__qualname__", repr(function))
-
-
-def _main_loop() -> asyncio.AbstractEventLoop:
-    """The event loop of the kernel's main thread, for handlers that must run there."""
-    if threading.current_thread() is threading.main_thread():
-        try:
-            return asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-    raise LknbError(
-        'thread="main" needs a notebook kernel: it runs the handler on the main thread between cells. '
-        "Register it from a cell, or leave thread= out."
-    )
-
-
-async def _run_on(
-    loop: asyncio.AbstractEventLoop,
-    context: contextvars.Context,
-    function: Callable[..., Any],
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-) -> Any:
-    """Call `function` on another thread's loop."""
-    here = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = here.create_future()
-
-    def call() -> None:
-        if is_async(function):
-            task = loop.create_task(_contained(function, args, kwargs), context=context)
-            task.add_done_callback(lambda ended: _Job(ended.result, here, done).do())
-        else:
-            _Job(lambda: context.run(function, *args, **kwargs), here, done).do()
-
-    loop.call_soon_threadsafe(call)
-    return await done
-
-
-async def _contained(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Await `function`, but let no sys.exit() in it end the event loop and with it every room."""
-    try:
-        return await function(*args, **kwargs)
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"the handler raised {type(error).__name__}") from error
 
 
 _watched: list[Handlers] = []
@@ -549,13 +299,9 @@ def _watch_cells(handlers: Handlers) -> None:
     global _watching
     if handlers not in _watched:
         _watched.append(handlers)
-    if _watching or "IPython" not in sys.modules:
-        return
-    from IPython import get_ipython
-
-    shell: Any = get_ipython()  # type: ignore[no-untyped-call, unused-ignore]
-    if shell is not None:
-        shell.events.register("post_run_cell", _cell_ended)
+    ipython = shell()
+    if ipython is not None and not _watching:
+        ipython.events.register("post_run_cell", _cell_ended)
         _watching = True
 
 

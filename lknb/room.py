@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
@@ -11,9 +12,10 @@ from lknb.byte_streams import ByteStreams
 from lknb.connection import Connection
 from lknb.connection import State as ConnectionState
 from lknb.data_tracks import DataTracks, RemoteTrack
-from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog, Inbox, Interest
+from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
 from lknb.facade import awaitable, blocking
 from lknb.handlers import Handler, Handlers, Where, forget
+from lknb.inbox import Inbox, Interest
 from lknb.loop import LOOP
 from lknb.packets import Packets
 from lknb.participants import Participant, Participants
@@ -84,7 +86,7 @@ class Room:
     def __init__(self, connection: Connection, log: EventLog, max_stream_size: int) -> None:
         self._connection = connection
         self._handlers = Handlers(log)
-        self._inboxes: set[Inbox] = set()
+        self._inboxes: weakref.WeakSet[Inbox] = weakref.WeakSet()
         self._text = TextStreams(connection, log, self._handlers, max_stream_size)
         self._bytes = ByteStreams(connection, log, self._handlers, max_stream_size)
         self._rpc = Rpc(connection, log, self._handlers)
@@ -236,26 +238,26 @@ class Room:
         """
         return self._on("track", name, sender, thread)
 
-    def on_attributes(self, *, sender: str | None = None, thread: Where = "worker") -> Callable[[F], F]:
+    def on_attributes(self, sender: str | None = None, *, thread: Where = "worker") -> Callable[[F], F]:
         """Decorate a handler of attribute changes: its `data` is a dict of the changed keys, "" for a deleted one."""
         return self._on("attributes", None, sender, thread)
 
-    def on_metadata(self, *, sender: str | None = None, thread: Where = "worker") -> Callable[[F], F]:
+    def on_metadata(self, sender: str | None = None, *, thread: Where = "worker") -> Callable[[F], F]:
         """Decorate a handler of changes of a participant's metadata: its `data` is the new one."""
         return self._on("metadata", None, sender, thread)
 
-    def on_room_metadata(self, *, thread: Where = "worker") -> Callable[[F], F]:
+    def on_room_metadata(self, thread: Where = "worker") -> Callable[[F], F]:
         """Decorate a handler of changes of the room's metadata: its `data` is the new one."""
         return self._on("room_metadata", None, None, thread)
 
-    def on_participant(self, *, sender: str | None = None, thread: Where = "worker") -> Callable[[F], F]:
+    def on_participant(self, sender: str | None = None, *, thread: Where = "worker") -> Callable[[F], F]:
         """Decorate a handler of arrivals and departures.
 
         `event.topic` says what: `joined`, `active`, `left`, `name` or `permissions`; `sender` who.
         """
         return self._on("participant", None, sender, thread)
 
-    def on_connection(self, *, thread: Where = "worker") -> Callable[[F], F]:
+    def on_connection(self, thread: Where = "worker") -> Callable[[F], F]:
         """Decorate a handler of this room's connection: `event.topic` is the new state, or `reconnect` for a loss."""
         return self._on("connection", None, None, thread, kinds=("connection", "loss"))
 
@@ -270,7 +272,7 @@ class Room:
         max_size: int | None = None,
         kinds: Iterable[str] | None = None,
     ) -> Callable[[F], F]:
-        if callable(topic):
+        if callable(topic) or callable(sender) or callable(where):
             raise TypeError(f"Write the decorator with parentheses: @room.on_{kind}().")
         if where not in ("worker", "main"):
             raise ValueError(f'thread= is "worker" or "main", not {where!r}.')
@@ -352,16 +354,18 @@ class Room:
         """
         self._refuse_closed()
         interest = Interest.of(kind, topic, sender)
-        inbox = Inbox(self.events, interest, max_events=max_events, max_bytes=max_bytes, on_close=self._inbox_closed)
-        self._inboxes.add(inbox)
-        if _wants_frames(interest):
-            LOOP.loop.call_soon_threadsafe(self._tracks.want, interest)
-        return inbox
+        wants_frames = interest.kinds is None or "track" in interest.kinds
+        tracks = self._tracks
 
-    def _inbox_closed(self, inbox: Inbox) -> None:
-        self._inboxes.discard(inbox)
-        if _wants_frames(inbox.interest):
-            LOOP.loop.call_soon_threadsafe(self._tracks.unwant, inbox.interest)
+        def ended() -> None:
+            if wants_frames:
+                LOOP.loop.call_soon_threadsafe(tracks.unwant, interest)
+
+        inbox = Inbox(self.events, interest, max_events=max_events, max_bytes=max_bytes, on_close=ended)
+        self._inboxes.add(inbox)
+        if wants_frames:
+            LOOP.loop.call_soon_threadsafe(tracks.want, interest)
+        return inbox
 
     def _refuse_closed(self) -> None:
         if self.state == "closed":
@@ -393,7 +397,3 @@ class Room:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aio.close()
-
-
-def _wants_frames(interest: Interest) -> bool:
-    return interest.kinds is None or "track" in interest.kinds

@@ -10,8 +10,9 @@ from typing import Any, Literal
 from lknb.connection import Connection
 from lknb.errors import LknbError, NotConnectedError, PayloadTooLargeError, StreamError
 from lknb.events import Event, EventLog
-from lknb.handlers import Handler, Handlers, Pieces
+from lknb.handlers import Handler, Handlers
 from lknb.loop import LOOP
+from lknb.pieces import Pieces
 from lknb.progress import size as readable
 from lknb.sdk import StreamError as SdkStreamError
 
@@ -153,7 +154,8 @@ class Incoming:
             pieces = aiter(reader)
             while True:
                 try:
-                    piece = await asyncio.wait_for(anext(pieces), IDLE_LIMIT)
+                    async with asyncio.timeout(IDLE_LIMIT):
+                        piece = await anext(pieces)
                 except StopAsyncIteration:
                     break
                 event.transferred += keep(piece)

@@ -12,7 +12,7 @@ from typing import Any
 from lknb.connection import Connection
 from lknb.errors import StreamError
 from lknb.events import Event, EventLog
-from lknb.handlers import Handlers, Workers
+from lknb.handlers import Handlers
 from lknb.loop import from_calling_loop
 from lknb.sdk import StreamError as SdkStreamError
 from lknb.streams import (
@@ -25,6 +25,7 @@ from lknb.streams import (
     patience,
     string_attributes,
 )
+from lknb.workers import Workers
 
 CHAT = "lk.chat"
 

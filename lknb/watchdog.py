@@ -7,7 +7,8 @@ import threading
 import time
 from types import FrameType
 
-from lknb.handlers import Handler, every_handler, name_cells
+from lknb.cells import name_cells
+from lknb.handlers import Handler, every_handler
 from lknb.loop import LOOP
 
 LIMIT = 2.0

@@ -16,7 +16,8 @@ from peers import PlainPeer
 from waiting import eventually
 
 import lknb
-from lknb.events import KINDS, Event, EventLog, Events, Inbox, Interest
+from lknb.events import KINDS, Event, EventLog, Events
+from lknb.inbox import Inbox, Interest
 
 Peer = Callable[..., PlainPeer]
 
@@ -195,7 +196,7 @@ def test_events_of_both_directions(alice: lknb.Room, bob: lknb.Room) -> None:
     assert text.duration is not None
     assert (file.data.name, file.data.data, file.size, file.id) == ("b.bin", b"\x00\x01", 2, sent["bytes"].id)
     assert (packet.data, packet.reliable, packet.duration) == (b"packet", False, None)
-    assert (received["rpc"].topic, received["rpc"].data, received["rpc"].result) == ("add", "[1,2]", 3)
+    assert (received["rpc"].topic, received["rpc"].data, received["rpc"].result) == ("add", [1, 2], 3)
     assert received["attributes"].data == {"mood": "good"}
     assert received["metadata"].data == "about me"
 

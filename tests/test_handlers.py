@@ -185,7 +185,7 @@ def test_an_async_handler_runs_on_the_loop_and_a_plain_one_on_a_thread(alice: lk
 
 
 def test_an_idle_thread_ends(alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers, "_IDLE_SECONDS", 0.2)
+    monkeypatch.setattr("lknb.workers._IDLE_SECONDS", 0.2)
     threads: list[threading.Thread] = []
     bob.on_data("t")(lambda: threads.append(threading.current_thread()))
     alice.publish_data(b"x", topic="t")

@@ -1,0 +1,84 @@
+"""Payloads of remote method calls: Python values as JSON text, and back, within limits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pydantic_core
+
+from lknb.errors import PayloadTooLargeError, RpcError
+
+PAYLOAD_LIMIT = 15 * 1024 * 1024
+"""Bytes of a request or an answer that lknb accepts; peers older than RPC v2 take 15 KiB."""
+
+MESSAGE_LIMIT = 256
+
+
+def encode(value: Any) -> str:
+    """`value` as JSON; dataclasses, dates, numpy numbers and pydantic models too.
+
+    Raises:
+        TypeError: for what JSON cannot say.
+        PayloadTooLargeError: over 15 MiB.
+    """
+    try:
+        text = pydantic_core.to_json(value, fallback=_jsonable, inf_nan_mode="constants").decode()
+        if "NaN" in text or "Infinity" in text:
+            json.loads(text, parse_constant=_no_constant)  # as a number, not inside a string
+    except (ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise TypeError(f"{type(value).__name__} cannot be sent as JSON: {reason}") from None
+    if len(text.encode()) > PAYLOAD_LIMIT:
+        raise PayloadTooLargeError(
+            "The payload", len(text.encode()), PAYLOAD_LIMIT, "Send it with send_bytes, and its name in the call."
+        )
+    return text
+
+
+def _jsonable(value: Any) -> Any:
+    for convert in ("tolist", "item"):  # numpy's arrays and numbers
+        if hasattr(value, convert):
+            return getattr(value, convert)()
+    raise ValueError(f"{type(value).__name__} is not a JSON type")
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"JSON has no {name}")
+
+
+def decode(text: str) -> Any:
+    """JSON as Python values; nothing at all is None.
+
+    Raises:
+        ValueError: for what is not JSON, or nested too deeply.
+    """
+    if not text:
+        return None
+    try:
+        return pydantic_core.from_json(text, allow_inf_nan=False)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def decode_answer(method: str, text: str) -> Any:
+    """A method's answer as Python values.
+
+    Raises:
+        RpcError: INVALID_RESPONSE, with the text as `data`.
+    """
+    try:
+        return decode(text)
+    except ValueError:
+        raise RpcError(
+            RpcError.INVALID_RESPONSE,
+            f"{method!r} answered with text that is not JSON. Use raw=True for methods that speak plain text.",
+            text,
+        ) from None
+
+
+def cut(message: str) -> str:
+    """At most what LiveKit carries of an error's message."""
+    if len(message.encode()) <= MESSAGE_LIMIT:
+        return message
+    return message.encode()[: MESSAGE_LIMIT - 4].decode(errors="ignore") + " ..."

@@ -1,0 +1,71 @@
+"""The pieces of a stream that is still open, on their way to a handler in any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from lknb.errors import StreamError
+
+
+class Pieces:
+    """The pieces of an open stream, for a handler that takes them as they come.
+
+    Iterate it (`for` in a synchronous handler, `async for` in an asynchronous one). A stream that breaks off raises
+    `StreamError` after the pieces that did arrive.
+    """
+
+    def __init__(self) -> None:
+        self._items: deque[Any] = deque()
+        self._ended = False
+        self._error: str | None = None
+        self._changed = threading.Condition()
+        self._arrival = asyncio.Event()
+
+    def put(self, piece: Any) -> None:
+        """Add a piece; called on the loop thread, as is `end`."""
+        with self._changed:
+            self._items.append(piece)
+            self._changed.notify_all()
+        self._arrival.set()
+
+    def end(self, error: str | None) -> None:
+        """Say that no more will come."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+        self._arrival.set()
+
+    def _take(self) -> tuple[bool, Any]:
+        if self._items:
+            return True, self._items.popleft()
+        if self._ended and self._error:
+            raise StreamError(self._error)
+        return False, None
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            with self._changed:
+                found, piece = self._take()
+                while not found and not self._ended:
+                    self._changed.wait(1.0)
+                    found, piece = self._take()
+            if not found:
+                return
+            yield piece
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        while True:
+            self._arrival.clear()
+            with self._changed:
+                found, piece = self._take()
+                ended = self._ended
+            if found:
+                yield piece
+            elif ended:
+                return
+            else:
+                await self._arrival.wait()
