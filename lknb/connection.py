@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from livekit import rtc
 
-from lknb import server
+from lknb import server, server_api
 from lknb.credentials import Credentials, Secret
 from lknb.errors import (
     ConnectError,
@@ -247,7 +247,7 @@ class Connection:
         limit = _LATE_JOINER
         if self.credentials.can_mint:
             # The server knows who is there before it tells, and sends to them: asking it spares most of the wait.
-            present = await self._ask_who_is_there()
+            present = await server_api.identities(self.credentials, self.room)
             if present is not None:
                 if identity in present:
                     return
@@ -260,28 +260,6 @@ class Connection:
     def _ready(self, identity: str) -> bool:
         participant = self.sdk.remote_participants.get(identity)
         return participant is not None and participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
-
-    async def _ask_who_is_there(self) -> set[str] | None:
-        from livekit import api
-
-        try:
-            async with self.api() as server_api:
-                request = api.ListParticipantsRequest(room=self.room)
-                answer = await asyncio.wait_for(server_api.room.list_participants(request), 1.0)
-        except Exception:  # an optional short cut: without it we wait the full moment
-            return None
-        return {participant.identity for participant in answer.participants}
-
-    def api(self) -> Any:
-        """The server's own API, as an async context manager; needs credentials that can mint."""
-        from livekit import api
-
-        assert self.credentials.api_secret is not None
-        return api.LiveKitAPI(
-            self.credentials.url.replace("ws", "http", 1),
-            self.credentials.api_key,
-            self.credentials.api_secret.reveal(),
-        )
 
     @property
     def room_metadata(self) -> str:
@@ -494,22 +472,6 @@ class Connection:
             self._record_loss(self._last_heard, another_room=True)
         return bool(before)
 
-    async def _room_sid(self) -> str:
-        """The id of the room as it is now: the SDK's is up to 5 s behind after a reconnect."""
-        assert self._sdk is not None
-        if not self.credentials.can_mint:
-            return self._sdk.server_sid
-        from livekit import api
-
-        try:
-            async with self.api() as server_api:
-                answer = await asyncio.wait_for(
-                    server_api.room.list_rooms(api.ListRoomsRequest(names=[self.room])), 1.0
-                )
-        except Exception:  # then we are told later
-            return self._sdk.server_sid
-        return answer.rooms[0].sid if answer.rooms else ""
-
     def _record_loss(self, since: dt.datetime, *, another_room: bool) -> None:
         self.log.add(
             Event(
@@ -540,7 +502,9 @@ class Connection:
         self._sids = (sdk.local_participant.sid, self._sids[1])
         if not anew:
             self._refresh()
-        another_room = self._notice_room(await self._room_sid())
+        # The SDK's own id of the room is up to 5 s behind after a reconnect.
+        sid = await server_api.room_sid(self.credentials, self.room) if self.credentials.can_mint else None
+        another_room = self._notice_room(sid or sdk.server_sid)
         since, self._down_since = self._down_since, None
         self._set_state("connected", "reconnected")
         self._record_loss(since or self._last_heard, another_room=another_room)

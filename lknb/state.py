@@ -14,6 +14,7 @@ from typing import Any
 
 from livekit import rtc
 
+from lknb import server_api
 from lknb.connection import Connection
 from lknb.credentials import read_token
 from lknb.errors import ConnectError, NotConnectedError, PayloadTooLargeError, PermissionDeniedError, StateError
@@ -135,14 +136,15 @@ class State:
         """
         self._check_text(metadata, "room metadata", METADATA_LIMIT)
         sdk = self._connection.sdk
+        self._require_admin()
         import aiohttp
         from livekit import api
 
         request = api.UpdateRoomMetadataRequest(room=self._connection.room, metadata=metadata)
 
         async def update() -> None:
-            async with self._admin_api() as server_api:
-                await server_api.room.update_room_metadata(request)
+            async with server_api.client(self._connection.credentials) as server:
+                await server.room.update_room_metadata(request)
 
         async with self._writing:
             try:
@@ -155,12 +157,10 @@ class State:
                 raise StateError(f"The server's API could not be reached: {error}.") from None
             await self._confirmed(lambda: sdk.metadata == metadata, "The room's metadata")
 
-    def _admin_api(self) -> Any:
+    def _require_admin(self) -> None:
         credentials = self._connection.credentials
         if credentials.can_mint:
-            return self._connection.api()
-        from livekit import api
-
+            return
         assert credentials.token is not None
         try:
             is_admin = read_token(credentials.token).grants.get("roomAdmin")
@@ -168,7 +168,6 @@ class State:
             is_admin = False
         if not is_admin:
             raise PermissionDeniedError("roomAdmin", "Setting the room's metadata")
-        return api.LiveKitAPI(credentials.url.replace("ws", "http", 1), token=credentials.token.reveal())
 
     @staticmethod
     def _check_text(text: Any, what: str, limit: int) -> None:

@@ -1,0 +1,50 @@
+"""The server's own API, for what participants cannot do or learn in time. It needs an API key and its secret.
+
+See https://docs.livekit.io/home/server/managing-rooms/.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from lknb.credentials import Credentials
+
+_WITHIN = 1.0
+
+
+def client(credentials: Credentials) -> Any:
+    """LiveKit's client of the API, as an async context manager."""
+    from livekit import api
+
+    url = credentials.url.replace("ws", "http", 1)
+    if credentials.token is not None:
+        return api.LiveKitAPI(url, token=credentials.token.reveal())
+    assert credentials.api_secret is not None
+    return api.LiveKitAPI(url, credentials.api_key, credentials.api_secret.reveal())
+
+
+async def identities(credentials: Credentials, room: str) -> set[str] | None:
+    """Who is in the room, those included whom the server has not announced yet; None when it does not say in time."""
+    from livekit import api
+
+    try:
+        async with client(credentials) as server:
+            answer = await asyncio.wait_for(
+                server.room.list_participants(api.ListParticipantsRequest(room=room)), _WITHIN
+            )
+    except Exception:  # a short cut only: without it there is a slower way
+        return None
+    return {participant.identity for participant in answer.participants}
+
+
+async def room_sid(credentials: Credentials, room: str) -> str | None:
+    """The id of the room of that name; None when the server does not say in time."""
+    from livekit import api
+
+    try:
+        async with client(credentials) as server:
+            answer = await asyncio.wait_for(server.room.list_rooms(api.ListRoomsRequest(names=[room])), _WITHIN)
+    except Exception:  # a short cut only: we are told later
+        return None
+    return str(answer.rooms[0].sid) if answer.rooms else None
