@@ -157,8 +157,17 @@ class Rpc:
         self._handlers.add(handler)
 
     def _handlers_changed(self, handler: Handler, added: bool) -> None:
-        if handler.kind == "rpc":
-            LOOP.loop.call_soon_threadsafe(self._sync, handler.topic or "")
+        if handler.kind != "rpc":
+            return
+        name = handler.topic or ""
+        if LOOP.is_current():
+            self._sync(name)
+        else:
+            # Waited for: who decorates a function may be called the moment after.
+            LOOP.run(self._synced(name), "rpc")
+
+    async def _synced(self, name: str) -> None:
+        self._sync(name)
 
     def _sync(self, name: str) -> None:
         """Have the SDK serve `name` exactly while a handler for it is registered."""
