@@ -97,5 +97,19 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext lknb`: adds `%lk` and `%%lk`. The SDK is loaded when a room is first joined."""
+    from lknb.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext lknb`: takes the magics away, and leaves all rooms."""
+    from lknb.magics import unload
+
+    unload(shell)
+
+
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]

@@ -7,6 +7,7 @@ import functools
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from lknb import server
 from lknb.connection import Connection, of_server
@@ -43,9 +44,10 @@ class Wish:
         return (self.credentials.url, self.room, self.identity)
 
 
-# Both belong to the loop thread. The locks keep two cells from joining with one identity at once.
+# Both belong to the loop thread.
 _open: dict[tuple[str, str, str], tuple[Room, Wish]] = {}
-_joining: dict[tuple[str, str, str], asyncio.Lock] = {}
+# Keeps two cells from joining with one identity at once; held only while joining.
+_joining: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
 
 
 @functools.cache

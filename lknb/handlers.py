@@ -305,6 +305,15 @@ def _watch_cells(handlers: Handlers) -> None:
         _watching = True
 
 
+def unwatch_cells() -> None:
+    """Hear no more of cells, for an extension that is unloaded."""
+    global _watching
+    ipython = shell()
+    if _watching and ipython is not None:
+        ipython.events.unregister("post_run_cell", _cell_ended)
+    _watching = False
+
+
 def _cell_ended(result: Any) -> None:
     cell = current_cell()
     # A cell that failed may not have come to its handlers: the old ones stay.

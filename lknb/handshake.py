@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from livekit import rtc
 
@@ -12,8 +13,9 @@ from lknb.credentials import Secret, scrub
 from lknb.errors import ConnectError
 from lknb.sdk import SdkRoom
 
-# More than ten handshakes at a time slow each other down until they time out.
-_AT_A_TIME = asyncio.Semaphore(10)
+# More than this many handshakes at a time slow each other down until they time out.
+_AT_A_TIME = 10
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 _UNFINISHED: set[asyncio.Task[Any]] = set()
 
 
@@ -27,13 +29,14 @@ async def handshake(sdk: SdkRoom, url: str, token: Secret, room: str, timeout: f
         ConnectError: with the cause and the next step.
     """
     deadline = time.monotonic() + timeout
+    turns = _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_A_TIME))
     try:
-        await asyncio.wait_for(_AT_A_TIME.acquire(), timeout)
+        await asyncio.wait_for(turns.acquire(), timeout)
     except TimeoutError:
         raise ConnectError("Ten other rooms were still being joined; try again when they have been.") from None
     limit = max(0.1, deadline - time.monotonic())
     joining = _keep(_join(sdk, url, token, limit))
-    joining.add_done_callback(lambda _: _AT_A_TIME.release())
+    joining.add_done_callback(lambda _: turns.release())
     try:
         done, _ = await asyncio.wait((joining,), timeout=limit)
     except asyncio.CancelledError:

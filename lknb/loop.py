@@ -67,6 +67,21 @@ class LoopThread:
     def _serve(loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         loop.run_forever()
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    def is_running(self) -> bool:
+        """Whether the thread has been started, and not been stopped."""
+        return self._thread is not None
+
+    def stop(self) -> None:
+        """End the thread; the next use starts another one."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is not None and thread is not None and self._pid == os.getpid():
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(_SLICE)
 
     def frame(self) -> FrameType | None:
         """What the loop thread is executing now."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
 from types import FrameType
@@ -17,19 +16,25 @@ LIMIT = 2.0
 _PAUSE = 0.5
 
 
-@functools.cache
+_watcher: threading.Thread | None = None
+
+
 def watch() -> None:
-    """Start watching, once for the process."""
-    threading.Thread(target=_watch, name="lknb watchdog", daemon=True).start()
+    """Watch the loop for as long as it runs."""
+    global _watcher
+    if _watcher is None or not _watcher.is_alive():
+        _watcher = threading.Thread(target=_watch, name="lknb watchdog", daemon=True)
+        _watcher.start()
 
 
 def _watch() -> None:
-    while True:
+    while LOOP.is_running():
         answered = threading.Event()
         LOOP.loop.call_soon_threadsafe(answered.set)
-        if not answered.wait(LIMIT):
+        if not answered.wait(LIMIT) and LOOP.is_running():
             _report()
-            answered.wait()
+            while not answered.wait(LIMIT) and LOOP.is_running():
+                pass
         time.sleep(_PAUSE)
 
 

@@ -1,0 +1,129 @@
+"""A cell's body as a function: for each call or event, in the user's namespace, with the cell's own lines in errors."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from IPython.core.error import UsageError
+
+
+def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequence[str]) -> Callable[..., Any]:
+    """A function of `parameters` that runs `body`, and returns its last value or what it `return`s.
+
+    It may `await`; then it is a coroutine function. Names that it assigns are the user's own, its parameters are local.
+
+    Args:
+        shell: the IPython shell.
+        magic_line: the cell's first line, so that errors name the lines of the cell and not of the body.
+        body: Python.
+        name: the function's name.
+        parameters: the names that it takes.
+
+    Raises:
+        UsageError: when the body is not Python.
+    """
+    transformed = shell.transform_cell(body)
+    raw = f"{magic_line}\n{body}"
+    filename = shell.compile.cache(f"{magic_line}\n{transformed}", shell.execution_count, raw_code=raw)
+    try:
+        tree = ast.parse(transformed, filename)
+    except SyntaxError as error:
+        raise UsageError(f"The body is not Python: {error.msg} in line {(error.lineno or 0) + 1} of the cell") from None
+    ast.increment_lineno(tree, 1)
+    statements = tree.body
+    if statements and isinstance(statements[-1], ast.Expr):
+        last = statements[-1]
+        statements[-1] = ast.copy_location(ast.Return(last.value), last)
+    scope = _Scope()
+    for statement in statements:
+        scope.visit(statement)
+    ours = sorted(scope.assigned - set(parameters) - scope.declared)
+    if ours:
+        statements.insert(0, ast.Global(ours))
+    arguments = ast.arguments(
+        posonlyargs=[], args=[ast.arg(each) for each in parameters], kwonlyargs=[], kw_defaults=[], defaults=[]
+    )
+    kind = ast.AsyncFunctionDef if scope.awaits else ast.FunctionDef
+    definition = kind(name="lk_body", args=arguments, body=statements or [ast.Pass()], decorator_list=[])
+    module = ast.fix_missing_locations(ast.Module([definition], type_ignores=[]))
+    try:
+        code = compile(module, filename, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise UsageError(f"The body is not Python: {error.msg} in line {error.lineno or 0} of the cell") from None
+    namespace: dict[str, Any] = {}
+    # Defined in the user's globals, but without leaving its own name there.
+    exec(code, shell.user_ns, namespace)  # noqa: S102 - the user's own cell
+    made: Callable[..., Any] = namespace["lk_body"]
+    made.__name__ = made.__qualname__ = name
+    return made
+
+
+class _Scope(ast.NodeVisitor):
+    """What a function's own body assigns, declares and awaits; what is nested in it has a scope of its own."""
+
+    def __init__(self) -> None:
+        self.assigned: set[str] = set()
+        self.declared: set[str] = set()
+        self.awaits = False
+        self._depth = 0
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if not isinstance(node.ctx, ast.Load) and not self._depth:
+            self.assigned.add(node.id)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        self.assigned.add(node.target.id)
+        self.visit(node.value)
+
+    def visit_Global(self, node: ast.Global) -> None:
+        self.declared |= set(node.names)
+
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
+        self.assigned |= {(each.asname or each.name).split(".")[0] for each in node.names}
+
+    visit_ImportFrom = visit_Import  # noqa: N815
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        if node.name:
+            self.assigned.add(node.name)
+        self.generic_visit(node)
+
+    def visit_MatchAs(self, node: ast.MatchAs | ast.MatchStar) -> None:
+        if node.name:
+            self.assigned.add(node.name)
+        self.generic_visit(node)
+
+    visit_MatchStar = visit_MatchAs  # noqa: N815
+
+    def visit_Await(self, node: ast.AST) -> None:
+        self.awaits = True
+        self.generic_visit(node)
+
+    visit_AsyncFor = visit_AsyncWith = visit_Await  # noqa: N815
+
+    def visit_FunctionDef(self, node: Any) -> None:
+        self.assigned.add(node.name)
+        for each in (*node.decorator_list, *node.args.defaults, *(x for x in node.args.kw_defaults if x)):
+            self.visit(each)
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self.assigned.add(node.name)
+        for each in (*node.decorator_list, *node.bases, *(word.value for word in node.keywords)):
+            self.visit(each)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        pass
+
+    def _comprehension(self, node: Any) -> None:
+        # Its own names stay its own, but an `await` or `:=` in it counts for the function.
+        self._depth += 1
+        if any(each.is_async for each in node.generators):
+            self.awaits = True
+        self.generic_visit(node)
+        self._depth -= 1
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension  # noqa: N815

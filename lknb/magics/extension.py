@@ -1,0 +1,166 @@
+"""The IPython extension: `%lk`, `%%lk` and their completion, added and taken away again without a trace."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand, output_can_be_silenced
+from traitlets import Float, Unicode
+
+from lknb.magics.completion import Completion
+from lknb.magics.grammar import HelpAsked, Verb, closest, split
+from lknb.magics.session import Session
+from lknb.magics.verbs import VERBS, Run, Silent, Text
+
+LINE: dict[str, tuple[Verb, Run]] = {verb.name: (verb, run) for verb, run in VERBS if not verb.cell}
+CELL: dict[str, tuple[Verb, Run]] = {verb.name: (verb, run) for verb, run in VERBS if verb.cell}
+
+
+def overview() -> str:
+    """What `%lk` alone shows."""
+    width = max(len(name) for name in (*LINE, *CELL))
+    lines = ["LiveKit rooms from cells. %lk VERB manages, %%lk VERB acts on the cell's body.", ""]
+    for magic, verbs in (("%lk", LINE), ("%%lk", CELL)):
+        lines += [f"{magic:>4} {name:<{width}}  {verb.summary}" for name, (verb, _) in verbs.items()]
+        lines.append("")
+    lines += [
+        "To begin:",
+        "  %lk connect studio --as alice",
+        "",
+        "  %%lk text",
+        "  Hello from a cell!",
+        "",
+        "%lk VERB --help (or %%lk VERB --help) says more. Payloads are the cell's body, or a variable by --var NAME;",
+        "nothing on the line is expanded. A trailing ; silences.",
+    ]
+    return "\n".join(lines)
+
+
+@magics_class
+class LkMagics(Magics):
+    """`%lk` and `%%lk`."""
+
+    url = Unicode("", help="The server of %lk connect without --url; LIVEKIT_URL if empty.").tag(config=True)
+    identity = Unicode("", help="The identity of %lk connect without --as.").tag(config=True)
+    timeout = Float(10.0, help="Seconds that %lk connect waits.").tag(config=True)
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.session = Session(shell, self)
+
+    @no_var_expand
+    @output_can_be_silenced
+    @line_cell_magic
+    def lk(self, line: str, cell: str | None = None) -> Any:
+        """Drive a LiveKit room from cells; `%lk` alone shows the verbs."""
+        verbs, magic = (LINE, "%lk") if cell is None else (CELL, "%%lk")
+        name, _, rest = line.strip().partition(" ")
+        if name in ("", "-h", "--help", ";"):
+            return Text(overview())
+        if name not in verbs:
+            raise UsageError(self._unknown(name.rstrip(";"), cell))
+        verb, run = verbs[name]
+        try:
+            args = verb.parser().read(split(rest))
+        except HelpAsked as help_asked:
+            return Text(str(help_asked))
+        body = "" if cell is None else _as_typed(self.shell, cell)
+        result = self._call(run, args, f"{magic} {line}", body)
+        out = getattr(args, "out", None)
+        if out:
+            self.session.shell.user_ns[out] = result
+        if isinstance(result, Silent) or line.rstrip().endswith(";"):
+            return None
+        return result
+
+    def _call(self, run: Run, args: Any, line: str, body: str) -> Any:
+        from lknb.errors import LknbError
+
+        problem: str | None = None
+        try:
+            return run(self.session, args, line, body)
+        except LknbError as error:
+            problem = f"{type(error).__name__}: {error}"
+        except (TimeoutError, TypeError, ValueError) as error:
+            problem = str(error)
+        # One line, as for every other mistake on a magic's line; the Python API shows tracebacks.
+        raise UsageError(problem)
+
+    @staticmethod
+    def _unknown(name: str, cell: str | None) -> str:
+        if cell is None and name in CELL and name not in LINE:
+            return f"%%lk {name} takes a body: begin the cell with %%lk {name}, and write the body below."
+        if cell is not None and name in LINE:
+            return f"%lk {name} takes no body: write it on a line of its own, with one %."
+        verbs = LINE if cell is None else CELL
+        magic = "%lk" if cell is None else "%%lk"
+        return f"{magic} has no verb {name}{closest(name, verbs)}. Verbs: {', '.join(verbs)}"
+
+
+def _as_typed(shell: Any, cell: str) -> str:
+    """The body as it stands in the cell: IPython has ended its last line, whether or not the user did."""
+    try:
+        code = shell.get_parent()["content"]["code"]
+    except (AttributeError, KeyError, TypeError):
+        code = None
+    if isinstance(code, str) and code.endswith("\n") and cell.endswith("\n"):
+        return cell
+    return cell.removesuffix("\n")
+
+
+_loaded: tuple[Any, LkMagics, Completion] | None = None
+
+
+def load(shell: Any) -> None:
+    """Add the magics to `shell`; once, however often it is called."""
+    global _loaded
+    if _loaded is not None and _loaded[0] is shell:
+        return
+    magics = LkMagics(shell)
+    shell.register_magics(magics)
+    completion = Completion(magics.session, LINE, CELL)
+    completion.install(shell)
+    _loaded = (shell, magics, completion)
+
+
+def unload(shell: Any) -> None:
+    """Take the magics, their completion and settings away, leave all rooms, and stop lknb's thread."""
+    global _loaded
+    if _loaded is None or _loaded[0] is not shell:
+        return
+    _, magics, completion = _loaded
+    _loaded = None
+    completion.remove(shell)
+    manager = shell.magics_manager
+    for kind in ("line", "cell"):
+        if getattr(manager.magics[kind].get("lk"), "__self__", None) is magics:
+            del manager.magics[kind]["lk"]
+    manager.registry.pop(LkMagics.__name__, None)
+    if magics in shell.configurables:
+        shell.configurables.remove(magics)
+    if not _reloading():
+        _leave(shell)
+
+
+def _reloading() -> bool:
+    """Whether this unloading is the first half of `%reload_ext`, after which the rooms shall still be there."""
+    frame: Any = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "reload_extension":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _leave(shell: Any) -> None:
+    if "lknb.connecting" in sys.modules:
+        from lknb.connecting import rooms
+        from lknb.handlers import unwatch_cells
+        from lknb.loop import LOOP
+
+        for room in rooms():
+            room.close()
+        unwatch_cells()
+        LOOP.stop()

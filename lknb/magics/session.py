@@ -1,0 +1,86 @@
+"""What the magics remember: which of the open rooms is the current one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from lknb.magics.grammar import closest
+
+if TYPE_CHECKING:
+    from lknb.room import Room
+
+_NO_ROOM = "No room is open. Join one with: %lk connect ROOM --as IDENTITY"
+
+
+class Session:
+    """The current room of a shell, its variables, and the settings of the magics."""
+
+    def __init__(self, shell: Any, settings: Any) -> None:
+        self.shell = shell
+        self.settings = settings
+        self._current: Room | None = None
+
+    def open_rooms(self) -> list[Room]:
+        """The open rooms of this kernel; empty, without loading anything, before the first was joined."""
+        import sys
+
+        connecting = sys.modules.get("lknb.connecting")
+        return connecting.rooms() if connecting is not None else []
+
+    @property
+    def current(self) -> Room | None:
+        """The current room: the one last joined or chosen that is still open, else the newest."""
+        rooms = self.open_rooms()
+        if self._current not in rooms:
+            self._current = rooms[-1] if rooms else None
+        return self._current
+
+    @property
+    def room(self) -> Room:
+        """The current room.
+
+        Raises:
+            UsageError: when none is open.
+        """
+        if self.current is None:
+            raise UsageError(_NO_ROOM)
+        return self.current
+
+    def choose(self, room: Room) -> None:
+        """Make `room` the current one."""
+        self._current = room
+
+    def find(self, text: str) -> Room:
+        """The open room called `identity@room`, or by its room or its identity alone where that is clear.
+
+        Raises:
+            UsageError: naming what is open.
+        """
+        rooms = self.open_rooms()
+        names = {f"{each.identity}@{each.name}": each for each in rooms}
+        if text in names:
+            return names[text]
+        matching = [each for each in rooms if text in (each.name, each.identity)]
+        if len(matching) == 1:
+            return matching[0]
+        if not rooms:
+            raise UsageError(_NO_ROOM)
+        what = "is ambiguous" if matching else f"is not open{closest(text, names)}"
+        raise UsageError(f"{text} {what}. Open: {', '.join(names)}")
+
+    def variable(self, name: str) -> Any:
+        """The user's variable.
+
+        Raises:
+            UsageError: when there is none.
+        """
+        if name not in self.shell.user_ns:
+            raise UsageError(f"There is no variable {name}{closest(name, self.variables())}")
+        return self.shell.user_ns[name]
+
+    def variables(self) -> list[str]:
+        """The user's own names."""
+        hidden = self.shell.user_ns_hidden
+        return [name for name in self.shell.user_ns if not name.startswith("_") and name not in hidden]

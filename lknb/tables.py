@@ -1,0 +1,69 @@
+"""Tables of what comes from a room: HTML in a notebook, text in a terminal, everything in them escaped."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_WIDEST = 60
+
+
+class Table:
+    """Rows under headings. It shows itself as a table wherever it is displayed.
+
+    Attributes:
+        columns: the headings.
+        rows: a tuple for each row.
+    """
+
+    def __init__(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "Nothing yet.") -> None:
+        self.columns = tuple(columns)
+        self.rows = [tuple(row) for row in rows]
+        self._empty = empty
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Any:
+        return iter(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __repr__(self) -> str:
+        if not self.rows:
+            return self._empty
+        cells = [self.columns, *([plain(value) for value in row] for row in self.rows)]
+        widths = [max(len(row[column]) for row in cells) for column in range(len(self.columns))]
+        lines = [
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells
+        ]
+        return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+    def _repr_html_(self) -> str:
+        if not self.rows:
+            return f"<em>{html.escape(self._empty)}</em>"
+        head = "".join(f'<th scope="col" style="text-align: left">{html.escape(each)}</th>' for each in self.columns)
+        body = "".join(
+            "<tr>"
+            + "".join(f'<td style="text-align: left">{html.escape(plain(value))}</td>' for value in row)
+            + "</tr>"
+            for row in self.rows
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def plain(value: Any) -> str:
+    """`value` in one short line, without characters that could steer a terminal or turn the text around."""
+    if value is None:
+        return ""
+    text = (
+        value
+        if isinstance(value, str)
+        else value.isoformat(" ", "seconds")
+        if hasattr(value, "isoformat")
+        else str(value)
+    )
+    text = "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in text[: 4 * _WIDEST])
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
