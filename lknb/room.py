@@ -23,6 +23,7 @@ from lknb.rpc import CONCURRENCY, Rpc
 from lknb.state import Attributes, State
 from lknb.streams import AsyncStreamWriter, StreamWriter
 from lknb.text_streams import TextStreams
+from lknb.views import Feed, Panel, View
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -86,6 +87,7 @@ class Room:
     def __init__(self, connection: Connection, log: EventLog, max_stream_size: int) -> None:
         self._connection = connection
         self._handlers = Handlers(log)
+        self._views: list[View] = []
         self._inboxes: weakref.WeakSet[Inbox] = weakref.WeakSet()
         self._text = TextStreams(connection, log, self._handlers, max_stream_size)
         self._bytes = ByteStreams(connection, log, self._handlers, max_stream_size)
@@ -370,6 +372,29 @@ class Room:
     def _refuse_closed(self) -> None:
         if self.state == "closed":
             raise self._connection.not_connected()
+
+    # Look
+
+    def feed(self, topic: str | None = None, kind: str | Iterable[str] | None = None) -> Feed:
+        """A live table of the newest events; display it, or make it a cell's last line.
+
+        Args:
+            topic: only this topic, method or track name.
+            kind: only this kind of event, or these.
+
+        Raises:
+            ValueError: for a kind that does not exist.
+        """
+        return Feed(self, topic, kind)
+
+    def panel(self) -> Panel:
+        """A live view of the room: who is here, their attributes, and what has just happened."""
+        return Panel(self)
+
+    def _show(self, view: View) -> None:
+        for other in [each for each in self._views if view.replaces(each)]:
+            other.close()
+        self._views = [*(each for each in self._views if each.active), view]
 
     # Leave
 

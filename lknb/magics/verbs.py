@@ -423,6 +423,20 @@ def _takes_nothing(parser: VerbParser) -> None:
     pass
 
 
+def _feed_takes(parser: VerbParser) -> None:
+    parser.add_argument("topic", metavar="TOPIC", nargs="?", help="only this topic, method or track")
+    parser.option("--kind", metavar="K", choices=KINDS, help=f"only this kind: {', '.join(KINDS)}")
+    _keeps(parser)
+
+
+def _feed(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    return session.room.feed(args.topic, args.kind)
+
+
+def _panel(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    return session.room.panel()
+
+
 VERBS: list[tuple[Verb, Run]] = [
     (
         Verb(
@@ -497,6 +511,8 @@ VERBS: list[tuple[Verb, Run]] = [
         Verb("send-file", "Send a file.", _send_file_takes, ("%lk send-file photo.png --topic files --to bob",)),
         _send_file,
     ),
+    (Verb("feed", "A live table of the newest events.", _feed_takes, ("%lk feed", "%lk feed imu --kind data")), _feed),
+    (Verb("panel", "The room at a glance, live.", _takes_nothing, ("%lk panel",)), _panel),
     (Verb("close", "Leave a room.", _close_takes, ("%lk close", "%lk close --all")), _close),
     (Verb("server", "The livekit-server on this machine.", _server_takes, ("%lk server", "%lk server log")), _server),
     (Verb("nest", "Let pasted scripts end in asyncio.run(main()).", _nest_takes, ("%lk nest on",)), _nest),
