@@ -10,7 +10,7 @@ stamp=.venv/lknb-setup
 # The path is part of it: the scripts in a virtual environment name their interpreter by its absolute path,
 # so in a copied or moved tree they would run the other one's packages.
 here=$(pwd -P)
-inputs=$(printf '%s ' "$here"; cat pyproject.toml requirements/lab.txt requirements/dev.txt scripts/setup.sh | cksum)
+inputs=$(printf '%s ' "$here"; cat pyproject.toml requirements/*.txt scripts/setup.sh | cksum)
 
 have=
 [ -f "$stamp" ] && .venv/bin/python -c '' 2>/dev/null && have=$(cat "$stamp")
@@ -34,5 +34,15 @@ export PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 echo "Installing requirements/$want.txt (about a minute on a new machine)"
 .venv/bin/python -m pip install --quiet --require-hashes --requirement "requirements/$want.txt"
 .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+
+# Other kernels that the tests run: each in a folder of its own, to be put before the installed one.
+if [ "$want" = dev ]; then
+    for lock in requirements/kernel-*.txt; do
+        folder=.venv/kernels/ipykernel-${lock#requirements/kernel-}
+        folder=${folder%.txt}
+        rm -rf "$folder"
+        .venv/bin/python -m pip install --quiet --require-hashes --no-deps --target "$folder" --requirement "$lock"
+    done
+fi
 
 printf '%s\n' "$want $inputs" >"$stamp"

@@ -9,14 +9,18 @@
         assert slow.error.startswith("KeyboardInterrupt")
 
 What a handler prints later, while other cells run, is found in the cell that the kernel says it belongs to.
+`Kernel(version="6.31")` is an older ipykernel, which `scripts/setup.sh dev` has put into a folder of its own.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ipykernel.kernelspec import make_ipkernel_cmd
@@ -25,6 +29,9 @@ from jupyter_client.manager import KernelManager
 
 STARTUP = 60.0
 """Seconds for the kernel to start, on a busy machine."""
+
+OTHERS = Path(os.environ.get("LKNB_TEST_KERNELS") or Path(sys.prefix, "kernels"))
+"""Where the other ipykernels are, each in a folder `ipykernel-VERSION`."""
 
 
 class _ThisPython(KernelSpecManager):
@@ -37,7 +44,8 @@ class _ThisPython(KernelSpecManager):
 class Cell:
     """One run of a cell. Its outputs grow for as long as the kernel lives."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: str) -> None:
+        self.request = request
         self.number: int | None = None
         self.stdout = ""
         self.stderr = ""
@@ -59,17 +67,23 @@ class Cell:
 
 
 class Kernel:
-    """A kernel in a process of its own, with this process's environment and what `env` adds to it."""
+    """A kernel in a process of its own, with this process's environment and what `env` adds to it.
 
-    def __init__(self, env: Mapping[str, str] | None = None) -> None:
+    Its ipykernel is the installed one, or the other one called `version`.
+    """
+
+    def __init__(self, env: Mapping[str, str] | None = None, version: str | None = None) -> None:
+        env = {**os.environ, **(env or {})}
+        if version is not None:
+            folder = OTHERS / f"ipykernel-{version}"
+            assert folder.is_dir(), f"{folder} is not there: run scripts/setup.sh dev"
+            env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), env.get("PYTHONPATH"))))
         # Sockets that are files of this user: ports could be taken by others meanwhile.
         self._sockets = tempfile.TemporaryDirectory(prefix="lknb-kernel-")
         self._manager = KernelManager(
             kernel_spec_manager=_ThisPython(), transport="ipc", ip=f"{self._sockets.name}/kernel"
         )
-        self._manager.start_kernel(
-            extra_arguments=["--HistoryManager.hist_file=:memory:"], env={**os.environ, **(env or {})}
-        )
+        self._manager.start_kernel(extra_arguments=["--HistoryManager.hist_file=:memory:"], env=env)
         self._client: Any = None
         self._cells: dict[str, Cell] = {}
         # Guards the cells: tests send, the reader receives.
@@ -92,20 +106,43 @@ class Kernel:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def start(self, code: str, cell_id: str | None = None) -> Cell:
-        """Send a cell; `cell_id` is what a front end calls it, which stays the same when the cell is run again."""
+    def start(self, code: str, cell_id: str | None = None, *, stop_on_error: bool = False) -> Cell:
+        """Send a cell; `cell_id` is what a front end calls it, which stays the same when the cell is run again.
+
+        With `stop_on_error`, which is what Run All does, its failure makes the kernel refuse those that are queued.
+        """
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
         metadata = {} if cell_id is None else {"cellId": cell_id}
-        message = self._client.session.msg("execute_request", {**content, "stop_on_error": False}, metadata=metadata)
-        cell = Cell()
+        message = self._client.session.msg(
+            "execute_request", {**content, "stop_on_error": stop_on_error}, metadata=metadata
+        )
+        cell = Cell(message["header"]["msg_id"])
         with self._lock:
-            self._cells[message["header"]["msg_id"]] = cell
+            self._cells[cell.request] = cell
         self._client.shell_channel.send(message)
         return cell
 
     def run(self, code: str, cell_id: str | None = None, timeout: float = 30) -> Cell:
         """Run a cell to its end; `Cell.error` says whether it failed."""
         return self.start(code, cell_id).wait(timeout)
+
+    def status(self, cell: Cell, timeout: float = 30) -> str:
+        """The status that the kernel replies with when a cell has ended: ok, error or aborted."""
+        status: str = self._reply(cell.request, timeout)["status"]
+        return status
+
+    def complete(self, code: str, timeout: float = 30) -> list[str]:
+        """What pressing Tab at the end of `code` offers."""
+        matches: list[str] = self._reply(self._client.complete(code, len(code)), timeout)["matches"]
+        return matches
+
+    def _reply(self, request: str, timeout: float) -> dict[str, Any]:
+        deadline = time.monotonic() + timeout
+        while True:
+            message = self._client.get_shell_msg(timeout=max(0.0, deadline - time.monotonic()))
+            if message["parent_header"].get("msg_id") == request:
+                content: dict[str, Any] = message["content"]
+                return content
 
     def interrupt(self) -> None:
         """What the stop button does."""
