@@ -17,6 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from lknb.errors import did_you_mean
+from lknb.tables import Table
 
 if TYPE_CHECKING:
     import pandas
@@ -47,6 +48,7 @@ MAX_EVENTS = 10_000
 MAX_BYTES = 64 * 1024 * 1024
 # Files on disk that the log keeps readable; beyond it the oldest events go.
 MAX_SPOOLED = 4 * 1024 * 1024 * 1024
+_SHOWN = 50  # of a log that is displayed
 _OVERHEAD = 600  # an Event's own objects, roughly
 
 _numbers = itertools.count(1)
@@ -185,6 +187,26 @@ class Events(Sequence[Event]):
         if len(self) > 10:
             lines.insert(1, f"  ... {len(self) - 10} before these")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        events = self._snapshot()
+        rows = [
+            (
+                event.time,
+                event.kind,
+                event.direction,
+                event.sender,
+                ", ".join(event.to),
+                event.topic,
+                _preview(event),
+                event.size,
+                event.status if event.error is None else f"{event.status}: {event.error}",
+            )
+            for event in events[-_SHOWN:]
+        ]
+        note = f"The newest {_SHOWN} of {len(events):,}; to_pandas() has all." if len(events) > _SHOWN else ""
+        columns = ("time", "kind", "direction", "sender", "to", "topic", "data", "bytes", "status")
+        return Table(columns, rows, empty="No events.", note=note)._repr_html_()
 
     def filter(
         self,
@@ -406,6 +428,11 @@ def checked_kinds(kind: str | Iterable[str] | None) -> frozenset[str] | None:
         if name not in KINDS:
             raise ValueError(f"{name!r} is not a kind of event{did_you_mean(name, KINDS)} Kinds: {', '.join(KINDS)}.")
     return kinds
+
+
+def _preview(event: Event) -> str:
+    text = event.text()
+    return repr(event.data)[:200] if text is None and event.data is not None else text or ""
 
 
 def _json(value: Mapping[str, Any] | Any) -> str:

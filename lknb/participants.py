@@ -10,6 +10,8 @@ from typing import Any
 
 from livekit import rtc
 
+from lknb.tables import Table
+
 _KINDS = {0: "standard", 1: "ingress", 2: "egress", 3: "sip", 4: "agent", 5: "connector", 6: "bridge"}
 _STATES = {0: "joining", 1: "joined", 2: "active", 3: "disconnected"}
 _QUALITIES = {-1: "unknown", 0: "poor", 1: "good", 2: "excellent", 3: "lost"}
@@ -105,6 +107,24 @@ class Participants(Mapping[str, Participant]):
 
     def __contains__(self, identity: Any) -> bool:
         return identity in self._now
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                each.identity + (" (you)" if each.is_local else ""),
+                each.name,
+                each.kind,
+                each.state,
+                each.quality,
+                ", ".join(f"{key}={value}" for key, value in sorted(each.attributes.items())),
+                each.metadata,
+                ", ".join(each.data_tracks),
+                each.joined_at,
+            )
+            for each in self._now.values()
+        ]
+        columns = ("identity", "name", "kind", "state", "quality", "attributes", "metadata", "data tracks", "joined")
+        return Table(columns, rows, empty="Nobody is here.")._repr_html_()
 
     def __repr__(self) -> str:
         return "\n".join([f"<{len(self)} participants>", *(f"  {each!r}" for each in self._now.values())])

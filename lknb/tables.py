@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import html
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,10 +18,18 @@ class Table:
         rows: a tuple for each row.
     """
 
-    def __init__(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "Nothing yet.") -> None:
+    def __init__(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        *,
+        empty: str = "Nothing yet.",
+        note: str = "",
+    ) -> None:
         self.columns = tuple(columns)
         self.rows = [tuple(row) for row in rows]
         self._empty = empty
+        self._note = note
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -39,7 +48,8 @@ class Table:
         lines = [
             "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells
         ]
-        return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+        notes = [self._note] if self._note else []
+        return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:], *notes])
 
     def _repr_html_(self) -> str:
         if not self.rows:
@@ -51,19 +61,19 @@ class Table:
             + "</tr>"
             for row in self.rows
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        note = f"<p><em>{html.escape(self._note)}</em></p>" if self._note else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
 
 def plain(value: Any) -> str:
     """`value` in one short line, without characters that could steer a terminal or turn the text around."""
     if value is None:
         return ""
-    text = (
-        value
-        if isinstance(value, str)
-        else value.isoformat(" ", "seconds")
-        if hasattr(value, "isoformat")
-        else str(value)
-    )
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, dt.datetime):
+        text = value.isoformat(" ", "seconds")
+    else:
+        text = str(value)
     text = "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in text[: 4 * _WIDEST])
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "\N{HORIZONTAL ELLIPSIS}"

@@ -24,13 +24,16 @@ def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequ
     Raises:
         UsageError: when the body is not Python.
     """
-    transformed = shell.transform_cell(body)
+    # IPython takes leading empty lines off, and the lines of the body would no longer be those of the cell.
+    text = body.lstrip()
+    empty = body[: len(body) - len(text)].count("\n")
+    transformed = "\n" * empty + shell.transform_cell("\n".join(body.split("\n")[empty:]))
     raw = f"{magic_line}\n{body}"
     filename = shell.compile.cache(f"{magic_line}\n{transformed}", shell.execution_count, raw_code=raw)
     try:
         tree = ast.parse(transformed, filename)
     except SyntaxError as error:
-        raise UsageError(f"The body is not Python: {error.msg} in line {(error.lineno or 0) + 1} of the cell") from None
+        raise _not_python(error.msg, (error.lineno or 0) + 1) from None
     ast.increment_lineno(tree, 1)
     statements = tree.body
     if statements and isinstance(statements[-1], ast.Expr):
@@ -39,7 +42,9 @@ def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequ
     scope = _Scope()
     for statement in statements:
         scope.visit(statement)
-    ours = sorted(scope.assigned - set(parameters) - scope.declared)
+    if scope.yields:
+        raise _not_python("'yield' has nobody to yield to", scope.yields)
+    ours = sorted(scope.assigned - set(parameters) - scope.declared - {"*"})
     if ours:
         statements.insert(0, ast.Global(ours))
     arguments = ast.arguments(
@@ -51,13 +56,17 @@ def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequ
     try:
         code = compile(module, filename, "exec", dont_inherit=True)
     except SyntaxError as error:
-        raise UsageError(f"The body is not Python: {error.msg} in line {error.lineno or 0} of the cell") from None
+        raise _not_python(error.msg, error.lineno or 0) from None
     namespace: dict[str, Any] = {}
     # Defined in the user's globals, but without leaving its own name there.
     exec(code, shell.user_ns, namespace)  # noqa: S102 - the user's own cell
     made: Callable[..., Any] = namespace["lk_body"]
     made.__name__ = made.__qualname__ = name
     return made
+
+
+def _not_python(why: str, line: int) -> UsageError:
+    return UsageError(f"The body cannot run: {why} in line {line} of the cell.")
 
 
 class _Scope(ast.NodeVisitor):
@@ -67,6 +76,7 @@ class _Scope(ast.NodeVisitor):
         self.assigned: set[str] = set()
         self.declared: set[str] = set()
         self.awaits = False
+        self.yields = 0  # the line of a `yield`
         self._depth = 0
 
     def visit_Name(self, node: ast.Name) -> None:
@@ -96,6 +106,17 @@ class _Scope(ast.NodeVisitor):
         self.generic_visit(node)
 
     visit_MatchStar = visit_MatchAs  # noqa: N815
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
+        if node.rest:
+            self.assigned.add(node.rest)
+        self.generic_visit(node)
+
+    def visit_Yield(self, node: ast.Yield | ast.YieldFrom) -> None:
+        self.yields = node.lineno
+        self.generic_visit(node)
+
+    visit_YieldFrom = visit_Yield  # noqa: N815
 
     def visit_Await(self, node: ast.AST) -> None:
         self.awaits = True

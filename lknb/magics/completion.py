@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +11,8 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 
 from lknb.magics.grammar import Verb, VerbParser
 from lknb.magics.session import Session
+
+_MAGIC = re.compile(r"\s*(?:[\w., ]+=\s*)?(?P<magic>%%?lk)\s+(?P<rest>.*)$", re.DOTALL)
 
 Verbs = Mapping[str, tuple[Verb, Any]]
 
@@ -37,25 +41,31 @@ class Completion:
             shell.Completer.custom_matchers.remove(self._matcher)
 
     def _complete(self, context: CompletionContext) -> SimpleMatcherResult:
-        line = context.line_with_cursor[: context.cursor_position]
-        magic, space, rest = line.lstrip().partition(" ")
-        verbs = {"%lk": self._line, "%%lk": self._cell}.get(magic)
-        if verbs is None or not space or (magic == "%%lk" and context.cursor_line):
+        found = _MAGIC.match(context.line_with_cursor[: context.cursor_position])
+        if found is None:
             return {"completions": []}
-        words = rest.split(" ")
+        verbs = self._cell if found["magic"] == "%%lk" else self._line
+        if verbs is self._cell and "".join(context.full_text.split("\n")[: context.cursor_line]).strip():
+            return {"completions": []}  # a body that says %%lk
+        words = found["rest"].split(" ")
+        words = [*filter(None, words[:-1]), words[-1]]
         typed = words[-1]
         candidates: Iterable[str]
         if len(words) == 1:
             candidates = verbs
         elif words[0] in verbs:
-            candidates = self._arguments(verbs[words[0]][0], words[1:-1], typed)
+            before = words[1:-1]
+            if typed.startswith("--") and "=" in typed:
+                option, _, typed = typed.partition("=")
+                before = [*before, option]
+            candidates = self._arguments(verbs[words[0]][0], before, typed)
         else:
             return {"completions": []}
-        found = sorted({each for each in candidates if each.startswith(typed) and " " not in each})
+        fitting = sorted({each for each in candidates if each.startswith(typed) and " " not in each})
         return {
-            "completions": [SimpleCompletion(text=each, type="param") for each in found],
+            "completions": [SimpleCompletion(text=each, type="param") for each in fitting],
             "matched_fragment": typed,
-            "suppress": bool(found),
+            "suppress": bool(fitting),
         }
 
     def _arguments(self, verb: Verb, before: list[str], typed: str) -> Iterable[str]:
@@ -65,7 +75,7 @@ class Completion:
         if action is not None and action.nargs != 0:
             return self._values(action.dest, action.choices)
         if typed.startswith("-"):
-            return parser.options()
+            return _not_given(parser, before)
         return self._positional(parser, before)
 
     def _positional(self, parser: VerbParser, before: list[str]) -> Iterable[str]:
@@ -78,10 +88,10 @@ class Completion:
                 continue
             given += 1
         if not places:
-            return parser.options()
+            return _not_given(parser, before)
         place = places[min(given, len(places) - 1)]
         if given >= len(places) and place.nargs not in ("*", "+"):
-            return parser.options()
+            return _not_given(parser, before)
         return self._values(place.dest, place.choices)
 
     def _values(self, what: str, choices: Iterable[str] | None) -> Iterable[str]:
@@ -109,3 +119,14 @@ class Completion:
         if what == "pairs":
             return [f"{key}=" for key in room.attributes]
         return []
+
+
+def _not_given(parser: VerbParser, before: list[str]) -> list[str]:
+    """The options that may still be given."""
+    given = {parser._option_string_actions[word].dest for word in before if word in parser._option_string_actions}
+    repeatable = {action.dest for action in parser._actions if isinstance(action, argparse._AppendAction)}
+    return [
+        name
+        for name in parser.options()
+        if (dest := parser._option_string_actions[name].dest) not in given or dest in repeatable
+    ]

@@ -10,7 +10,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from traitlets import Float, Unicode
 
 from lknb.magics.completion import Completion
-from lknb.magics.grammar import HelpAsked, Verb, closest, split
+from lknb.magics.grammar import HelpAsked, Verb, closest, one_line, split
 from lknb.magics.session import Session
 from lknb.magics.verbs import VERBS, Run, Silent, Text
 
@@ -55,24 +55,30 @@ class LkMagics(Magics):
     @line_cell_magic
     def lk(self, line: str, cell: str | None = None) -> Any:
         """Drive a LiveKit room from cells; `%lk` alone shows the verbs."""
+        try:
+            result = self._run(line.strip().removesuffix(";"), line, cell)
+        except UsageError as error:
+            # What it quotes may have come from the room.
+            raise UsageError(one_line(str(error))) from None
+        return None if isinstance(result, Silent) or line.rstrip().endswith(";") else result
+
+    def _run(self, words: str, line: str, cell: str | None) -> Any:
         verbs, magic = (LINE, "%lk") if cell is None else (CELL, "%%lk")
-        name, _, rest = line.strip().partition(" ")
-        if name in ("", "-h", "--help", ";"):
+        name, *rest = words.split(None, 1) or [""]
+        if name in ("", "-h", "--help", "help"):
             return Text(overview())
         if name not in verbs:
-            raise UsageError(self._unknown(name.rstrip(";"), cell))
+            raise UsageError(self._unknown(name, cell))
         verb, run = verbs[name]
         try:
-            args = verb.parser().read(split(rest))
+            args = verb.parser().read(split(rest[0] if rest else ""))
         except HelpAsked as help_asked:
             return Text(str(help_asked))
-        body = "" if cell is None else _as_typed(self.shell, cell)
+        body = "" if cell is None else _as_typed(self.shell, line, cell)
         result = self._call(run, args, f"{magic} {line}", body)
         out = getattr(args, "out", None)
         if out:
             self.session.shell.user_ns[out] = result
-        if isinstance(result, Silent) or line.rstrip().endswith(";"):
-            return None
         return result
 
     def _call(self, run: Run, args: Any, line: str, body: str) -> Any:
@@ -96,29 +102,53 @@ class LkMagics(Magics):
             return f"%lk {name} takes no body: write it on a line of its own, with one %."
         verbs = LINE if cell is None else CELL
         magic = "%lk" if cell is None else "%%lk"
-        return f"{magic} has no verb {name}{closest(name, verbs)}. Verbs: {', '.join(verbs)}"
+        return f"{magic} has no verb {name}{closest(name, verbs) or '.'} Verbs: {', '.join(verbs)}."
 
 
-def _as_typed(shell: Any, cell: str) -> str:
-    """The body as it stands in the cell: IPython has ended its last line, whether or not the user did."""
+def _as_typed(shell: Any, line: str, cell: str) -> str:
+    """The body as it stands in the cell.
+
+    IPython hands on something else: it ends the last line, empties lines of spaces, and takes prompts and a common
+    indentation off.
+    """
+    raw = _raw_cell(shell)
+    first, end, body = raw.lstrip("\n").partition("\n")
+    magic, _, rest = first.rstrip().partition(" ")
+    if end and magic == "%%lk" and rest == line:
+        return body
+    # Called by another magic, or by code.
+    return cell if raw.endswith("\n") else cell.removesuffix("\n")
+
+
+def _raw_cell(shell: Any) -> str:
     try:
-        code = shell.get_parent()["content"]["code"]
+        return str(shell.get_parent()["content"]["code"])
     except (AttributeError, KeyError, TypeError):
-        code = None
-    if isinstance(code, str) and code.endswith("\n") and cell.endswith("\n"):
-        return cell
-    return cell.removesuffix("\n")
+        pass  # a terminal
+    try:
+        return str(shell.history_manager.input_hist_raw[-1])
+    except (AttributeError, IndexError):
+        return ""
 
 
 _loaded: tuple[Any, LkMagics, Completion] | None = None
+# What `%reload_ext` carries over: the current room, and the settings.
+_kept: tuple[Any, Any, dict[str, Any]] | None = None
 
 
 def load(shell: Any) -> None:
     """Add the magics to `shell`; once, however often it is called."""
-    global _loaded
+    global _loaded, _kept
     if _loaded is not None and _loaded[0] is shell:
         return
     magics = LkMagics(shell)
+    if _kept is not None and _kept[0] is shell:
+        _, room, settings = _kept
+        if room is not None:
+            magics.session.choose(room)
+        for name, value in settings.items():
+            setattr(magics, name, value)
+    _kept = None
     shell.register_magics(magics)
     completion = Completion(magics.session, LINE, CELL)
     completion.install(shell)
@@ -127,7 +157,7 @@ def load(shell: Any) -> None:
 
 def unload(shell: Any) -> None:
     """Take the magics, their completion and settings away, leave all rooms, and stop lknb's thread."""
-    global _loaded
+    global _loaded, _kept
     if _loaded is None or _loaded[0] is not shell:
         return
     _, magics, completion = _loaded
@@ -140,7 +170,13 @@ def unload(shell: Any) -> None:
     manager.registry.pop(LkMagics.__name__, None)
     if magics in shell.configurables:
         shell.configurables.remove(magics)
-    if not _reloading():
+    if _reloading():
+        _kept = (
+            shell,
+            magics.session.current,
+            {name: getattr(magics, name) for name in magics.trait_names(config=True)},
+        )
+    else:
         _leave(shell)
 
 

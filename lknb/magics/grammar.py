@@ -15,13 +15,39 @@ from IPython.core.error import UsageError
 
 Build = Callable[["VerbParser"], None]
 
-SECRETS = ("--token", "--secret", "--api-secret", "--api-key", "--key", "--password")
+SECRETS = (
+    "--token",
+    "--access-token",
+    "--jwt",
+    "--secret",
+    "--secret-key",
+    "--api-secret",
+    "--api-key",
+    "--key",
+    "--password",
+)
 HOW_TO_GIVE_SECRETS = (
-    "The line ends up in the notebook and in the history, so it takes no secrets. Set LIVEKIT_URL, LIVEKIT_API_KEY and "
-    "LIVEKIT_API_SECRET (or LIVEKIT_TOKEN) in the environment or in a .env file, or call lknb.connect(..., token=...)."
+    "The line stays in the notebook and in the history, so it takes no secrets: delete it. Set LIVEKIT_URL, "
+    "LIVEKIT_API_KEY and LIVEKIT_API_SECRET (or LIVEKIT_TOKEN) in the environment or in a .env file, or call "
+    "lknb.connect(..., token=...)."
 )
 _LOOKS_SECRET = re.compile(
-    r"eyJ[\w-]{8,}\.|[?&](access_token|token|secret)=|://[^/\s]*:[^/\s]*@|://[^/\s@:]+@", re.IGNORECASE
+    r"eyJ[\w-]{8,}\."  # a JWT
+    r"|[?&](access_token|token|secret|api_?secret)="
+    r"|\bLIVEKIT_(API_KEY|API_SECRET|TOKEN)="
+    r"|://[^/\s]*:[^/\s]*@|://[^/\s@:]+@",
+    re.IGNORECASE,
+)
+
+
+# argparse's words, and ours.
+_WORDING = (
+    (r"^unrecognized arguments: ", "it does not take "),
+    (r"^the following arguments are required: ", "it needs "),
+    (r"^argument ([^:]+): expected one argument$", r"\1 needs a value"),
+    (r"^argument ([^:]+): ignored explicit argument .*$", r"\1 takes no value"),
+    (r"^argument (-o/--out|--?[^:]+): ", r"\1: "),
+    (r"^argument [^:]+: ", ""),
 )
 
 
@@ -88,16 +114,26 @@ class VerbParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would print before it ends the process."""
-        message = message.replace("unrecognized arguments:", "does not take")
-        raise UsageError(f"{self.prog}: {message}. See {self.verb.magic} {self.verb.name} --help")
+        for theirs, ours in _WORDING:
+            message = re.sub(theirs, ours, message)
+        raise UsageError(f"{self.prog}: {message}{'' if message.endswith('?') else '.'} See {self.prog} --help.")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            choices = [str(each) for each in action.choices]
+            hint = closest(str(value), choices)
+            raise argparse.ArgumentError(action, f"{value!r} is none of {', '.join(choices)}{hint}")
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """The arguments in `words`."""
         options = self.options()
         for word in words:
+            if word == "--":  # what follows are no options
+                break
             name = word.split("=", 1)[0]
-            if name.startswith("--") and len(name) > 2 and name not in options:
-                if name in SECRETS:
+            if name.startswith("--") and name not in options:
+                close = difflib.get_close_matches(name.lower().replace("_", "-"), [*options, *SECRETS], n=1)
+                if close and close[0] in SECRETS:
                     raise UsageError(HOW_TO_GIVE_SECRETS)
                 self.error(f"there is no option {name}{closest(name, options)}")
         return self.parse_args(list(words))
@@ -160,13 +196,15 @@ def closest(given: str, valid: Iterable[str]) -> str:
 
 
 def split(line: str) -> list[str]:
-    """The words of a line, split as a shell would; a trailing `;`, which silences, is taken off."""
+    """The words of a line, split as a shell would."""
     if _LOOKS_SECRET.search(line):
         raise UsageError(HOW_TO_GIVE_SECRETS)
-    line = line.rstrip()
-    if line.endswith(";"):
-        line = line[:-1]
     try:
         return shlex.split(line)
     except ValueError as error:
         raise UsageError(f"The line cannot be read: {str(error).lower()}. Quote words as in a shell.") from None
+
+
+def one_line(text: str) -> str:
+    """A message as one line, whatever it quotes, without characters that could steer a terminal."""
+    return "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in " ".join(text.split()))

@@ -16,8 +16,12 @@ def switch(on: bool) -> str:
     global _patched
     if not on:
         return _LEFT if _patched else "asyncio is as it was: nothing had been patched."
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return "asyncio.run(main()) works here as it is: no event loop is running."
     import nest_asyncio2
 
-    nest_asyncio2.apply(asyncio.get_running_loop())
+    nest_asyncio2.apply(loop)
     _patched = True
     return "asyncio.run(main()) works in cells now. lknb itself does not need it."

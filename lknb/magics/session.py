@@ -67,8 +67,8 @@ class Session:
             return matching[0]
         if not rooms:
             raise UsageError(_NO_ROOM)
-        what = "is ambiguous" if matching else f"is not open{closest(text, names)}"
-        raise UsageError(f"{text} {what}. Open: {', '.join(names)}")
+        what = "fits several." if matching else f"is not open{closest(text, names) or '.'}"
+        raise UsageError(f"{text} {what} Open: {', '.join(names)}.")
 
     def variable(self, name: str) -> Any:
         """The user's variable.
@@ -77,7 +77,7 @@ class Session:
             UsageError: when there is none.
         """
         if name not in self.shell.user_ns:
-            raise UsageError(f"There is no variable {name}{closest(name, self.variables())}")
+            raise UsageError(f"There is no variable {name}{closest(name, self.variables()) or '.'}")
         return self.shell.user_ns[name]
 
     def variables(self) -> list[str]:

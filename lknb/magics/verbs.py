@@ -175,7 +175,7 @@ def _handlers(session: Session, args: argparse.Namespace, line: str, body: str) 
         if not room.off(args.name):
             known = sorted({each.name for each in room.handlers} | {each.topic for each in room.handlers if each.topic})
             there = ", ".join(known) or "none"
-            raise UsageError(f"No handler is called {args.name}{closest(args.name, known)}. There are: {there}")
+            raise UsageError(f"No handler is called {args.name}{closest(args.name, known) or '.'} There are: {there}.")
     rows = [
         (
             each.name,
@@ -345,7 +345,7 @@ def _handle_takes(parser: VerbParser) -> None:
 
 
 def _handle(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
-    serve = function(session.shell, line, body, f"handle {args.method}", ("payload", "caller"))
+    serve = function(session.shell, line, body, args.method, ("payload", "caller"))
     session.room.rpc(args.method, callers=args.caller, concurrency=args.concurrency)(serve)
     return Silent()
 
@@ -361,7 +361,7 @@ def _on_takes(parser: VerbParser) -> None:
 
 def _on(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
     room = session.room
-    run = function(session.shell, line, body, f"on {args.kind}", ("data", "event", "sender"))
+    run = function(session.shell, line, body, f"on_{args.kind}", ("data", "event", "sender"))
     if args.kind == "attributes":
         if args.topic is not None:
             raise UsageError("%%lk on attributes: attributes have no topic; --sender says whose")
@@ -416,7 +416,7 @@ class Text:
         self.text = text
 
     def __repr__(self) -> str:
-        return self.text
+        return "".join(char if char.isprintable() or char in "\n\t" else "\N{MIDDLE DOT}" for char in self.text)
 
 
 def _takes_nothing(parser: VerbParser) -> None:
