@@ -131,7 +131,7 @@ def _raw_cell(shell: Any) -> str:
         return ""
 
 
-_loaded: tuple[Any, LkMagics, Completion] | None = None
+_loaded: tuple[Any, LkMagics, Completion, dict[str, Any]] | None = None
 # What `%reload_ext` carries over: the current room, and the settings.
 _kept: tuple[Any, Any, dict[str, Any]] | None = None
 
@@ -149,10 +149,12 @@ def load(shell: Any) -> None:
         for name, value in settings.items():
             setattr(magics, name, value)
     _kept = None
+    # IPython has an alias %lk of its own, for listing links: it comes back when this is unloaded.
+    before = {kind: names["lk"] for kind, names in shell.magics_manager.magics.items() if "lk" in names}
     shell.register_magics(magics)
     completion = Completion(magics.session, LINE, CELL)
     completion.install(shell)
-    _loaded = (shell, magics, completion)
+    _loaded = (shell, magics, completion, before)
 
 
 def unload(shell: Any) -> None:
@@ -160,13 +162,15 @@ def unload(shell: Any) -> None:
     global _loaded, _kept
     if _loaded is None or _loaded[0] is not shell:
         return
-    _, magics, completion = _loaded
+    _, magics, completion, before = _loaded
     _loaded = None
     completion.remove(shell)
     manager = shell.magics_manager
     for kind in ("line", "cell"):
         if getattr(manager.magics[kind].get("lk"), "__self__", None) is magics:
             del manager.magics[kind]["lk"]
+            if kind in before:
+                manager.magics[kind]["lk"] = before[kind]
     manager.registry.pop(LkMagics.__name__, None)
     if magics in shell.configurables:
         shell.configurables.remove(magics)
