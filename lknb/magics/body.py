@@ -29,7 +29,9 @@ def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequ
     empty = body[: len(body) - len(text)].count("\n")
     transformed = "\n" * empty + shell.transform_cell("\n".join(body.split("\n")[empty:]))
     raw = f"{magic_line}\n{body}"
-    filename = shell.compile.cache(f"{magic_line}\n{transformed}", shell.execution_count, raw_code=raw)
+    # Not shell.execution_count: IPython 9 has already counted on when a cell runs, and IPython 8 has not.
+    number = len(shell.history_manager.input_hist_raw) - 1
+    filename = shell.compile.cache(f"{magic_line}\n{transformed}", number, raw_code=raw)
     try:
         tree = ast.parse(transformed, filename)
     except SyntaxError as error:
@@ -44,6 +46,7 @@ def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequ
         scope.visit(statement)
     if scope.yields:
         raise _not_python("'yield' has nobody to yield to", scope.yields)
+    statements = [_Plain().visit(each) for each in statements]
     ours = sorted(scope.assigned - set(parameters) - scope.declared - {"*"})
     if ours:
         statements.insert(0, ast.Global(ours))
@@ -67,6 +70,22 @@ def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequ
 
 def _not_python(why: str, line: int) -> UsageError:
     return UsageError(f"The body cannot run: {why} in line {line} of the cell.")
+
+
+class _Plain(ast.NodeTransformer):
+    """Takes annotations off names, which may be global only without one."""
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
+        if not isinstance(node.target, ast.Name):
+            return node
+        if node.value is None:
+            return ast.copy_location(ast.Pass(), node)
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
+
+    def _nested(self, node: Any) -> Any:
+        return node
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = _nested  # noqa: N815
 
 
 class _Scope(ast.NodeVisitor):

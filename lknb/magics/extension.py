@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand, output_can_be_silenced
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Float, Unicode
 
 from lknb.magics.completion import Completion
@@ -50,11 +50,11 @@ class LkMagics(Magics):
         super().__init__(shell)
         self.session = Session(shell, self)
 
+    # Not `output_can_be_silenced`: it reads the body as Python once we have sent it, and fails where it is none.
     @no_var_expand
-    @output_can_be_silenced
     @line_cell_magic
     def lk(self, line: str, cell: str | None = None) -> Any:
-        """Drive a LiveKit room from cells; `%lk` alone shows the verbs."""
+        """Drive a LiveKit room from cells."""  # replaced below by the overview, for `%lk?`
         try:
             result = self._run(line.strip().removesuffix(";"), line, cell)
         except UsageError as error:
@@ -105,6 +105,9 @@ class LkMagics(Magics):
         return f"{magic} has no verb {name}{closest(name, verbs) or '.'} Verbs: {', '.join(verbs)}."
 
 
+LkMagics.lk.__doc__ = overview()
+
+
 def _as_typed(shell: Any, line: str, cell: str) -> str:
     """The body as it stands in the cell.
 
@@ -151,6 +154,10 @@ def load(shell: Any) -> None:
     _kept = None
     # IPython has an alias %lk of its own, for listing links: it comes back when this is unloaded.
     before = {kind: names["lk"] for kind, names in shell.magics_manager.magics.items() if "lk" in names}
+    # Left among the defaults it would be defined again by each %reset, which says then that it cannot be.
+    aliases = shell.alias_manager.default_aliases
+    before["aliases"] = [each for each in aliases if each[0] == "lk"]
+    shell.alias_manager.default_aliases = [each for each in aliases if each[0] != "lk"]
     shell.register_magics(magics)
     completion = Completion(magics.session, LINE, CELL)
     completion.install(shell)
@@ -165,6 +172,7 @@ def unload(shell: Any) -> None:
     _, magics, completion, before = _loaded
     _loaded = None
     completion.remove(shell)
+    shell.alias_manager.default_aliases = [*shell.alias_manager.default_aliases, *before["aliases"]]
     manager = shell.magics_manager
     for kind in ("line", "cell"):
         if getattr(manager.magics[kind].get("lk"), "__self__", None) is magics:

@@ -28,8 +28,8 @@ SECRETS = (
 )
 HOW_TO_GIVE_SECRETS = (
     "The line stays in the notebook and in the history, so it takes no secrets: delete it. Set LIVEKIT_URL, "
-    "LIVEKIT_API_KEY and LIVEKIT_API_SECRET (or LIVEKIT_TOKEN) in the environment or in a .env file, or call "
-    "lknb.connect(..., token=...)."
+    "LIVEKIT_API_KEY and LIVEKIT_API_SECRET (or LIVEKIT_TOKEN) in the environment or in a .env file, or give them to "
+    "lknb.connect() from variables."
 )
 _LOOKS_SECRET = re.compile(
     r"eyJ[\w-]{8,}\."  # a JWT
@@ -66,6 +66,7 @@ class Verb:
         examples: whole cells, for the help and the docs.
         cell: whether it is a cell magic, with a body.
         body: what the body is, for the help.
+        hint: what else is there, said with every mistake.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Verb:
     examples: tuple[str, ...]
     cell: bool = False
     body: str = ""
+    hint: str = ""
 
     @property
     def magic(self) -> str:
@@ -100,12 +102,12 @@ class VerbParser(argparse.ArgumentParser):
             add_help=False,
             allow_abbrev=False,
         )
+        self.color = False  # Python 3.14 writes terminal escapes
         self.add_argument("-h", "--help", action=_Help, help="show this")
 
     def option(self, *names: str, **settings: Any) -> None:
         """An option that may be given once."""
-        if "action" not in settings:
-            settings["action"] = _Once
+        settings["action"] = _OnceTrue if settings.get("action") == "store_true" else _Once
         self.add_argument(*names, **settings)
 
     def options(self) -> list[str]:
@@ -116,7 +118,8 @@ class VerbParser(argparse.ArgumentParser):
         """Raise what argparse would print before it ends the process."""
         for theirs, ours in _WORDING:
             message = re.sub(theirs, ours, message)
-        raise UsageError(f"{self.prog}: {message}{'' if message.endswith('?') else '.'} See {self.prog} --help.")
+        hint = f" {self.verb.hint}" if self.verb.hint else ""
+        raise UsageError(f"{self.prog}: {message}{'' if message.endswith('?') else '.'} See {self.prog} --help.{hint}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
@@ -146,6 +149,14 @@ class _Once(argparse.Action):
             parser.error(f"{option_string} is given twice")
         given.add(self.dest)
         setattr(namespace, self.dest, values)
+
+
+class _OnceTrue(_Once):
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=False, help=help)
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        super().__call__(parser, namespace, True, option_string)
 
 
 class _Help(argparse.Action):

@@ -498,12 +498,22 @@ VERBS: list[tuple[Verb, Run]] = [
         _line_rpc,
     ),
     (
-        Verb("text", "Send the text that a variable holds.", _line_text_takes, ("%lk text --var answer --to bob",)),
+        Verb(
+            "text",
+            "Send the text that a variable holds.",
+            _line_text_takes,
+            ("%lk text --var answer --to bob",),
+            hint="To write the text in the cell, begin it with %%lk text.",
+        ),
         _line_text,
     ),
     (
         Verb(
-            "data", "Send the packet that a variable holds.", _line_data_takes, ("%lk data --topic imu --var sample",)
+            "data",
+            "Send the packet that a variable holds.",
+            _line_data_takes,
+            ("%lk data --topic imu --var sample",),
+            hint="To write the packet in the cell, begin it with %%lk data.",
         ),
         _line_data,
     ),

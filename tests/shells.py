@@ -1,0 +1,65 @@
+"""An IPython shell in the tests' own process: without history, and with what a cell raises raised to the test."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from IPython.core.completer import provisionalcompleter
+from IPython.core.history import HistoryAccessor, HistoryManager
+from IPython.core.interactiveshell import InteractiveShell
+
+_runs = itertools.count(1)
+
+
+class Shell(InteractiveShell):
+    """Runs cells as a notebook's kernel does, which tells the cell's id and its code as typed."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._parent: dict[str, Any] = {}
+
+    def get_parent(self) -> dict[str, Any]:
+        return self._parent
+
+    def cell(self, code: str, id: str | None = None) -> Any:
+        """Run a cell and return what it displays; raise what it raises."""
+        metadata = {} if id is None else {"cellId": id}
+        header = {"msg_id": f"run-{next(_runs)}"}
+        self._parent = {"header": header, "metadata": metadata, "content": {"code": code}}
+        result = self.run_cell(code, store_history=True)
+        result.raise_error()
+        return result.result
+
+    def showtraceback(self, *args: Any, **kwargs: Any) -> None:
+        """Show nothing: it is raised."""
+
+    def show_usage_error(self, exc: Any) -> None:
+        """Show nothing: it is raised."""
+
+    def complete_at_end(self, code: str) -> list[str]:
+        """What completion offers at the end of `code`."""
+        with provisionalcompleter():
+            return [each.text for each in self.Completer.completions(code, len(code))]
+
+
+@contextmanager
+def a_shell() -> Iterator[Shell]:
+    """The one shell of this process, as `get_ipython()` finds it."""
+    history = HistoryManager.enabled, HistoryAccessor.enabled
+    HistoryManager.enabled = HistoryAccessor.enabled = False  # else each shell leaves an open database and a thread
+    Shell.clear_instance()
+    shell = Shell.instance()
+    shell.displayhook.flush = lambda: None  # else a full garbage collection for each shell
+    try:
+        yield shell
+    finally:
+        shell.run_line_magic("unload_ext", "lknb")
+        shell.atexit_operations()
+        atexit.unregister(shell.atexit_operations)
+        shell.restore_sys_module_state()
+        Shell.clear_instance()
+        HistoryManager.enabled, HistoryAccessor.enabled = history

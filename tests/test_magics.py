@@ -1,0 +1,571 @@
+"""`%lk` and `%%lk`, verb by verb, in a shell of this process: what arrives at plain peers, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_magic, magics_class
+from peers import PlainPeer
+from shells import Shell, a_shell
+from waiting import eventually
+
+import lknb
+from lknb import server
+from lknb.magics.extension import CELL, LINE, LkMagics
+from lknb.tables import Table
+
+Peer = Callable[..., PlainPeer]
+
+
+@pytest.fixture
+def shell() -> Iterator[Shell]:
+    """A shell with the magics."""
+    with a_shell() as shell:
+        shell.cell("%load_ext lknb")
+        yield shell
+
+
+@pytest.fixture
+def joined(shell: Shell, room_name: str) -> Shell:
+    """The same, in this test's room as alice."""
+    shell.cell(f"%lk connect {room_name} --as alice;")
+    return shell
+
+
+@pytest.fixture
+def dave(joined: Shell, peer: Peer) -> PlainPeer:
+    """A plain peer that alice sees."""
+    plain = peer("dave")
+    eventually(lambda: "dave" in room(joined).participants)
+    return plain
+
+
+def room(shell: Shell) -> lknb.Room:
+    found = lknb.rooms()[-1]
+    assert found.identity == "alice"
+    return found
+
+
+def refused(shell: Shell, cell: str) -> str:
+    """The one line that a wrong cell gets."""
+    with pytest.raises(UsageError) as caught:
+        shell.cell(cell)
+    assert type(caught.value) is UsageError  # IPython shows a traceback for any other class
+    text = str(caught.value)
+    assert text.isprintable(), repr(text)
+    assert not re.search(r"[.?!:;,]\s*[.?!;,]", text), text
+    return text
+
+
+# Rooms
+
+
+def test_connect_joins_with_everything_that_it_takes(shell: Shell, room_name: str, peer: Peer) -> None:
+    got = shell.cell(
+        f'%lk connect {room_name} --as alice --name "Alice in W." --attr role=host --attr mood="so so" '
+        f"--metadata '{{\"a\": 1}}' --timeout 5 -o mine"
+    )
+    assert got is shell.user_ns["mine"]
+    assert isinstance(got, lknb.Room)
+    seen = peer("dave").call("wait_participant", identity="alice")
+    assert (seen["name"], seen["metadata"]) == ("Alice in W.", '{"a": 1}')
+    assert seen["attributes"].items() >= {"role": "host", "mood": "so so"}.items()
+
+
+def test_connect_again_gives_the_same_room(joined: Shell, room_name: str) -> None:
+    first = room(joined)
+    assert joined.cell(f"%lk connect {room_name} --as alice") is first
+
+
+def test_a_room_that_cannot_be_joined_is_one_line(shell: Shell) -> None:
+    assert refused(shell, "%lk connect x --url ws://127.0.0.1:9 --timeout 2").startswith("ConnectError: ")
+
+
+def test_the_current_room_is_the_last_joined_until_another_is_chosen_or_it_is_closed(
+    joined: Shell, room_name: str
+) -> None:
+    joined.cell(f"%lk connect {room_name} --as bob;")
+    assert dict(joined.cell("%lk status"))["identity"] == "bob"
+    assert joined.cell(f"%lk use alice@{room_name}").identity == "alice"
+    assert dict(joined.cell("%lk status"))["identity"] == "alice"
+    assert [row[0] for row in joined.cell("%lk rooms")] == ["*", ""]
+    assert joined.cell("%lk use bob").identity == "bob"
+    assert "fits several" in refused(joined, f"%lk use {room_name}")
+    assert f"did you mean alice@{room_name}?" in refused(joined, f"%lk use alise@{room_name}")
+    joined.cell("%lk close")
+    assert dict(joined.cell("%lk status"))["identity"] == "alice"
+    joined.cell(f"%lk connect {room_name} --as carol;")
+    assert "not both" in refused(joined, "%lk close carol --all")
+    joined.cell("%lk close --all")
+    assert lknb.rooms() == []
+    assert "No room is open" in refused(joined, "%lk participants")
+    assert "No room is open" in repr(joined.cell("%lk rooms"))
+
+
+def test_close_leaves_the_room_that_is_named(joined: Shell, room_name: str) -> None:
+    joined.cell(f"%lk connect {room_name} --as bob;")
+    joined.cell(f"%lk close alice@{room_name}")
+    assert [each.identity for each in lknb.rooms()] == ["bob"]
+
+
+# Looking
+
+
+def test_participants_show_as_a_table_and_as_text(dave: PlainPeer, joined: Shell) -> None:
+    got = joined.cell("%lk participants")
+    assert set(got) == {"alice", "dave"}
+    assert "<td" in got._repr_html_()
+    assert "alice (you)" in got._repr_html_()
+    assert "'dave'" in repr(got)
+
+
+def test_topics_count_both_directions(dave: PlainPeer, joined: Shell) -> None:
+    joined.cell("%%lk data --topic imu\n12345")
+    dave.call("publish_data", data=b"123", topic="imu")
+    eventually(lambda: room(joined).events.filter("data", direction="in"))
+    (row,) = [row for row in joined.cell("%lk topics") if row[1] == "imu"]
+    assert row[:6] == ("data", "imu", 1, 1, 8, "dave")
+
+
+def test_events_are_filtered_and_cut_and_kept(joined: Shell) -> None:
+    for topic in ("a", "b", "b"):
+        joined.cell(f"%%lk text --topic {topic}\nhi")
+    assert len(joined.cell("%lk events --kind text --topic b --sender alice")) == 2
+    assert joined.cell("%lk events --kind text --tail 1 -o last") is joined.user_ns["last"]
+    assert len(joined.user_ns["last"]) == 1
+    assert "<td" in joined.user_ns["last"]._repr_html_()
+
+
+def test_feed_and_panel_give_views(joined: Shell) -> None:
+    for line in ("%lk feed", "%lk feed chat --kind text", "%lk panel"):
+        assert joined.cell(line) is not None
+
+
+def test_the_server_verb_shows_the_server(joined: Shell) -> None:
+    shown = dict(joined.cell("%lk server"))
+    assert shown["url"].startswith("ws://127.0.0.1")
+    assert dict(joined.cell("%lk server start"))["pid"] == shown["pid"]
+    assert "port" in repr(joined.cell("%lk server log"))
+    assert "did you mean start?" in refused(joined, "%lk server strat")
+
+
+# State
+
+
+def test_attrs_sets_shows_and_deletes(dave: PlainPeer, joined: Shell) -> None:
+    joined.cell("%lk attrs status=ready 'note=two words' eq=a=b")
+    eventually(lambda: dave.seen("attributes", identity="alice"))
+    assert dave.seen("attributes", identity="alice")[-1]["attributes"].items() >= {
+        ("status", "ready"),
+        ("note", "two words"),
+        ("eq", "a=b"),
+    }
+    rows = joined.cell("%lk attrs status=")
+    assert ("alice", "note", "two words") in list(rows)
+    assert not any(row[:2] == ("alice", "status") for row in rows)
+    assert "key=value" in refused(joined, "%lk attrs ready")
+
+
+def test_metadata_is_set_and_shown(dave: PlainPeer, joined: Shell) -> None:
+    assert joined.cell("%lk metadata '{\"a\": 1}'") == '{"a": 1}'
+    assert dave.wait("metadata", identity="alice")["new"] == '{"a": 1}'
+    assert joined.cell('%lk metadata --room "An evening"') == "An evening"
+    assert dave.wait("room_metadata")["new"] == "An evening"
+    assert joined.cell("%lk metadata") == '{"a": 1}'
+    assert joined.cell("%lk metadata --room") == "An evening"
+    assert joined.cell("%lk metadata -- --dashes") == "--dashes"
+
+
+# Sending
+
+BODIES = {
+    "quotes": 'it\'s "quoted" and `ticked`',
+    "dashes and flags": "--to bob --help -o x\n-- \n-",
+    "braces and dollars": "{x} {{y}} $x $$ ${z} %(a)s \\n \\",
+    "empty lines": "\n\na\n\n\nb",
+    "lines of spaces": "  \n    a\n   \n\tb  ",
+    "a common indentation": "    a\n    b",
+    "prompts": ">>> 1 + 1\n... 2\nIn [3]: x",
+    "magics": "%lk rooms\n!ls\n?x\n%%time",
+    "trailing spaces": "a  \t ",
+    "a last line that is ended": "a\n",
+    "json": json.dumps({"a": [1, None, "ü"]}, indent=2),
+    "emoji": "👩‍👩‍👧 \N{HEBREW LETTER ALEF} \u2028 end",
+    "a semicolon": "a;",
+    "open quotes and brackets": 'it\'s {[( """ \\',
+}
+
+
+def test_the_body_arrives_byte_for_byte(dave: PlainPeer, joined: Shell) -> None:
+    joined.user_ns["x"] = "expanded"
+    for what, body in BODIES.items():
+        joined.cell("%%lk text --topic t\n" + body)
+        assert dave.wait("text", topic="t")["text"] == body, what
+        joined.cell("%%lk data --topic t\n" + body)
+        assert dave.wait("data", topic="t")["data"] == body.encode(), what
+
+
+def test_a_megabyte_of_text_arrives(dave: PlainPeer, joined: Shell) -> None:
+    body = "".join(f"line {n} 🦜 'x' --to {{y}}\n" for n in range(36_000))
+    assert len(body.encode()) > 1_000_000
+    joined.cell("%%lk text --topic t\n" + body)
+    got = dave.wait("text", topic="t", timeout=30)
+    assert got["sha256"] == hashlib.sha256(body.encode()).hexdigest()
+
+
+def test_a_body_run_by_another_magic_arrives(dave: PlainPeer, joined: Shell) -> None:
+    joined.cell("%%capture\n%%lk text --topic t\nhello\n  there")
+    assert dave.wait("text", topic="t")["text"] == "hello\n  there"
+    joined.run_cell_magic("lk", "text --topic t", "by code")
+    assert dave.wait("text", topic="t")["text"] == "by code"
+
+
+def test_text_goes_to_whom_it_is_sent_with_attributes_and_reply(dave: PlainPeer, joined: Shell, peer: Peer) -> None:
+    erin = peer("erin")
+    eventually(lambda: "erin" in room(joined).participants)
+    first = joined.cell("%%lk text -o first\nto all")
+    assert first is joined.user_ns["first"]
+    assert dave.wait("text", topic="lk.chat")["text"] == "to all"
+    joined.cell(f"%%lk text --to dave --attr k='a b' --reply-to {first.id} --topic=t;\nanswer")
+    got = dave.wait("text", topic="t")
+    assert (got["text"], got["attributes"]["k"]) == ("answer", "a b")
+    joined.cell("%%lk text --to dave --to erin --topic both\nx")
+    assert dave.wait("text", topic="both")["text"] == "x"
+    erin.wait("text", topic="both")
+    assert not erin.seen("text", topic="t")
+
+
+def test_a_streamed_text_arrives_in_pieces_and_whole(dave: PlainPeer, joined: Shell) -> None:
+    body = "one  two\n\n three "
+    joined.cell("%%lk text --stream --topic t\n" + body)
+    got = dave.wait("text", topic="t")
+    assert got["text"] == body
+    assert got["chunks"] > 1
+
+
+def test_data_is_reliable_unless_lossy(dave: PlainPeer, joined: Shell) -> None:
+    joined.cell("%%lk data --topic t --to dave\nx")
+    assert dave.wait("data", topic="t")["reliable"] is True
+    joined.cell("%%lk data --topic t --lossy -o sent\nx")
+    assert dave.wait("data", topic="t")["reliable"] is False
+    assert joined.user_ns["sent"].topic == "t"
+
+
+def test_values_go_in_by_name(dave: PlainPeer, joined: Shell) -> None:
+    joined.user_ns |= {"answer": "from $a {variable}", "sample": bytes(range(256)), "numbers": {"a": [1, 2]}}
+    joined.cell("%lk text --var answer --topic t --to dave")
+    assert dave.wait("text", topic="t")["text"] == "from $a {variable}"
+    joined.cell("%lk data --var sample --topic t --lossy")
+    assert dave.wait("data", topic="t")["data"] == bytes(range(256))
+    dave.call("register_rpc", method="echo")
+    assert joined.cell("%lk rpc dave echo --var numbers") == {"a": [1, 2]}
+    assert "did you mean answer?" in refused(joined, "%lk text --var anser")
+    assert refused(joined, "%lk text --var sample")
+
+
+def test_calls_carry_json_both_ways(dave: PlainPeer, joined: Shell) -> None:
+    dave.call("register_rpc", method="echo")
+    assert joined.cell('%%lk rpc dave echo --timeout 5 -o got\n{"a": [1, null, "ü"]}') == {"a": [1, None, "ü"]}
+    assert joined.user_ns["got"] == {"a": [1, None, "ü"]}
+    assert joined.cell("%%lk rpc dave echo --raw\nnot {json} ") == "not {json} "
+    assert "--raw" in refused(joined, "%%lk rpc dave echo\nnot {json}")
+    joined.cell("x = %lk rpc dave echo")
+    assert joined.user_ns["x"] is None
+
+
+def test_a_call_that_fails_is_one_line_whatever_the_peer_says(dave: PlainPeer, joined: Shell) -> None:
+    dave.call("register_rpc", method="no", mode="rpc_error", code=2001, message="two\nlines \x1b[31m\u202e")
+    text = refused(joined, "%lk rpc dave no")
+    assert "2001" in text
+    assert "two lines" in text
+    assert "did you mean 'dave'?" in refused(joined, "%lk rpc dav no")
+    dave.call("register_rpc", method="slow", mode="sleep", seconds=5)
+    assert "RpcError" in refused(joined, "%lk rpc dave slow --timeout 0.5")
+
+
+def test_files_are_sent(dave: PlainPeer, joined: Shell, folder: Path) -> None:
+    path = folder / "two words.txt"
+    path.write_bytes(b"\x00\x01")
+    joined.cell(f'%lk send-file "{path}" --topic files --to dave --name other.txt -o sent')
+    got = dave.wait("bytes", topic="files")
+    assert (got["data"], got["name"]) == (b"\x00\x01", "other.txt")
+    assert joined.user_ns["sent"].kind == "bytes"
+    assert "cannot be sent" in refused(joined, f"%lk send-file {folder}/missing.txt")
+
+
+# Handlers
+
+
+def test_handlers_are_listed_and_removed(dave: PlainPeer, joined: Shell) -> None:
+    joined.cell("%%lk on text --topic chat\nprint(data)", id="cell-one")
+    joined.cell("%%lk handle add\npayload", id="cell-two")
+    dave.call("perform_rpc", to="alice", method="add", payload="1")
+    rows = {row[0]: row for row in joined.cell("%lk handlers")}
+    assert rows["on_text"][1:6] == ("text", "chat", "cell-one", 0, 0)
+    assert rows["add"][1:6] == ("rpc", "add", "cell-two", 1, 0)
+    assert "did you mean add?" in refused(joined, "%lk handlers rm ad")
+    assert "which one?" in refused(joined, "%lk handlers rm")
+    assert [row[0] for row in joined.cell("%lk handlers rm chat")] == ["add"]
+    assert "No handlers" in repr(joined.cell("%lk handlers rm add"))
+
+
+def test_running_the_cell_again_replaces_its_handler(dave: PlainPeer, joined: Shell) -> None:
+    joined.cell("%%lk handle add\n1", id="a")
+    joined.cell("%%lk handle add\n2", id="a")
+    assert dave.call("perform_rpc", to="alice", method="add", payload="null") == "2"
+    joined.cell("%%lk on data --topic x\n1", id="a")
+    assert [each.name for each in room(joined).handlers] == ["on_data"]
+
+
+def test_only_those_named_may_call(dave: PlainPeer, joined: Shell) -> None:
+    joined.cell("%%lk handle add --caller erin --concurrency 2\n1")
+    with pytest.raises(Exception, match="403"):
+        dave.call("perform_rpc", to="alice", method="add", payload="null")
+
+
+# The line
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("%lk conect", "did you mean connect?"),
+        ("%lk xyzzy", "%lk has no verb xyzzy. Verbs: connect, "),
+        ("%%lk txt\nx", "did you mean text?"),
+        ("%lk handle add", "begin the cell with %%lk handle"),
+        ("%%lk rooms\nx", "takes no body"),
+        ("%lk connect", "it needs ROOM"),
+        ("%lk connect a b", "it does not take b"),
+        ("%lk connect a --ass x", "there is no option --ass; did you mean --as?"),
+        ("%lk connect a --as", "--as needs a value"),
+        ("%lk connect a --as x --as y", "--as is given twice"),
+        ("%lk connect a --as=x --as=x", "--as is given twice"),
+        ("%lk events --tail 1 --tail 2", "--tail is given twice"),
+        ("%lk metadata --room --room", "--room is given twice"),
+        ("%%lk text --stream --stream\nx", "--stream is given twice"),
+        ("%lk close --all --all", "--all is given twice"),
+        ("%lk connect a --timeout soon", "'soon' is not a positive number of seconds"),
+        ("%lk connect a --timeout -1", "--timeout"),
+        ("%lk connect a --timeout nan", "'nan' is not a positive number of seconds"),
+        ("%lk events --tail 0", "'0' is not a positive whole number"),
+        ("%lk events --kind txt", "did you mean text?"),
+        ("%lk close --all=3", "--all takes no value"),
+        ("%%lk on txt\nx", "did you mean text?"),
+        ("%%lk data\nx", "it needs --topic"),
+        ("%lk text hi", "begin it with %%lk text"),
+        ("%lk connect 'a", "no closing quotation"),
+        ("%lk connect a -o 1x", "is not a variable's name"),
+        ("%lk connect a -o def", "is not a variable's name"),
+        ("%lk connect a -o a.b", "is not a variable's name"),
+        ("%lk connect a -o x -o y", "-o is given twice"),
+        ("%lk nest maybe", "'maybe' is none of on, off"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_would_be_right(shell: Shell, line: str, says: str) -> None:
+    assert says in refused(shell, line)
+    assert lknb.rooms() == []
+
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJib2IifQ.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"%lk connect a --token {JWT}",
+        "%lk connect a --token=short",
+        "%lk connect a --tokn short",
+        "%lk connect a --secret s3cret",
+        "%lk connect a --api-secret s3cret",
+        "%lk connect a --api_secret=s3cret",
+        "%lk connect a --api-key s3cret",
+        f"%lk connect {JWT}",
+        f"%%lk text --attr jwt={JWT}\nx",
+        "%lk connect a --url wss://key:s3cret@example.com",
+        "%lk connect a --url 'wss://s3cret@example.com'",
+        "%lk connect a --url wss://example.com?access_token=s3cret",
+        "%lk connect a LIVEKIT_API_SECRET=s3cret",
+    ],
+)
+def test_secrets_on_the_line_are_refused_with_the_right_way(shell: Shell, line: str) -> None:
+    text = refused(shell, line)
+    assert "LIVEKIT_API_SECRET" in text
+    assert ".env" in text
+    assert "s3cret" not in text
+    assert JWT not in text
+
+
+def test_a_secret_in_the_body_is_payload(dave: PlainPeer, joined: Shell) -> None:
+    joined.cell(f"%%lk text --topic t\n{JWT}")
+    assert dave.wait("text", topic="t")["text"] == JWT
+
+
+def test_the_line_is_not_expanded(joined: Shell) -> None:
+    joined.user_ns["x"] = "expanded"
+    joined.cell("%lk attrs a=$x b={x}")
+    assert room(joined).attributes["a"] == "$x"
+    assert room(joined).attributes["b"] == "{x}"
+
+
+@pytest.mark.parametrize("line", ["%lk", "%lk --help", "%lk -h", "%lk help", "%%lk --help\nx"])
+def test_the_overview_names_every_verb(shell: Shell, line: str) -> None:
+    text = repr(shell.cell(line))
+    for name in LINE:
+        assert f" %lk {name} " in text
+    for name in CELL:
+        assert f"%%lk {name} " in text
+
+
+@pytest.mark.parametrize("magic", [*(f"%lk {each}" for each in LINE), *(f"%%lk {each}" for each in CELL)])
+def test_every_verb_explains_itself(shell: Shell, magic: str) -> None:
+    text = repr(shell.cell(f"{magic} --help" + ("\nx" if magic.startswith("%%") else "")))
+    assert text.startswith(f"usage: {magic} ")
+    assert "examples:" in text
+    assert "\x1b" not in text
+
+
+def test_the_docstring_is_the_overview(shell: Shell) -> None:
+    assert "Join a room" in shell.object_inspect("%lk")["docstring"]
+
+
+def test_a_semicolon_silences_and_assignment_keeps(joined: Shell) -> None:
+    assert joined.cell("%lk rooms;") is None
+    assert joined.cell("%lk participants ;") is None
+    joined.cell("x = %lk participants")
+    assert "alice" in joined.user_ns["x"]
+
+
+# Loading
+
+BARE = """
+import sys
+from IPython.core.history import HistoryManager
+HistoryManager.enabled = False
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_line_magic("load_ext", "lknb")
+shell.run_line_magic("lk", "rooms")
+shell.reset()
+print(sorted({"livekit", "pydantic", "ipywidgets", "aiohttp", "lknb.room"} & set(sys.modules)))
+"""
+
+
+def test_loading_is_silent_and_loads_neither_the_sdk_nor_pydantic(folder: Path) -> None:
+    run = subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, cwd=folder, timeout=60)
+    assert (run.stdout, run.stderr) == ("[]\n", "")
+
+
+@magics_class
+class Others(Magics):
+    """Somebody else's magics."""
+
+    @line_magic
+    def other(self, line: str) -> str:
+        return "other"
+
+
+def test_loading_twice_adds_nothing_and_unloading_leaves_nothing() -> None:
+    with a_shell() as shell:
+
+        def everything() -> list[Any]:
+            manager = shell.magics_manager
+            return [
+                {kind: dict(names) for kind, names in manager.magics.items()},
+                dict(manager.registry),
+                list(shell.configurables),
+                sorted(shell.alias_manager.default_aliases),
+                list(shell.Completer.custom_matchers),
+                {name: list(callbacks) for name, callbacks in shell.events.callbacks.items()},
+            ]
+
+        shell.register_magics(Others)
+        shell.Completer.custom_matchers.append(lambda text: ["theirs"])
+        before = everything()
+        shell.cell("%load_ext lknb")
+        loaded = everything()
+        lknb.load_ipython_extension(shell)
+        shell.cell("%load_ext lknb")
+        assert everything() == loaded != before
+        shell.cell("%unload_ext lknb")
+        assert everything() == before
+        assert shell.cell("%other") == "other"
+        assert "theirs" in shell.complete_at_end("x = the")
+        lknb.unload_ipython_extension(shell)
+        assert everything() == before
+
+
+def test_unloading_ends_rooms_handlers_and_threads(joined: Shell, room_name: str, dave: PlainPeer) -> None:
+    joined.cell("%%lk handle add\n1", id="a")
+    assert joined.events.callbacks["post_run_cell"]
+    left = room(joined)
+    joined.cell("%unload_ext lknb")
+    assert left.state == "closed"
+    assert len(left.handlers) == 0
+    assert lknb.rooms() == []
+    assert joined.events.callbacks["post_run_cell"] == []
+    assert not isinstance(getattr(joined.magics_manager.magics["line"].get("lk"), "__self__", None), LkMagics)
+    assert "lk" not in joined.magics_manager.magics["cell"]
+    eventually(lambda: not [each.name for each in threading.enumerate() if each.name.startswith("lknb")])
+    dave.wait("participant_disconnected", identity="alice")
+    joined.cell("%load_ext lknb")
+    joined.cell(f"%lk connect {room_name} --as alice;")
+    assert room(joined).state == "connected"
+
+
+def test_reloading_keeps_rooms_the_current_one_handlers_and_settings(
+    joined: Shell, room_name: str, dave: PlainPeer
+) -> None:
+    first = room(joined)
+    joined.cell("%%lk handle add\n1", id="a")
+    joined.cell(f"%lk connect {room_name} --as bob;")
+    joined.cell("%lk use alice;")
+    joined.cell("%config LkMagics.timeout = 7.0")
+    joined.cell("%reload_ext lknb")
+    assert first.state == "connected"
+    assert dict(joined.cell("%lk status"))["identity"] == "alice"
+    assert joined.cell("%config LkMagics.timeout") == 7.0
+    assert dave.call("perform_rpc", to="alice", method="add", payload="null") == "1"
+
+
+def test_config_shows_the_settings_and_they_take_effect(
+    shell: Shell, room_name: str, capsys: pytest.CaptureFixture[str], livekit: server.RunningServer
+) -> None:
+    shell.cell("%config LkMagics")
+    shown = capsys.readouterr().out
+    for name in ("url", "identity", "timeout"):
+        assert f"LkMagics.{name}" in shown
+    assert "Seconds that %lk connect waits." in shown
+    shell.cell("%config LkMagics.identity = 'zoe'")
+    assert shell.cell(f"%lk connect {room_name}").identity == "zoe"
+    shell.cell("%config LkMagics.url = 'ws://127.0.0.1:9'")
+    shell.cell("%config LkMagics.timeout = 1.0")
+    assert "127.0.0.1:9" in refused(shell, "%lk connect other")
+
+
+def test_nest_off_is_honest_when_nothing_was_patched(shell: Shell) -> None:
+    assert "nothing had been patched" in shell.cell("%lk nest off")
+    assert "no event loop is running" in shell.cell("%lk nest on")
+
+
+# Looks
+
+
+def test_everything_that_is_shown_has_a_table_and_a_text(joined: Shell, dave: PlainPeer) -> None:
+    joined.cell("%%lk handle add\n1")
+    joined.cell("%%lk text\nhi")
+    for line in ("status", "rooms", "topics", "handlers", "attrs", "server", "participants", "events"):
+        shown = joined.cell(f"%lk {line}")
+        data, _ = joined.display_formatter.format(shown)
+        assert "<table>" in data["text/html"], line
+        assert "\n" in data["text/plain"], line
+        assert isinstance(shown, Table) or line in ("participants", "events")
