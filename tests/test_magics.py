@@ -490,6 +490,7 @@ def test_loading_twice_adds_nothing_and_unloading_leaves_nothing() -> None:
 
         shell.register_magics(Others)
         shell.Completer.custom_matchers.append(lambda text: ["theirs"])
+        shell.cell("%unload_ext lknb")  # IPython loads its own magics when they are first used
         before = everything()
         shell.cell("%load_ext lknb")
         loaded = everything()

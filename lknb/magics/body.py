@@ -65,6 +65,7 @@ def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequ
     exec(code, shell.user_ns, namespace)  # noqa: S102 - the user's own cell
     made: Callable[..., Any] = namespace["lk_body"]
     made.__name__ = made.__qualname__ = name
+    made.__code__ = made.__code__.replace(co_name=name, co_qualname=name)  # tracebacks name it by this one
     return made
 
 

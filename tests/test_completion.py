@@ -1,0 +1,132 @@
+"""What completion offers on `%lk` and `%%lk` lines, and that it never waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from IPython.core.completer import CompletionContext
+from peers import PlainPeer
+from shells import Shell, a_shell
+from waiting import eventually
+
+import lknb
+from lknb.events import Event
+from lknb.magics.extension import CELL, LINE
+
+
+@pytest.fixture
+def shell() -> Iterator[Shell]:
+    """A shell with the magics."""
+    with a_shell() as shell:
+        shell.cell("%load_ext lknb")
+        yield shell
+
+
+@pytest.fixture
+def room(shell: Shell, room_name: str) -> lknb.Room:
+    """This test's room, joined by the shell as alice."""
+    return shell.cell(f"%lk connect {room_name} --as alice")
+
+
+@pytest.mark.parametrize("before", ["%lk ", "  %lk ", "x = %lk ", "rooms, y = %lk "])
+def test_the_verbs_of_a_line(shell: Shell, before: str) -> None:
+    assert set(shell.complete_at_end(before)) == set(LINE)
+    assert shell.complete_at_end(before + "par") == ["participants"]
+
+
+def test_the_verbs_of_a_cell(shell: Shell) -> None:
+    assert set(shell.complete_at_end("%%lk ")) == set(CELL)
+    assert shell.complete_at_end("\n%%lk ha") == ["handle"]
+
+
+def test_the_options_that_may_still_be_given(shell: Shell) -> None:
+    assert shell.complete_at_end("%%lk text --re") == ["--reply-to"]
+    offered = shell.complete_at_end("%%lk text --topic t --to bob --stream --")
+    assert {"--to", "--attr", "--out", "--reply-to"} <= set(offered)
+    assert not {"--topic", "--stream"} & set(offered)
+    assert set(shell.complete_at_end("%lk events ")) == set(shell.complete_at_end("%lk events --"))
+
+
+def test_values_that_are_choices(shell: Shell) -> None:
+    assert shell.complete_at_end("%%lk on a") == ["attributes"]
+    assert shell.complete_at_end("%lk events --kind te") == ["text"]
+    assert shell.complete_at_end("%lk events --kind=te") == ["text"]
+    assert shell.complete_at_end("%lk nest ") == ["off", "on"]
+    assert "restart" not in shell.complete_at_end("%lk server ")
+
+
+def test_variables_after_var_and_out(shell: Shell) -> None:
+    shell.cell("answer = 1; _hidden = 2")
+    for line in ("%lk text --var ", "%lk text --var=", "%%lk text -o ", "%lk events --out "):
+        offered = shell.complete_at_end(line)
+        assert "answer" in offered, line
+        assert not {"_hidden", "In", "get_ipython"} & set(offered)
+    assert shell.complete_at_end("%lk text --var ans") == ["answer"]
+
+
+def test_identities_that_are_present(room: lknb.Room, shell: Shell, peer: Callable[..., PlainPeer]) -> None:
+    peer("dave")
+    eventually(lambda: "dave" in room.participants)
+    for line in ("%%lk text --to ", "%lk rpc ", "%%lk rpc d", "%%lk handle add --caller ", "%%lk text --to x --to "):
+        assert shell.complete_at_end(line) == ["dave"], line
+    assert shell.complete_at_end("%lk events --sender ") == ["alice", "dave"]
+
+
+def test_topics_seen_methods_known_and_handlers(room: lknb.Room, shell: Shell) -> None:
+    shell.cell("%%lk data --topic imu\nx")
+    shell.cell("%%lk handle add_up\n1")
+    shell.cell("%%lk on text --topic chat\n1")
+    assert shell.complete_at_end("%%lk data --topic im") == ["imu"]
+    assert shell.complete_at_end("%lk rpc bob add") == ["add_up"]
+    assert shell.complete_at_end("%lk handlers rm ch") == ["chat"]
+    assert shell.complete_at_end("%lk handlers rm on") == ["on_text"]
+
+
+def test_rooms_and_own_attributes(room: lknb.Room, shell: Shell) -> None:
+    shell.cell("%lk attrs mood=good")
+    assert shell.complete_at_end("%lk use ") == [f"alice@{room.name}"]
+    assert shell.complete_at_end("%lk close al") == [f"alice@{room.name}"]
+    assert shell.complete_at_end("%lk attrs mo") == ["mood="]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["%%lk text\n%lk ", "%%lk text\n%%lk ", "%lkx ", "lk ", "x = 1 + %lk ", "# %lk ", "%lk nothing ", "%%time lk "],
+)
+def test_other_lines_are_left_to_others(shell: Shell, code: str) -> None:
+    assert "participants" not in shell.complete_at_end(code)
+    assert "handle" not in shell.complete_at_end(code)
+
+
+def test_the_bodies_of_handlers_complete_as_python(shell: Shell) -> None:
+    shell.user_ns["some_long_name"] = 1
+    assert "some_long_name" in shell.complete_at_end("%%lk handle add\nsome_lo")
+
+
+def test_nothing_is_asked_before_a_room_is_open(shell: Shell) -> None:
+    for line in ("%%lk text --to ", "%lk rpc ", "%lk use ", "%lk events --topic "):
+        assert not set(shell.complete_at_end(line)) & {"alice", "dave"}
+
+
+def test_other_matchers_still_match(shell: Shell) -> None:
+    shell.Completer.custom_matchers.append(lambda text: ["theirs_one"] if "theirs_one".startswith(text) else [])
+    assert "theirs_one" in shell.complete_at_end("theirs")
+    assert len(shell.Completer.custom_matchers) == 2
+
+
+def test_completion_of_a_full_log_takes_no_time(room: lknb.Room, shell: Shell) -> None:
+    for number in range(10_000):
+        room.events.add(Event("data", "in", sender=f"sensor-{number % 50}", topic=f"topic-{number % 2000}", data=b"x"))
+    matcher = shell.Completer.custom_matchers[-1]
+    for line in ("%%lk data --topic topic-1", "%lk rpc bob ", "%lk events --sender ", "%lk "):
+        context = CompletionContext(
+            token="", full_text=line, cursor_position=len(line), cursor_line=0, line_with_cursor=line, limit=None
+        )
+        took = []
+        for _ in range(5):
+            began = time.perf_counter()
+            matcher(context)
+            took.append(time.perf_counter() - began)
+        assert min(took) < 0.05, line
