@@ -183,7 +183,7 @@ class Connection:
         """Await an SDK call, but not past the end of this session nor for more than `limit` seconds.
 
         Raises:
-            NotConnectedError: when the session ended first.
+            NotConnectedError: when the session ended first, or the connection is down at the limit.
             TimeoutError: past the limit.
         """
         self._last_call = time.monotonic()
@@ -193,7 +193,7 @@ class Connection:
             async with bound:
                 return await awaitable
         except TimeoutError:
-            if bound in self._calls:
+            if bound in self._calls and self.state == "connected":
                 raise TimeoutError(
                     f"{what} did not finish within {limit:g} s; the connection may be stalled."
                 ) from None
