@@ -62,6 +62,13 @@ def check_header(topic: str, attributes: dict[str, str], recipients: list[str], 
         )
 
 
+def stopped_by(error: BaseException) -> str:
+    """What the receivers of a stream are told of why it broke off: no text of ours, which could say too much."""
+    if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
+        return "was interrupted"
+    return f"stopped with {type(error).__name__}"
+
+
 def opened_by(reader: Any, sender: str, kind: Literal["text", "bytes"], reply_to: str | None = None) -> Event:
     """The event of a stream that a peer has just opened."""
     info = reader.info
@@ -265,6 +272,10 @@ class WriterOnLoop:
     async def close(self, attributes: dict[str, str] | None = None) -> None:
         """End the stream; the receivers get what was written as a whole."""
         self._refuse_ended()
+        if self.event.size is not None and self.event.size != self.event.transferred:
+            why = f"{self.event.transferred:,} of the {self.event.size:,} bytes announced were written"
+            await self.abort(why)
+            raise StreamError(f"The stream broke off: {why}. Give the true total_size=, or leave it out.")
         try:
             await self._connection.call(
                 self._sdk_writer.aclose(attributes=attributes), "ending a stream", limit=patience(0)
@@ -337,7 +348,7 @@ class AsyncStreamWriter:
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is not None:
-            await LOOP.wait(self._opened.abort(f"the sender stopped with {type(error).__name__}"))
+            await LOOP.wait(self._opened.abort(f"the sender {stopped_by(error)}"))
         elif self.event.status == "open":
             await LOOP.wait(self._opened.close())
         else:
