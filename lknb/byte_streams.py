@@ -27,6 +27,7 @@ from lknb.streams import (
     check_header,
     opened_by,
     patience,
+    stopped_by,
     string_attributes,
 )
 
@@ -227,7 +228,7 @@ class ByteStreams:
             reason = str(error) or type(error).__name__
             if line:
                 line.close(writer.event.transferred, reason)
-            await writer.abort(reason)
+            await writer.abort(f"the sender {stopped_by(error)}")
             raise
         writer.event.attributes[DIGEST] = digest.hexdigest()
         if line:
@@ -274,7 +275,7 @@ class ByteStreams:
                 handler.inform(lambda: line.update(done))
 
         def whole() -> ReceivedFile:
-            claimed = event.attributes.get(DIGEST)
+            claimed = event.attributes.pop(DIGEST, None)  # ours, and none of the sender's own
             if claimed is not None and claimed != spool.sha256:
                 raise StreamError("the content is not what was sent: its SHA-256 differs from the sender's")
             return ReceivedFile(

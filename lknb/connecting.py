@@ -44,10 +44,12 @@ class Wish:
         return (self.credentials.url, self.room, self.identity)
 
 
-# Both belong to the loop thread.
+# These belong to the loop thread.
 _open: dict[tuple[str, str, str], tuple[Room, Wish]] = {}
 # Keeps two cells from joining with one identity at once; held only while joining.
 _joining: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
+# Those that are closed but not gone yet: what they sent is still on its way.
+_leaving: dict[tuple[str, str, str], asyncio.Future[None]] = {}
 
 
 @functools.cache
@@ -105,7 +107,9 @@ def connect(
     del token, api_secret
     credentials = find(url, secret_token, api_key, secret_key)
     return LOOP.run(
-        _connect(room, identity, name, attributes, metadata, credentials, timeout, max_stream_size), "connect"
+        _connect(room, identity, name, attributes, metadata, credentials, timeout, max_stream_size),
+        "connect",
+        "await lknb.aio.connect(...)",
     )
 
 
@@ -144,9 +148,14 @@ async def _connect(
     timeout: float,
     max_stream_size: int,
 ) -> Room:
-    for value, what in ((room, "room"), (identity or "x", "identity")):
+    for value, what in ((room, "room"), ("x" if identity is None else identity, "identity")):
         if not isinstance(value, str) or not 1 <= len(value.encode()) <= 256:
             raise ValueError(f"The {what} is a name of 1 to 256 bytes, not {value!r:.80}.")
+    for text, what in ((name, "name"), (metadata, "metadata")):
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"The {what} is a str, not {type(text).__name__}. Use json.dumps(...) for JSON values.")
+    if not isinstance(timeout, int | float) or not timeout > 0:
+        raise ValueError(f"timeout is a positive number of seconds, not {timeout!r}.")
     check_attributes(attributes or {}, ATTRIBUTES_LIMIT)
     if credentials is None:
         credentials = of_server(await asyncio.to_thread(server.ensure))
@@ -168,6 +177,8 @@ async def _connect(
             if earlier == wish:
                 return live
             await live.aio.close()
+        while (leaving := _leaving.get(wish.key)) is not None:
+            await asyncio.wait((leaving,))
         return await _join(wish, timeout)
 
 
@@ -187,6 +198,9 @@ async def _join(wish: Wish, timeout: float) -> Room:
 
     def closed() -> None:
         _open.pop(wish.key, None)
+        if not connection.left.done():
+            _leaving[wish.key] = connection.left
+            connection.left.add_done_callback(lambda _: _leaving.pop(wish.key, None))
 
     connection.on_closed(closed)
     try:

@@ -112,6 +112,9 @@ class Connection:
         self._down_since: dt.datetime | None = None
         self._retrying: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = 0
+        self.left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done once nothing of this connection is in the room any more."""
 
     # What the systems use
 
@@ -170,11 +173,17 @@ class Connection:
         if not granted[grant]:
             raise PermissionDeniedError(grant, action)
 
+    def require_to_hear(self, grant: str, action: str) -> None:
+        """Raise PermissionDeniedError when `action`, which is to begin whenever the room is connected, never will."""
+        me = self.participants.get(self.identity)
+        if me is not None and not me.permissions[grant]:
+            raise PermissionDeniedError(grant, action)
+
     async def call(self, awaitable: Awaitable[T], what: str, limit: float = _CALL_LIMIT) -> T:
         """Await an SDK call, but not past the end of this session nor for more than `limit` seconds.
 
         Raises:
-            NotConnectedError: when the session ended first.
+            NotConnectedError: when the session ended first, or the connection is down at the limit.
             TimeoutError: past the limit.
         """
         self._last_call = time.monotonic()
@@ -184,7 +193,7 @@ class Connection:
             async with bound:
                 return await awaitable
         except TimeoutError:
-            if bound in self._calls:
+            if bound in self._calls and self.state == "connected":
                 raise TimeoutError(
                     f"{what} did not finish within {limit:g} s; the connection may be stalled."
                 ) from None
@@ -331,6 +340,7 @@ class Connection:
 
     async def close(self, reason: str = "closed by this notebook", flush_within: float = 30.0) -> None:
         """Leave the room, when what was sent is on its way; safe to call at any time, and twice."""
+        self._closing += 1
         connected = self.state == "connected"
         sdk, self._sdk = self._sdk, None
         if self._retrying is not None and self._retrying is not asyncio.current_task():
@@ -348,6 +358,9 @@ class Connection:
             for task in list(self._tasks):
                 if task is not asyncio.current_task():
                     task.cancel()
+            self._closing -= 1
+            if not self._closing and not self.left.done():
+                self.left.set_result(None)
 
     # What the SDK tells
 
@@ -511,7 +524,7 @@ class Connection:
         for callback in self._on_restored:
             try:
                 await callback(anew)
-            except LknbError as error:
+            except (LknbError, TimeoutError) as error:
                 self.log.add(Event("connection", "in", topic="restore", status="failed", error=str(error)))
 
     def _disconnected(self, reason: Any) -> None:
@@ -520,7 +533,7 @@ class Connection:
         self._down_since = self._down_since or max(self._last_heard, now() - _UNNOTICED)
         name = rtc.DisconnectReason.Name(reason) if reason in rtc.DisconnectReason.values() else str(reason)
         final = _FINAL.get(reason)
-        self._end_session(final or name)
+        self._end_session(final or f"the connection was lost: {name}")
         if final:
             self.start(self.close(final))
             return

@@ -251,7 +251,11 @@ def _settings() -> dict[str, str]:
     from dotenv import dotenv_values, find_dotenv
 
     path = find_dotenv(usecwd=True)
-    merged = {**(dotenv_values(path) if path else {}), **os.environ}
+    try:
+        merged = {**(dotenv_values(path) if path else {}), **os.environ}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise ConnectError(f"{path} cannot be read: {reason}. Mend it, or move it away.") from None
     return {key: value for key, value in merged.items() if key.startswith("LIVEKIT_") and value}
 
 

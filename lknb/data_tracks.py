@@ -70,7 +70,7 @@ class LocalTrack:
         """Send a frame to the subscribers, once; safe from any thread, and from async handlers.
 
         Args:
-            payload: at most 1,000,000 bytes; a few kB at most is what LiveKit advises. Never altered.
+            payload: 1 to 1,000,000 bytes; a few kB at most is what LiveKit advises. Never altered.
             timestamp: a 64-bit number that travels with the frame; its unit is yours.
 
         Returns:
@@ -84,6 +84,9 @@ class LocalTrack:
         data = bytes(payload)
         if len(data) > FRAME_LIMIT:
             raise PayloadTooLargeError("The frame", len(data), FRAME_LIMIT, "Use send_bytes, which takes any length.")
+        if not data:
+            raise ValueError("A frame has at least one byte; LiveKit loses empty ones without a word.")
+        LOOP.refuse_forked()
         if self._connection.state != "connected":
             raise self._connection.not_connected()
         sdk_track = self._sdk_track  # another thread may be unpublishing it

@@ -104,7 +104,7 @@ class RpcError(LknbError):
     Args:
         code: a number; your own are best outside 1001 to 1999.
         message: for people; LiveKit carries 256 bytes of it.
-        data: for programs, best as JSON; LiveKit carries 15 KiB of it.
+        data: for programs, best as JSON, which other values than a str become; LiveKit carries 15 KiB of it.
     """
 
     INVALID_ARGUMENTS: Final = 400

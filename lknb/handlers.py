@@ -98,7 +98,12 @@ class Handler:
             # What else the earlier run wrote goes when this one has succeeded: see `_cell_ended`.
             rerun = self.cell.id == other.cell.id and self.cell.execution != other.cell.execution
             return rerun and (self.kind, self.topic) == (other.kind, other.topic)
-        return (self.kind, self.topic, _label(self.function)) == (other.kind, other.topic, _label(other.function))
+        same_interest = (self.kind, self.interest) == (other.kind, other.interest)
+        return same_interest and _label(self.function) == _label(other.function)
+
+    def takes(self, size: int) -> bool:
+        """Whether a stream of so many bytes is within this handler's own limit."""
+        return self.max_size is None or size <= self.max_size
 
     async def run(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function, where and in whose context it belongs, and return what it returns."""
@@ -254,6 +259,9 @@ class Handlers:
         for handler in self.matching(event):
             if handler.streams:
                 continue
+            if not handler.takes(event.size or 0):
+                handler.say(f"{handler!r} does not get a stream of {event.size:,} bytes, over its max_size.")
+                continue
             if LOOP.is_current():
                 handler.offer(event)
             else:
@@ -286,8 +294,14 @@ def _write(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _label(function: Callable[..., Any]) -> tuple[Any, Any]:
-    return getattr(function, "__module__", None), getattr(function, "__qualname__", repr(function))
+def _label(function: Callable[..., Any]) -> tuple[Any, ...]:
+    """What a function that was written again shares with its former self, and with no other."""
+    name = getattr(function, "__qualname__", repr(function))
+    if inspect.ismethod(function):
+        return function.__module__, name, id(function.__self__)  # the same method of another object is another one
+    if name.endswith("<lambda>"):
+        return function.__module__, name, getattr(function, "__code__", None)  # they all have this name
+    return getattr(function, "__module__", None), name
 
 
 _watched: list[Handlers] = []

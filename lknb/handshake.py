@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -85,7 +86,7 @@ def explain(failure: str, url: str, room: str) -> str:
         return f"Nothing answers at {url} (connection refused). Is livekit-server running there?"
     if "lookup" in failure or "Name or service" in failure or "nodename" in failure:
         return f"The host of {url} is not known. Check the URL for a typing error."
-    if "401" in failure or "403" in failure:
+    if re.search(r"\b40[13]\b", failure):
         if "permissions denied" in failure:
             return f"{url} refused the token: it does not let you join room {room!r}. Ask for a token that does."
         if "expired" in failure:
@@ -96,7 +97,7 @@ def explain(failure: str, url: str, room: str) -> str:
             f"{url} refused the token: its signature does not fit. Check LIVEKIT_API_SECRET, or whether the token was "
             "made for another server."
         )
-    if "404" in failure:
+    if re.search(r"\b404\b", failure):
         return f"{url} answers, but is not a LiveKit server (404). Check the URL."
     if "certificate" in failure.lower() or "tls" in failure.lower():
         return f"{url} could not be trusted: {first}"

@@ -130,7 +130,7 @@ class Inbox:
             TimeoutError: when none came in time.
             NotConnectedError: when the inbox or the room is closed and nothing is left to read.
         """
-        LOOP.refuse_here("next")
+        LOOP.refuse_here("next", "await inbox.aio.next(...)` or `async for event in inbox")
         deadline = None if timeout is None else monotonic() + timeout
         with self._changed:
             while (event := self._take()) is None:
@@ -143,6 +143,7 @@ class Inbox:
             return event
 
     async def _next(self, timeout: float | None) -> Event:
+        LOOP.refuse_forked()
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else monotonic() + timeout
         while True:

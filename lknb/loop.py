@@ -44,11 +44,7 @@ class LoopThread:
         Raises:
             LknbError: in a forked child, where neither the thread nor the SDK exist any more.
         """
-        if self._pid != os.getpid():
-            raise LknbError(
-                "This process was forked from one that uses lknb, and a LiveKit connection cannot be used across "
-                "fork(). Start the worker with the 'spawn' method, and connect inside it."
-            )
+        self.refuse_forked()
         if self._loop is None:
             with self._lock:
                 if self._loop is None:
@@ -91,12 +87,22 @@ class LoopThread:
         """Whether the caller runs on the loop thread, as every async handler does."""
         return threading.current_thread() is self._thread
 
-    def refuse_here(self, name: str) -> None:
-        """Raise when called on the loop thread, where waiting would wait for itself."""
+    def refuse_forked(self) -> None:
+        """Raise in a forked child, where what is waited for would never come."""
+        if self._pid != os.getpid():
+            raise LknbError(
+                "This process was forked from one that uses lknb, and a LiveKit connection cannot be used across "
+                "fork(). Start the worker with the 'spawn' method, and connect inside it."
+            )
+
+    def refuse_here(self, name: str, instead: str | None = None) -> None:
+        """Raise where waiting would never end: on the loop thread, which would wait for itself; in a forked child."""
+        self.refuse_forked()
         if self.is_current():
             raise LknbError(
-                f"{name}() blocks, and this code runs on lknb's own event loop, as every async handler does: "
-                f"it would wait for itself. Use `await room.aio.{name}(...)` here, or make the handler a plain `def`."
+                f"{name}() blocks, and this code runs on lknb's own event loop, as every async handler does: it would "
+                f"wait for itself. Use `{instead or f'await room.aio.{name}(...)'}` here, or make the handler a plain "
+                "`def`."
             )
 
     def submit(self, coro: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
@@ -108,14 +114,15 @@ class LoopThread:
             raise
         return asyncio.run_coroutine_threadsafe(coro, loop)
 
-    def run(self, coro: Coroutine[Any, Any, T], name: str) -> T:
+    def run(self, coro: Coroutine[Any, Any, T], name: str, instead: str | None = None) -> T:
         """Wait for `coro` from any thread but the loop's own; an interrupt cancels it.
 
         Raises:
-            LknbError: when called on the loop thread. `name` is what the message calls the method.
+            LknbError: when called on the loop thread. `name` is what the message calls the method, `instead` what it
+                advises if that is not the method of that name of `room.aio`.
         """
         try:
-            self.refuse_here(name)
+            self.refuse_here(name, instead)
         except LknbError:
             coro.close()
             raise

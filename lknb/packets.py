@@ -61,12 +61,17 @@ class Packets:
                 f"A packet is bytes or str, not {type(payload).__name__}. Use json.dumps(...) for JSON values."
             )
         data = bytes(payload)
+        if not isinstance(topic, str):
+            raise TypeError(f"A topic is a str, not {type(topic).__name__}.")
         self._connection.require("canPublishData", "Sending packets")
         recipients = await self._connection.recipients(to)
         envelope = _ENVELOPE + sum(len(each.encode()) + 4 for each in (topic, self._connection.identity, *recipients))
         if len(data) + envelope > PACKET_LIMIT:
             raise PayloadTooLargeError(
-                "The packet", len(data), PACKET_LIMIT - envelope, "Use send_bytes or send_text, which take any length."
+                "The packet",
+                len(data),
+                max(0, PACKET_LIMIT - envelope),
+                "Use send_bytes or send_text, which take any length.",
             )
         event = Event(
             "data",

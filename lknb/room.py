@@ -281,6 +281,8 @@ class Room:
 
         def register(function: F) -> F:
             self._refuse_closed()
+            if kind == "track":
+                self._connection.require_to_hear("canSubscribe", "Receiving data tracks")
             interest = Interest.of(kinds or kind, topic, sender)
             self._handlers.add(
                 Handler(kind, topic, function, interest, streams=streams, where=where, max_size=max_size)
@@ -313,12 +315,14 @@ class Room:
 
         Raises:
             TypeError: for a parameter whose type JSON cannot be checked against.
+            PermissionDeniedError: without the grant canPublishData, which answering takes.
         """
         if callable(method):
             raise TypeError('Give the method a name: @room.rpc("add").')
 
         def register(function: F) -> F:
             self._refuse_closed()
+            self._connection.require_to_hear("canPublishData", "Answering remote method calls")
             self._rpc.serve(method, function, callers=callers, concurrency=concurrency, raw=raw, where=thread)
             return function
 
@@ -353,10 +357,13 @@ class Room:
         Raises:
             ValueError: for a kind that does not exist.
             NotConnectedError: when the room is closed.
+            PermissionDeniedError: for the frames of data tracks alone, without the grant canSubscribe.
         """
         self._refuse_closed()
         interest = Interest.of(kind, topic, sender)
         wants_frames = interest.kinds is None or "track" in interest.kinds
+        if interest.kinds == frozenset({"track"}):
+            self._connection.require_to_hear("canSubscribe", "Receiving data tracks")
         tracks = self._tracks
 
         def ended() -> None:

@@ -32,6 +32,7 @@ _TRANSIT = 0.05
 # What a call and its answer may take on the worst of links, on top of the handler's time.
 _SLOW_WAY = 4.0
 _IN_FLIGHT = 64
+_DATA_LIMIT = 15 * 1024
 _NO_ANSWER = (1501, 1503, 1505)
 
 
@@ -234,8 +235,8 @@ class Method:
         except asyncio.CancelledError:
             self._log.finish(event, "failed", "the caller's time was up, or the room was closed")
             raise
-        except RpcError as error:
-            failure = error
+        except (RpcError, rtc.RpcError) as error:
+            failure = self._carried(error)
         except Exception as error:
             # The text stays here: a stranger in the room shall not read our paths and values.
             self.handler.failed(error)
@@ -245,7 +246,21 @@ class Method:
             self._log.finish(event)
             return answer
         self._log.finish(event, "failed", str(failure))
-        raise rtc.RpcError(failure.code, cut(failure.message), failure.data)
+        raise rtc.RpcError(failure.code, failure.message, failure.data)
+
+    def _carried(self, error: RpcError | rtc.RpcError) -> RpcError:
+        """A handler's error as LiveKit carries it; with one that it does not, the caller would wait until its end."""
+        try:
+            if not isinstance(error.code, int) or not 0 <= error.code < 2**32:
+                raise TypeError(f"An RpcError's code is a whole number from 0 to 2**32 - 1, not {error.code!r}.")
+            data = error.data if error.data is None or isinstance(error.data, str) else encode(error.data)
+            if data is not None and len(data.encode()) > _DATA_LIMIT:
+                self.handler.say(f"The data of an RpcError of {self.handler.name} is over 15 KiB, and was left out.")
+                data = None
+            return RpcError(error.code, cut(error.message), data)
+        except Exception as unfit:
+            self.handler.failed(unfit)
+            return RpcError(1500, "Application error in method handler")
 
     async def _run(self, call: rtc.RpcInvocationData, event: Event) -> str:
         if self._callers is not None and call.caller_identity not in self._callers:
@@ -254,8 +269,8 @@ class Method:
         args, kwargs = self._arguments.of(event.data, call.caller_identity)
         async with self._turns:
             result = await self.handler.run(*args, **kwargs)
-        event.result = result
         answer = result if self._arguments.raw and isinstance(result, str) else encode(result)
+        event.result = result
         if len(answer.encode()) > PAYLOAD_LIMIT:
             raise RpcError(1504, f"The answer of {call.method!r} is over {PAYLOAD_LIMIT:,} bytes.")
         return answer

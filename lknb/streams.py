@@ -23,6 +23,7 @@ HEADER_LIMIT = 15_000
 # A stream whose end was lost while its sender stayed would be waited for as long as the room is open.
 IDLE_LIMIT = 3600.0
 _CLOSE_WITHIN = 5.0
+_AWAITABLE = "async with room.aio.stream_text(...) as out:` with `await out.write(...)"
 # Each stream comes out of the SDK on a task of its own, so that of two short ones the second may overtake the first.
 _IN_ORDER_WITHIN = 0.25
 # An adaptive floor: on a link with 20 % loss a megabyte takes two minutes.
@@ -48,6 +49,8 @@ def string_attributes(attributes: dict[str, str] | None) -> dict[str, str]:
 
 def check_header(topic: str, attributes: dict[str, str], recipients: list[str], *more: str) -> None:
     """Raise PayloadTooLargeError when a stream's header would not fit into its one packet."""
+    if not isinstance(topic, str):
+        raise TypeError(f"A topic is a str, not {type(topic).__name__}.")
     parts = [topic, *more, *recipients, *attributes.keys(), *attributes.values()]
     size = sum(len(part.encode()) + 8 for part in parts) + 120
     if size > HEADER_LIMIT:
@@ -57,6 +60,13 @@ def check_header(topic: str, attributes: dict[str, str], recipients: list[str], 
             HEADER_LIMIT,
             "Put the rest into the payload.",
         )
+
+
+def stopped_by(error: BaseException) -> str:
+    """What the receivers of a stream are told of why it broke off: no text of ours, which could say too much."""
+    if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
+        return "was interrupted"
+    return f"stopped with {type(error).__name__}"
 
 
 def opened_by(reader: Any, sender: str, kind: Literal["text", "bytes"], reply_to: str | None = None) -> Event:
@@ -83,7 +93,8 @@ class Incoming:
     """One stream on its way in: read to its end whatever happens, within a byte limit, recorded and handed on.
 
     Args:
-        max_size: the room's limit in bytes; a handler's own `max_size` goes before it.
+        max_size: the room's limit in bytes; a handler's own `max_size` goes before it. The stream is read up to the
+            largest limit among its handlers, and those with a smaller one do not get it.
         latest: kept over all streams of a kind, for their order.
     """
 
@@ -100,9 +111,9 @@ class Incoming:
         self._event = event
         self._connection = connection
         self._matching = handlers.matching(event)
-        limits = [each.max_size for each in self._matching if each.max_size is not None]
+        limits = [max_size if each.max_size is None else each.max_size for each in self._matching]
         self._limit = max(limits, default=max_size)
-        self._live: list[Pieces] = []
+        self._live: list[tuple[Handler, Pieces]] = []
         self._latest = latest
         self._ended = asyncio.get_running_loop().create_future()
         self._before = latest.get(self._key)
@@ -128,7 +139,7 @@ class Incoming:
 
     def _serve_live(self, handler: Handler) -> None:
         pieces = Pieces()
-        self._live.append(pieces)
+        self._live.append((handler, pieces))
         self._connection.start(handler.serve(self._event, pieces))
 
     async def receive(
@@ -160,8 +171,12 @@ class Incoming:
                     break
                 event.transferred += keep(piece)
                 self._check(event.transferred)
-                for live in self._live:
-                    live.put(piece)
+                for handler, live in list(self._live):
+                    if handler.takes(event.transferred):
+                        live.put(piece)
+                    else:
+                        live.end(f"over the handler's limit of {readable(handler.max_size or 0)}")
+                        self._live.remove((handler, live))
                 progress(event.transferred)
             event.attributes.update(reader.info.attributes or {})
             await self._let_pass()
@@ -190,7 +205,7 @@ class Incoming:
             if broke_off:
                 event.data = partial()
             self._log.finish(event, "failed" if error else "ok", error)
-            for live in self._live:
+            for _, live in self._live:
                 live.end(error)
             self._ended.set_result(None)
             if self._latest.get(self._key) is self._ended:
@@ -257,6 +272,10 @@ class WriterOnLoop:
     async def close(self, attributes: dict[str, str] | None = None) -> None:
         """End the stream; the receivers get what was written as a whole."""
         self._refuse_ended()
+        if self.event.size is not None and self.event.size != self.event.transferred:
+            why = f"{self.event.transferred:,} of the {self.event.size:,} bytes announced were written"
+            await self.abort(why)
+            raise StreamError(f"The stream broke off: {why}. Give the true total_size=, or leave it out.")
         try:
             await self._connection.call(
                 self._sdk_writer.aclose(attributes=attributes), "ending a stream", limit=patience(0)
@@ -317,7 +336,7 @@ class AsyncStreamWriter:
     @property
     def _opened(self) -> WriterOnLoop:
         if self._writer is None:
-            raise LknbError("The stream is not open: use it in `async with ... as out:`.")
+            raise LknbError("The stream is not open: use it in `with ... as out:` (`async with` for that of room.aio).")
         return self._writer
 
     async def __aenter__(self) -> AsyncStreamWriter:
@@ -329,7 +348,7 @@ class AsyncStreamWriter:
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is not None:
-            await LOOP.wait(self._opened.abort(f"the sender stopped with {type(error).__name__}"))
+            await LOOP.wait(self._opened.abort(f"the sender {stopped_by(error)}"))
         elif self.event.status == "open":
             await LOOP.wait(self._opened.close())
         else:
@@ -366,11 +385,11 @@ class StreamWriter:
         return self._stream.event
 
     def __enter__(self) -> StreamWriter:
-        LOOP.run(self._stream.__aenter__(), "stream")
+        LOOP.run(self._stream.__aenter__(), "stream", _AWAITABLE)
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        LOOP.run(self._stream.__aexit__(kind, error, trace), "stream")
+        LOOP.run(self._stream.__aexit__(kind, error, trace), "stream", _AWAITABLE)
 
     def write(self, piece: Any) -> None:
         """Send a piece; waits while the connection is full.
@@ -379,8 +398,8 @@ class StreamWriter:
             StreamError: after the stream has ended or broken off.
             NotConnectedError: when the connection was lost.
         """
-        LOOP.run(self._stream.write(piece), "write")
+        LOOP.run(self._stream.write(piece), "write", _AWAITABLE)
 
     def close(self) -> None:
         """End the stream before the end of the block."""
-        LOOP.run(self._stream.close(), "close")
+        LOOP.run(self._stream.close(), "close", _AWAITABLE)

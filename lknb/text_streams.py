@@ -23,6 +23,7 @@ from lknb.streams import (
     check_header,
     opened_by,
     patience,
+    stopped_by,
     string_attributes,
 )
 from lknb.workers import Workers
@@ -101,7 +102,7 @@ class TextStreams:
             async for piece in _each(pieces):
                 await writer.write(piece)
         except BaseException as error:
-            await writer.abort(f"the sender's text ended with {type(error).__name__}")
+            await writer.abort(f"the sender {stopped_by(error)}")
             raise
         await writer.close()
         return writer.event

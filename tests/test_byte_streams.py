@@ -522,3 +522,24 @@ def test_a_large_file_passes_through_little_memory(livekit: server.RunningServer
     finally:
         for side in sides:
             side.communicate("go\n", timeout=20)
+
+
+def test_a_writer_that_does_not_keep_its_total_size_fails_on_both_sides(alice: lknb.Room, bob: lknb.Room) -> None:
+    files = bob.listen("bytes")
+
+    def write_too_little() -> None:
+        with alice.stream_bytes("short.bin", topic="blobs", total_size=100) as out:
+            out.write(b"only this")
+
+    with pytest.raises(lknb.StreamError, match="9 of the 100 bytes announced"):
+        write_too_little()
+    assert alice.events.filter("bytes")[-1].status == "failed"
+    assert files.next(timeout=10).status == "failed"
+
+
+def test_the_digest_is_not_among_the_senders_attributes(alice: lknb.Room, bob: lknb.Room) -> None:
+    files = bob.listen("bytes")
+    alice.send_bytes(b"content", topic="blobs", attributes={"note": "mine"})
+    received = files.next(timeout=10)
+    assert received.attributes == received.data.attributes == {"note": "mine"}
+    assert received.data.verified is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from relay import Relay
@@ -322,22 +324,25 @@ def test_a_forked_child_gets_a_clear_error(livekit: server.RunningServer, room_n
 import lknb, multiprocessing, warnings
 warnings.simplefilter("ignore")
 room = lknb.connect({room_name!r}, "parent")
+track, inbox = room.publish_data_track("imu"), room.listen()
 def child(answers):
-    try:
-        room.publish_data(b"x")
-        answers.put("sent")
-    except Exception as error:
-        answers.put(f"{{type(error).__name__}}: {{error}}")
+    for use in (lambda: room.publish_data(b"x"), lambda: track.push(b"x"), lambda: next(iter(inbox))):
+        try:
+            use()
+            answers.put("went on")
+        except Exception as error:
+            answers.put(f"{{type(error).__name__}}: {{error}}")
 context = multiprocessing.get_context("fork")
 answers = context.Queue()
 process = context.Process(target=child, args=(answers,))
 process.start()
-print(answers.get(timeout=10))
+for _ in range(3):
+    print(answers.get(timeout=10))
 process.join(10)
 print(room.state)
 """
     done = run_script(code)
-    assert "LknbError: This process was forked" in done.stdout, done.stdout + done.stderr
+    assert done.stdout.count("LknbError: This process was forked") == 3, done.stdout + done.stderr
     assert done.stdout.endswith("connected\n")
 
 
@@ -359,3 +364,39 @@ with lknb.connect({room_name!r}, "after") as room:
 """
     done = run_script(code)
     assert (done.returncode, done.stdout) == (0, "interrupted\nconnected\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"identity": ""}, ValueError),
+        ({"name": 5}, TypeError),
+        ({"metadata": {"a": 1}}, TypeError),
+        ({"timeout": 0}, ValueError),
+        ({"timeout": None}, ValueError),
+    ],
+)
+def test_arguments_that_cannot_be_meant(room_name: str, options: dict[str, Any], error: type[Exception]) -> None:
+    (name,) = options
+    with pytest.raises(error, match=name):
+        lknb.connect(room_name, **options)
+
+
+def test_a_dotenv_file_that_is_no_text(room_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_bytes(b"LIVEKIT_URL=\xff\xfe")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(lknb.ConnectError, match="not UTF-8"):
+        lknb.connect(room_name)
+
+
+def test_who_joins_again_waits_for_its_former_self_to_leave(alice: lknb.Room, room_name: str) -> None:
+    before = lknb.connect(room_name, "again")
+    before.send_bytes(os.urandom(2_000_000), topic="t")
+    closing = threading.Thread(target=before.close)  # which takes as long as the two megabytes
+    closing.start()
+    eventually(lambda: before.state == "closed")
+    with lknb.connect(room_name, "again") as after:
+        closing.join(0.5)
+        assert not closing.is_alive(), "two connections had one identity"
+        assert (after.state, after in lknb.rooms()) == ("connected", True)
+    assert "closed by this notebook" in repr(before)

@@ -204,3 +204,21 @@ def test_without_the_grant_nothing_is_published(
     ):
         room.publish_data_track("imu")
     assert names(alice) == []
+
+
+def test_an_empty_frame_is_refused(alice: lknb.Room) -> None:
+    track = alice.publish_data_track("imu")
+    with pytest.raises(ValueError, match="at least one byte"):
+        track.push(b"")
+    assert track.pushed == 0
+
+
+def test_who_may_not_subscribe_is_told(
+    livekit: server.RunningServer, room_name: str, token: Callable[..., str]
+) -> None:
+    with lknb.connect(room_name, url=livekit.url, token=token("blind", can_subscribe=False)) as room:
+        with pytest.raises(lknb.PermissionDeniedError, match="canSubscribe"):
+            room.on_track("imu")(lambda data: None)
+        with pytest.raises(lknb.PermissionDeniedError, match="canSubscribe"):
+            room.listen("track")
+        room.listen()  # everything but frames comes without that grant

@@ -572,3 +572,50 @@ def test_a_handler_may_register_and_end_handlers(alice: lknb.Room, bob: lknb.Roo
     eventually(lambda: [each.topic for each in bob.handlers] == ["t"])
     alice.publish_data(b"x", topic="t")
     eventually(lambda: got == [b"x"])
+
+
+def test_what_only_has_the_same_name_replaces_nothing(alice: lknb.Room, bob: lknb.Room) -> None:
+    got: list[str] = []
+
+    class Recorder:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def heard(self, data: bytes) -> None:
+            got.append(self.name)
+
+    recorders = Recorder("one"), Recorder("two")
+    for recorder in (*recorders, recorders[0]):  # the same method of the same object: once
+        bob.on_data("t")(recorder.heard)
+    bob.on_data("t")(lambda data: got.append("first lambda"))
+    bob.on_data("t")(lambda data: got.append("second lambda"))
+    for who in ("alice", "carol"):
+        bob.on_data("t", sender=who)(lambda data: got.append("of one sender"))
+    assert len(bob.handlers) == 6
+    alice.publish_data(b"x", topic="t")
+    eventually(lambda: sorted(got) == ["first lambda", "of one sender", "one", "second lambda", "two"])
+
+
+def test_what_blocks_names_its_awaitable_on_the_loop(alice: lknb.Room, bob: lknb.Room) -> None:
+    advice: dict[str, str] = {}
+    inbox = bob.listen("data")
+    attempts: dict[str, Callable[[], Any]] = {
+        "await lknb.aio.connect(...)": lambda: lknb.connect(bob.name, "else"),
+        "await inbox.aio.next(...)": lambda: inbox.next(timeout=1),
+        "async for event in inbox": lambda: list(inbox),
+        "async with room.aio.stream_text(...)": lambda: bob.stream_text().__enter__(),
+        "await room.aio.send_text(...)": lambda: bob.send_text("x"),
+    }
+
+    @bob.on_text("t")
+    async def handler() -> None:
+        for expected, attempt in attempts.items():
+            try:
+                attempt()
+            except lknb.LknbError as error:
+                advice[expected] = str(error)
+
+    alice.send_text("x", topic="t")
+    eventually(lambda: len(advice) == len(attempts))
+    for expected, message in advice.items():
+        assert expected in message

@@ -227,3 +227,17 @@ def test_a_killed_server_is_started_again_and_found_again(mortal_server: server.
     finally:
         alice.close()
         bob.close()
+
+
+def test_a_call_that_stalls_in_an_outage_says_so(alice: lknb.Room) -> None:
+    connection = alice._connection
+
+    async def stalled() -> None:
+        connection.state = "reconnecting"
+        try:
+            await connection.call(asyncio.sleep(5), "publish_data", limit=0.05)
+        finally:
+            connection.state = "connected"
+
+    with pytest.raises(lknb.NotConnectedError, match="lost during publish_data"):
+        LOOP.run(stalled(), "stalled")

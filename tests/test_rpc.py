@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pydantic
 import pytest
+from livekit import rtc
 from peers import PeerError, PlainPeer
 from typing_extensions import TypedDict
 from waiting import eventually
@@ -704,3 +705,54 @@ def test_a_megabyte_to_and_from_a_plain_peer(alice: lknb.Room, peer: Peer) -> No
     assert alice.perform_rpc("carol", "echo", text) == text
     alice.rpc("size", raw=True)(lambda text: str(len(text)))
     assert carol.call("perform_rpc", to="alice", method="size", random_size=1_000_000) == "1000000"
+
+
+@pytest.mark.parametrize("code", [-1, 2**32, "400", None])
+def test_an_rpc_error_with_a_code_that_cannot_travel(
+    alice_calls: lknb.Room, bob_serves: lknb.Room, code: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @bob_serves.rpc("fails")
+    def fails() -> None:
+        raise lknb.RpcError(code, "unfit")
+
+    begun = time.monotonic()
+    with pytest.raises(lknb.RpcError) as caught:
+        alice_calls.perform_rpc("bob", "fails", timeout=5)
+    assert caught.value.code == 1500
+    assert time.monotonic() - begun < 4, "the caller is told at once"
+    assert "An RpcError's code is a whole number" in capsys.readouterr().err
+
+
+def test_an_rpc_errors_data_travels_as_json_and_is_left_out_when_too_large(
+    alice_calls: lknb.Room, bob_serves: lknb.Room, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @bob_serves.rpc("fails")
+    def fails(size: int) -> None:
+        raise lknb.RpcError(2000, "why", {"a": 1} if size == 0 else "x" * size)  # type: ignore[arg-type]
+
+    got = []
+    for size in (0, 15 * 1024, 15 * 1024 + 1):
+        with pytest.raises(lknb.RpcError, match="2000 APPLICATION: why") as caught:
+            alice_calls.perform_rpc("bob", "fails", {"size": size}, timeout=5)
+        got.append(caught.value.data)
+    assert got == ['{"a":1}', "x" * 15 * 1024, None]
+    assert "is over 15 KiB, and was left out" in capsys.readouterr().err
+
+
+def test_livekits_own_rpc_error_reaches_the_caller_too(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+    @bob_serves.rpc("fails")
+    def fails() -> None:
+        raise rtc.RpcError(2001, "as in LiveKit's examples", "data")
+
+    with pytest.raises(lknb.RpcError) as caught:
+        alice_calls.perform_rpc("bob", "fails")
+    assert (caught.value.code, caught.value.message, caught.value.data) == (2001, "as in LiveKit's examples", "data")
+
+
+def test_who_cannot_answer_serves_nothing(
+    livekit: server.RunningServer, room_name: str, token: Callable[..., str]
+) -> None:
+    with lknb.connect(room_name, url=livekit.url, token=token("mute", can_publish_data=False)) as room:
+        with pytest.raises(lknb.PermissionDeniedError, match="canPublishData"):
+            room.rpc("m")(lambda: None)
+        assert room.handlers == ()

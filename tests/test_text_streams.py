@@ -510,6 +510,44 @@ def test_a_handlers_own_limit_goes_before_the_rooms(join: Join, peer: Peers) -> 
     assert heard.empty()
 
 
+def test_one_handlers_limit_is_not_that_of_the_others(
+    join: Join, peer: Peers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    room = join("mixed", max_stream_size=1000)
+    heard: list[str] = []
+
+    @room.on_text("t", max_size=10)
+    def small() -> None:
+        heard.append("small")
+
+    @room.on_text("t", max_size=10, stream=True)
+    def small_pieces(data: Any) -> None:
+        try:
+            list(data)
+        except lknb.StreamError as error:
+            heard.append(str(error))
+
+    @room.on_text("t")
+    def unlimited() -> None:
+        heard.append("unlimited")
+
+    inbox = room.listen("text")
+    plain = peer()
+    plain.call("send_text", text="x" * 100, topic="t")
+    assert inbox.next().status == "ok"
+    eventually(lambda: sorted(heard) == ["over the handler's limit of 10 B", "unlimited"])
+    assert "does not get a stream of 100 bytes" in capsys.readouterr().err
+    plain.call("send_text", text="x" * 1001, topic="t")
+    assert inbox.next().status == "failed"
+
+
+@pytest.mark.parametrize("topic", [None, 5])
+def test_a_topic_is_text(alice: lknb.Room, topic: Any) -> None:
+    for send in (alice.send_text, alice.send_bytes, alice.publish_data):
+        with pytest.raises(TypeError, match="A topic is a str"):
+            send("x" if send == alice.send_text else b"x", topic=topic)
+
+
 def test_without_the_grant_nothing_is_sent(
     livekit: Any, room_name: str, token: Callable[..., str], bob: lknb.Room
 ) -> None:
