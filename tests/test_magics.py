@@ -160,6 +160,14 @@ def test_the_server_verb_shows_the_server(joined: Shell) -> None:
     assert "did you mean start?" in refused(joined, "%lk server strat")
 
 
+def test_the_server_is_started_and_stopped(shell: Shell, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LKNB_STATE_DIR", str(folder))
+    assert "No server is running" in shell.cell("%lk server")
+    assert dict(shell.cell("%lk server start"))["rooms"] == 0
+    assert shell.cell("%lk server stop") == "Stopped."
+    assert shell.cell("%lk server stop") == "No server was running."
+
+
 # State
 
 
@@ -425,6 +433,11 @@ def test_the_overview_names_every_verb(shell: Shell, line: str) -> None:
         assert f" %lk {name} " in text
     for name in CELL:
         assert f"%%lk {name} " in text
+
+
+@pytest.mark.parametrize("name", ["handle", "on"])
+def test_cell_verbs_explain_themselves_without_a_body_too(shell: Shell, name: str) -> None:
+    assert repr(shell.cell(f"%lk {name} --help")).startswith(f"usage: %%lk {name} ")
 
 
 @pytest.mark.parametrize("magic", [*(f"%lk {each}" for each in LINE), *(f"%%lk {each}" for each in CELL)])
