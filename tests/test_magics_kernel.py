@@ -64,6 +64,11 @@ def shown(kernel: Kernel, code: str) -> str:
     return text
 
 
+def printed(cell: Cell, text: str) -> None:
+    """Wait until a cell has printed `text`."""
+    eventually(lambda: text in cell.stdout, what=f"{text!r} in {cell!r}")
+
+
 # Where outputs go
 
 PRINTERS = {
@@ -84,7 +89,7 @@ def test_what_a_body_prints_goes_to_the_cell_that_wrote_it(kernel: Kernel, alice
         assert alice.perform_rpc("kernel", "m", word) == word.upper()
         assert alice.perform_rpc("kernel", "n", word) == word * 2
         for name, cell in cells.items():
-            eventually(lambda name=name, cell=cell, word=word: f"{name} {word}\n" in cell.stdout)
+            printed(cell, f"{name} {word}\n")
         others.append(succeeds(kernel, "print('another cell')"))
     assert {name: cell.stdout for name, cell in cells.items()} == {
         name: f"{name} one\n{name} two\n" for name in PRINTERS
@@ -210,26 +215,26 @@ def test_a_mistake_is_one_line_and_ends_running_all(kernel: Kernel) -> None:
     assert not any(cell.stdout or cell.shown for cell in cells)
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "%lk rpc nobody ping",
-        "%lk rpc alice nothing",
-        "%%lk rpc alice nothing\n{not json",
-        "%lk send-file not-there.bin",
-        "%lk text --var undefined_name",
-        "%%lk text --to nobody\nhello",
-        "%lk use elsewhere",
-        "%lk handlers rm nothing",
-        "%lk attrs broken",
-    ],
+MISTAKES = (
+    "%lk rpc nobody ping",
+    "%lk rpc alice nothing",
+    "%%lk rpc alice nothing\n{not json",
+    "%lk send-file not-there.bin",
+    "%lk text --var undefined_name",
+    "%%lk text --to nobody\nhello",
+    "%lk use elsewhere",
+    "%lk handlers rm nothing",
+    "%lk attrs broken",
 )
-def test_mistakes_are_one_line(kernel: Kernel, code: str) -> None:
-    cell = kernel.run(code)
-    assert kernel.status(cell) == "error"
-    assert cell.stderr.startswith("UsageError: ")
-    assert cell.stderr.count("\n") == 1, cell.stderr
-    assert [cell.error, cell.stdout, cell.shown] == ["", "", []]
+
+
+def test_mistakes_are_one_line(kernel: Kernel) -> None:
+    for code in MISTAKES:
+        cell = kernel.run(code)
+        assert kernel.status(cell) == "error"
+        assert cell.stderr.startswith("UsageError: ")
+        assert cell.stderr.count("\n") == 1, cell.stderr
+        assert [cell.error, cell.stdout, cell.shown] == ["", "", []]
 
 
 # Interrupted verbs
