@@ -22,6 +22,7 @@ from waiting import eventually
 import lknb
 from lknb import server
 from lknb.magics.extension import CELL, LINE, LkMagics
+from lknb.magics.grammar import split
 from lknb.tables import Table
 
 Peer = Callable[..., PlainPeer]
@@ -157,6 +158,14 @@ def test_the_server_verb_shows_the_server(joined: Shell) -> None:
     assert dict(joined.cell("%lk server start"))["pid"] == shown["pid"]
     assert "port" in repr(joined.cell("%lk server log"))
     assert "did you mean start?" in refused(joined, "%lk server strat")
+
+
+def test_the_server_is_started_and_stopped(shell: Shell, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LKNB_STATE_DIR", str(folder))
+    assert "No server is running" in shell.cell("%lk server")
+    assert dict(shell.cell("%lk server start"))["rooms"] == 0
+    assert shell.cell("%lk server stop") == "Stopped."
+    assert shell.cell("%lk server stop") == "No server was running."
 
 
 # State
@@ -426,6 +435,11 @@ def test_the_overview_names_every_verb(shell: Shell, line: str) -> None:
         assert f"%%lk {name} " in text
 
 
+@pytest.mark.parametrize("name", ["handle", "on"])
+def test_cell_verbs_explain_themselves_without_a_body_too(shell: Shell, name: str) -> None:
+    assert repr(shell.cell(f"%lk {name} --help")).startswith(f"usage: %%lk {name} ")
+
+
 @pytest.mark.parametrize("magic", [*(f"%lk {each}" for each in LINE), *(f"%%lk {each}" for each in CELL)])
 def test_every_verb_explains_itself(shell: Shell, magic: str) -> None:
     text = repr(shell.cell(f"{magic} --help" + ("\nx" if magic.startswith("%%") else "")))
@@ -570,3 +584,55 @@ def test_everything_that_is_shown_has_a_table_and_a_text(joined: Shell, dave: Pl
         assert "<table>" in data["text/html"], line
         assert "\n" in data["text/plain"], line
         assert isinstance(shown, Table) or line in ("participants", "events")
+
+
+# The docs
+
+ROOT = Path(__file__).parents[1]
+DOCS = (ROOT / "docs" / "magics.md").read_text()
+README = (ROOT / "README.md").read_text()
+VERBS = {verb.magic + " " + verb.name: verb for verb, _ in (*LINE.values(), *CELL.values())}
+
+
+def cells(text: str) -> list[str]:
+    return re.findall(r"^```ipython\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_docs_have_every_verb_with_its_options_and_examples() -> None:
+    parts = re.split(r"^### `(%%?lk [\w-]+)`$", DOCS, flags=re.MULTILINE)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    assert list(sections) == list(VERBS)
+    for name, section in sections.items():
+        rows = re.findall(r"^\| `([^`]+)`", section, re.MULTILINE)
+        named = {option for row in rows for option in re.findall(r"--[\w-]+", row)}
+        assert named == set(VERBS[name].parser().options()) - {"--help"}, name
+        for example in VERBS[name].examples:
+            assert example in cells(section), name
+
+
+def test_the_docs_have_every_setting() -> None:
+    assert set(re.findall(r"^\| `LkMagics\.(\w+)`", DOCS, re.MULTILINE)) == set(LkMagics.class_trait_names(config=True))
+
+
+def test_every_cell_of_the_docs_can_be_read(shell: Shell) -> None:
+    for cell in cells(DOCS) + cells(README):
+        first, _, _ = cell.partition("\n")
+        magic, _, rest = first.partition(" ")
+        if magic in ("%lk", "%%lk"):
+            name, _, options = rest.partition(" ")
+            VERBS[f"{magic} {name}"].parser().read(split(options))
+
+
+def test_the_readme_names_every_verb() -> None:
+    section = README.split("## Without Python: magics")[1].split("\n## ")[0]
+    for magic in ("%lk", "%%lk"):
+        (line,) = re.findall(rf"^\| `{magic}` \| (.*) \|$", section, re.MULTILINE)
+        assert [f"{magic} {name}" for name in re.findall(r"`([\w-]+)`", line)] == [
+            each for each in VERBS if each.startswith(magic + " ")
+        ]
+
+
+def test_the_readmes_cells_run(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    results = [shell.cell(cell, id=str(number)) for number, cell in enumerate(cells(README))]
+    assert results[-1] == 3
+    shell.cell("%lk close --all")

@@ -56,7 +56,8 @@ def test_a_call_gets_payload_and_caller_and_the_last_value_answers(dave: PlainPe
 
 def test_a_body_may_return_and_await(dave: PlainPeer, shell: Shell) -> None:
     shell.cell(
-        "%%lk handle wait\nimport asyncio\nif payload:\n    return 'early'\nawait asyncio.sleep(0)\nawait asyncio.sleep(0, 7)"
+        "%%lk handle wait\nimport asyncio\nif payload:\n    return 'early'\n"
+        "await asyncio.sleep(0)\nawait asyncio.sleep(0, 7)"
     )
     assert call(dave, "wait", True) == "early"
     assert call(dave, "wait", False) == 7

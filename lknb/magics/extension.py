@@ -67,6 +67,8 @@ class LkMagics(Magics):
         name, *rest = words.split(None, 1) or [""]
         if name in ("", "-h", "--help", "help"):
             return Text(overview())
+        if name not in verbs and name in CELL and rest and rest[0].strip() in ("-h", "--help"):
+            verbs = CELL  # a cell magic cannot be asked without a body
         if name not in verbs:
             raise UsageError(self._unknown(name, cell))
         verb, run = verbs[name]

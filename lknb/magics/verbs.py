@@ -128,7 +128,7 @@ def _close_takes(parser: VerbParser) -> None:
 
 def _close(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
     if args.all and args.which:
-        raise UsageError("%lk close: give a room or --all, not both")
+        raise UsageError("%lk close: give a room or --all, not both.")
     one = [] if args.all else [session.find(args.which) if args.which else session.room]
     for room in one or session.open_rooms():
         room.close()
@@ -171,7 +171,7 @@ def _handlers(session: Session, args: argparse.Namespace, line: str, body: str) 
     room = session.room
     if args.action == "rm":
         if not args.name:
-            raise UsageError("%lk handlers rm: which one? Name it as %lk handlers lists it")
+            raise UsageError("%lk handlers rm: which one? Name it as %lk handlers lists it.")
         if not room.off(args.name):
             known = sorted({each.name for each in room.handlers} | {each.topic for each in room.handlers if each.topic})
             there = ", ".join(known) or "none"
@@ -314,7 +314,7 @@ def _rpc(session: Session, args: argparse.Namespace, line: str, body: str) -> An
         try:
             payload = json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"The body is not JSON: {error}. Use --raw for plain text") from None
+            raise UsageError(f"The body is not JSON: {error}. Use --raw for plain text.") from None
     return session.room.perform_rpc(args.to, args.method, payload, timeout=args.timeout, raw=args.raw)
 
 
@@ -330,7 +330,7 @@ def _send_file(session: Session, args: argparse.Namespace, line: str, body: str)
     try:
         return session.room.send_file(args.path, topic=args.topic, to=args.to, name=args.name)
     except OSError as error:
-        raise UsageError(f"{args.path} cannot be sent: {error.strerror or error}") from None
+        raise UsageError(f"{args.path} cannot be sent: {error.strerror or error}.") from None
 
 
 # Receiving
@@ -364,7 +364,7 @@ def _on(session: Session, args: argparse.Namespace, line: str, body: str) -> Any
     run = function(session.shell, line, body, f"on_{args.kind}", ("data", "event", "sender"))
     if args.kind == "attributes":
         if args.topic is not None:
-            raise UsageError("%%lk on attributes: attributes have no topic; --sender says whose")
+            raise UsageError("%%lk on attributes: attributes have no topic; --sender says whose.")
         room.on_attributes(sender=args.sender)(run)
     else:
         getattr(room, f"on_{args.kind}")(args.topic, sender=args.sender)(run)
