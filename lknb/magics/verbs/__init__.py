@@ -1,0 +1,18 @@
+"""The verbs: what each one takes, and the call of the public API that it makes."""
+
+from __future__ import annotations
+
+from lknb.magics.grammar import Verb
+from lknb.magics.verbs import around, looking, receiving, rooms, sending, state
+from lknb.magics.verbs.common import Run, Silent, Text
+
+VERBS: list[tuple[Verb, Run]] = [
+    *rooms.VERBS,
+    *looking.VERBS,
+    *state.VERBS,
+    *sending.VERBS,
+    *receiving.VERBS,
+    *around.VERBS,
+]
+
+__all__ = ["VERBS", "Run", "Silent", "Text"]

@@ -1,0 +1,52 @@
+"""Verbs for what is around a room."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from lknb.magics.grammar import Verb, VerbParser
+from lknb.magics.session import Session
+from lknb.magics.verbs.common import Run, Text
+from lknb.tables import Table
+
+
+def _server_takes(parser: VerbParser) -> None:
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("status", "start", "stop", "log"),
+        default="status",
+        metavar="ACTION",
+        help="status, start, stop or log",
+    )
+
+
+def _server(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    from lknb import server as local
+
+    if args.action == "stop":
+        return "Stopped." if local.stop() else "No server was running."
+    if args.action == "log":
+        return Text(local.log_tail())
+    running = local.ensure() if args.action == "start" else local.status()
+    if running is None:
+        return "No server is running. It starts with the first room, or with %lk server start."
+    rows = [("url", running.url), ("version", running.version), ("pid", running.pid), ("started", running.started_at)]
+    return Table(("what", "value"), [*rows, ("rooms", len(local.participants()))])
+
+
+def _nest_takes(parser: VerbParser) -> None:
+    parser.add_argument("switch", choices=("on", "off"), metavar="on|off", help="on or off")
+
+
+def _nest(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    from lknb.magics import nesting
+
+    return nesting.switch(args.switch == "on")
+
+
+VERBS: list[tuple[Verb, Run]] = [
+    (Verb("server", "The livekit-server on this machine.", _server_takes, ("%lk server", "%lk server log")), _server),
+    (Verb("nest", "Let pasted scripts end in asyncio.run(main()).", _nest_takes, ("%lk nest on",)), _nest),
+]

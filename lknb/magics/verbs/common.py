@@ -1,0 +1,67 @@
+"""What several verbs share: their arguments, and results that need no table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from lknb.magics.grammar import VerbParser, identifier
+from lknb.magics.session import Session
+
+Run = Callable[[Session, argparse.Namespace, str, str], Any]
+
+KINDS = (
+    "text",
+    "bytes",
+    "rpc",
+    "data",
+    "track",
+    "attributes",
+    "metadata",
+    "room_metadata",
+    "participant",
+    "connection",
+    "loss",
+)
+CHAT = "lk.chat"
+
+
+class Silent:
+    """The result of a verb that has nothing to show."""
+
+
+class Text:
+    """Text that shows itself as it is."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return "".join(char if char.isprintable() or char in "\n\t" else "\N{MIDDLE DOT}" for char in self.text)
+
+
+def keeps(parser: VerbParser) -> None:
+    """`-o VAR`."""
+    parser.option("-o", "--out", metavar="VAR", type=identifier, help="keep the result in this variable")
+
+
+def to(parser: VerbParser) -> None:
+    """`--to ID`, as often as needed."""
+    parser.add_argument("--to", metavar="ID", action="append", help="only to this identity; may be repeated")
+
+
+def by_name(parser: VerbParser) -> None:
+    """`--var NAME`."""
+    parser.option("--var", metavar="NAME", type=identifier, help="send what this variable holds, instead of a body")
+
+
+def filters(parser: VerbParser) -> None:
+    """`--kind`, `--topic`, `--sender`."""
+    parser.option("--kind", metavar="K", choices=KINDS, help=f"only this kind: {', '.join(KINDS)}")
+    parser.option("--topic", metavar="T", help="only this topic, method or track")
+    parser.option("--sender", metavar="ID", help="only from this identity")
+
+
+def nothing(parser: VerbParser) -> None:
+    """No arguments."""

@@ -1,0 +1,119 @@
+"""Verbs that look at a room."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from lknb.magics.grammar import Verb, VerbParser, closest, count
+from lknb.magics.session import Session
+from lknb.magics.verbs.common import KINDS, Run, filters, keeps, nothing
+from lknb.tables import Table
+
+
+def _participants(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    return session.room.participants
+
+
+def _topics(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    seen: dict[tuple[str, str], list[Any]] = {}
+    for event in session.room.events:
+        if event.kind in ("text", "bytes", "data", "track", "rpc"):
+            seen.setdefault((event.kind, event.topic), []).append(event)
+    rows = [
+        (
+            kind,
+            topic,
+            sum(event.direction == "in" for event in events),
+            sum(event.direction == "out" for event in events),
+            sum(event.size or 0 for event in events),
+            ", ".join(sorted({event.sender for event in events if event.sender and event.direction == "in"})),
+            events[-1].time,
+        )
+        for (kind, topic), events in sorted(seen.items())
+    ]
+    return Table(("kind", "topic", "in", "out", "bytes", "senders", "last"), rows, empty="No topic has been seen yet.")
+
+
+def _handlers_takes(parser: VerbParser) -> None:
+    parser.add_argument("action", nargs="?", choices=("rm",), metavar="rm", help="remove one")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="its name, topic or method")
+
+
+def _handlers(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    room = session.room
+    if args.action == "rm":
+        if not args.name:
+            raise UsageError("%lk handlers rm: which one? Name it as %lk handlers lists it.")
+        if not room.off(args.name):
+            known = sorted({each.name for each in room.handlers} | {each.topic for each in room.handlers if each.topic})
+            there = ", ".join(known) or "none"
+            raise UsageError(f"No handler is called {args.name}{closest(args.name, known) or '.'} There are: {there}.")
+    rows = [
+        (
+            each.name,
+            each.kind,
+            "every topic" if each.topic is None else each.topic,
+            each.cell.id[:8] if each.cell else "",
+            each.calls,
+            each.errors,
+            each.dropped,
+            each.last_run,
+        )
+        for each in room.handlers
+    ]
+    columns = ("name", "kind", "topic", "cell", "calls", "errors", "dropped", "last run")
+    return Table(columns, rows, empty="No handlers. Write one with %%lk on KIND or %%lk handle METHOD.")
+
+
+def _events_takes(parser: VerbParser) -> None:
+    filters(parser)
+    parser.option("--tail", metavar="N", type=count, help="only the newest N")
+    keeps(parser)
+
+
+def _events(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    found = session.room.events.filter(args.kind, args.topic, args.sender)
+    return found[-args.tail :] if args.tail else found
+
+
+def _feed_takes(parser: VerbParser) -> None:
+    parser.add_argument("topic", metavar="TOPIC", nargs="?", help="only this topic, method or track")
+    parser.option("--kind", metavar="K", choices=KINDS, help=f"only this kind: {', '.join(KINDS)}")
+    keeps(parser)
+
+
+def _feed(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    return session.room.feed(args.topic, args.kind)
+
+
+def _panel(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    return session.room.panel()
+
+
+VERBS: list[tuple[Verb, Run]] = [
+    (Verb("participants", "Who is in the room.", nothing, ("%lk participants",)), _participants),
+    (Verb("topics", "The topics, methods and tracks seen so far.", nothing, ("%lk topics",)), _topics),
+    (
+        Verb(
+            "handlers",
+            "The handlers of this room; rm removes one.",
+            _handlers_takes,
+            ("%lk handlers", "%lk handlers rm show"),
+        ),
+        _handlers,
+    ),
+    (
+        Verb(
+            "events",
+            "The log of all that happened.",
+            _events_takes,
+            ("%lk events --tail 10", "%lk events --kind text --topic lk.chat -o log"),
+        ),
+        _events,
+    ),
+    (Verb("feed", "A live table of the newest events.", _feed_takes, ("%lk feed", "%lk feed imu --kind data")), _feed),
+    (Verb("panel", "The room at a glance, live.", nothing, ("%lk panel",)), _panel),
+]

@@ -1,0 +1,74 @@
+"""Verbs whose cells serve calls and messages."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from lknb.magics.body import function
+from lknb.magics.grammar import Verb, VerbParser, count
+from lknb.magics.session import Session
+from lknb.magics.verbs.common import Run, Silent
+
+
+def _handle_takes(parser: VerbParser) -> None:
+    parser.add_argument("method", metavar="METHOD", help="the method that this cell serves")
+    parser.add_argument(
+        "--caller", metavar="ID", action="append", help="who may call; may be repeated; everybody if not given"
+    )
+    parser.option("--concurrency", metavar="N", type=count, default=8, help="calls that run at once")
+
+
+def _handle(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    serve = function(session.shell, line, body, args.method, ("payload", "caller"))
+    session.room.rpc(args.method, callers=args.caller, concurrency=args.concurrency)(serve)
+    return Silent()
+
+
+ON = ("text", "bytes", "data", "track", "attributes")
+
+
+def _on_takes(parser: VerbParser) -> None:
+    parser.add_argument("kind", choices=ON, metavar="KIND", help=", ".join(ON))
+    parser.option("--topic", metavar="T", help="only this topic or track; every one if not given")
+    parser.option("--sender", metavar="ID", help="only from this identity")
+
+
+def _on(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    room = session.room
+    run = function(session.shell, line, body, f"on_{args.kind}", ("data", "event", "sender"))
+    if args.kind == "attributes":
+        if args.topic is not None:
+            raise UsageError("%%lk on attributes: attributes have no topic; --sender says whose.")
+        room.on_attributes(sender=args.sender)(run)
+    else:
+        getattr(room, f"on_{args.kind}")(args.topic, sender=args.sender)(run)
+    return Silent()
+
+
+VERBS: list[tuple[Verb, Run]] = [
+    (
+        Verb(
+            "handle",
+            "Serve a method with this cell.",
+            _handle_takes,
+            ('%%lk handle add\npayload["a"] + payload["b"]',),
+            cell=True,
+            body="Python that serves each call: it knows payload and caller, and its last value or `return` answers",
+        ),
+        _handle,
+    ),
+    (
+        Verb(
+            "on",
+            "Run this cell for each message.",
+            _on_takes,
+            ("%%lk on text --topic lk.chat\nprint(sender, data)",),
+            cell=True,
+            body="Python that runs for each; it knows data, event and sender",
+        ),
+        _on,
+    ),
+]

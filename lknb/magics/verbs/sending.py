@@ -1,0 +1,162 @@
+"""Verbs that send and call."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from lknb.magics.grammar import Verb, VerbParser, identifier, pair, seconds
+from lknb.magics.session import Session
+from lknb.magics.verbs.common import CHAT, Run, by_name, keeps, to
+
+
+def _text_takes(parser: VerbParser) -> None:
+    parser.option("--topic", metavar="T", default=CHAT, help="the topic; lk.chat if not given")
+    to(parser)
+    parser.option("--stream", action="store_true", help="send it word by word, as a model would")
+    parser.add_argument("--attr", metavar="k=v", type=pair, action="append", help="a stream attribute; may be repeated")
+    parser.option("--reply-to", metavar="STREAM", help="the id of the text that this answers")
+    keeps(parser)
+
+
+def _text(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    return _send_text(session, args, iter(re.findall(r"\s*\S+|\s+", body)) if args.stream else body)
+
+
+def _send_text(session: Session, args: argparse.Namespace, payload: Any) -> Any:
+    return session.room.send_text(
+        payload, topic=args.topic, to=args.to, attributes=dict(args.attr or ()), reply_to=args.reply_to
+    )
+
+
+def _data_takes(parser: VerbParser) -> None:
+    parser.option("--topic", metavar="T", required=True, help="the topic")
+    to(parser)
+    parser.option("--lossy", action="store_true", help="send once, without order or repetition")
+    keeps(parser)
+
+
+def _data(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    return session.room.publish_data(body, topic=args.topic, to=args.to, reliable=not args.lossy)
+
+
+def _from_variable(parser: VerbParser) -> None:
+    parser.option("--var", metavar="NAME", type=identifier, required=True, help="send what this variable holds")
+
+
+def _line_text_takes(parser: VerbParser) -> None:
+    _text_takes(parser)
+    _from_variable(parser)
+
+
+def _line_text(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    return _send_text(session, args, session.variable(args.var))
+
+
+def _line_data_takes(parser: VerbParser) -> None:
+    _data_takes(parser)
+    _from_variable(parser)
+
+
+def _line_data(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    return _data(session, args, line, session.variable(args.var))
+
+
+def _rpc_takes(parser: VerbParser) -> None:
+    parser.add_argument("to", metavar="TO", help="who serves the method")
+    parser.add_argument("method", metavar="METHOD", help="its name")
+    parser.option("--timeout", metavar="S", type=seconds, default=10.0, help="seconds that it may take")
+    parser.option("--raw", action="store_true", help="plain text both ways, instead of JSON")
+    keeps(parser)
+
+
+def _line_rpc_takes(parser: VerbParser) -> None:
+    _rpc_takes(parser)
+    by_name(parser)
+
+
+def _line_rpc(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    payload = session.variable(args.var) if args.var else None
+    return session.room.perform_rpc(args.to, args.method, payload, timeout=args.timeout, raw=args.raw)
+
+
+def _rpc(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    payload: Any = body
+    if not args.raw:
+        try:
+            payload = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"The body is not JSON: {error}. Use --raw for plain text.") from None
+    return session.room.perform_rpc(args.to, args.method, payload, timeout=args.timeout, raw=args.raw)
+
+
+def _send_file_takes(parser: VerbParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="the file")
+    parser.option("--topic", metavar="T", default="", help="the topic")
+    to(parser)
+    parser.option("--name", metavar="NAME", help="the name that receivers see; the file's own if not given")
+    keeps(parser)
+
+
+def _send_file(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    try:
+        return session.room.send_file(args.path, topic=args.topic, to=args.to, name=args.name)
+    except OSError as error:
+        raise UsageError(f"{args.path} cannot be sent: {error.strerror or error}.") from None
+
+
+VERBS: list[tuple[Verb, Run]] = [
+    (
+        Verb(
+            "rpc",
+            "Call a method of another participant.",
+            _line_rpc_takes,
+            ("%lk rpc bob ping", "%lk rpc bob add --var numbers -o total"),
+        ),
+        _line_rpc,
+    ),
+    (
+        Verb(
+            "text",
+            "Send the text that a variable holds.",
+            _line_text_takes,
+            ("%lk text --var answer --to bob",),
+            hint="To write the text in the cell, begin it with %%lk text.",
+        ),
+        _line_text,
+    ),
+    (
+        Verb(
+            "data",
+            "Send the packet that a variable holds.",
+            _line_data_takes,
+            ("%lk data --topic imu --var sample",),
+            hint="To write the packet in the cell, begin it with %%lk data.",
+        ),
+        _line_data,
+    ),
+    (
+        Verb("send-file", "Send a file.", _send_file_takes, ("%lk send-file photo.png --topic files --to bob",)),
+        _send_file,
+    ),
+    (Verb("text", "Send text.", _text_takes, ("%%lk text --to bob\nHello!",), cell=True, body="the text"), _text),
+    (
+        Verb("data", "Send a packet.", _data_takes, ("%%lk data --topic imu\n1.5 2.5",), cell=True, body="the packet"),
+        _data,
+    ),
+    (
+        Verb(
+            "rpc",
+            "Call a method with a JSON payload.",
+            _rpc_takes,
+            ('%%lk rpc bob add -o total\n{"a": 1, "b": 2}',),
+            cell=True,
+            body="the payload, in JSON",
+        ),
+        _rpc,
+    ),
+]

@@ -1,0 +1,61 @@
+"""Verbs that read and write state."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from lknb.magics.grammar import Verb, VerbParser, pair
+from lknb.magics.session import Session
+from lknb.magics.verbs.common import Run
+from lknb.tables import Table
+
+
+def _attrs_takes(parser: VerbParser) -> None:
+    parser.add_argument("pairs", metavar="k=v", nargs="*", type=pair, help="set an attribute; k= deletes it")
+
+
+def _attrs(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    room = session.room
+    if args.pairs:
+        room.set_attributes(dict(args.pairs))
+    rows = [
+        (identity, key, value)
+        for identity, each in room.participants.items()
+        for key, value in sorted(each.attributes.items())
+    ]
+    return Table(("identity", "attribute", "value"), rows, empty="Nobody has set an attribute.")
+
+
+def _metadata_takes(parser: VerbParser) -> None:
+    parser.add_argument("text", metavar="TEXT", nargs="?", help="the new metadata; shows it if not given")
+    parser.option("--room", action="store_true", help="the room's, instead of this participant's")
+
+
+def _metadata(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    room = session.room
+    if args.text is not None:
+        (room.set_room_metadata if args.room else room.set_metadata)(args.text)
+    return room.room_metadata if args.room else room.metadata
+
+
+VERBS: list[tuple[Verb, Run]] = [
+    (
+        Verb(
+            "attrs",
+            "Everybody's attributes; set your own.",
+            _attrs_takes,
+            ("%lk attrs", "%lk attrs status=ready mood="),
+        ),
+        _attrs,
+    ),
+    (
+        Verb(
+            "metadata",
+            "Your metadata or the room's; set it.",
+            _metadata_takes,
+            ('%lk metadata \'{"role": "host"}\'', '%lk metadata --room "An evening"'),
+        ),
+        _metadata,
+    ),
+]
