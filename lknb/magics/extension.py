@@ -80,7 +80,7 @@ class LkMagics(Magics):
         result = self._call(run, args, f"{magic} {line}", body)
         out = getattr(args, "out", None)
         if out:
-            self.session.shell.user_ns[out] = result
+            self.session.shell.user_ns[out] = None if isinstance(result, Silent) else result
         return result
 
     def _call(self, run: Run, args: Any, line: str, body: str) -> Any:

@@ -86,6 +86,7 @@ class Verb:
         """A fresh parser of this verb's arguments."""
         parser = VerbParser(self)
         self.build(parser)
+        parser.option("-o", "--out", metavar="VAR", type=identifier, help="keep the result in this variable")
         return parser
 
 

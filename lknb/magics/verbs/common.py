@@ -41,11 +41,6 @@ class Text:
         return "".join(char if char.isprintable() or char in "\n\t" else "\N{MIDDLE DOT}" for char in self.text)
 
 
-def keeps(parser: VerbParser) -> None:
-    """`-o VAR`."""
-    parser.option("-o", "--out", metavar="VAR", type=identifier, help="keep the result in this variable")
-
-
 def to(parser: VerbParser) -> None:
     """`--to ID`, as often as needed."""
     parser.add_argument("--to", metavar="ID", action="append", help="only to this identity; may be repeated")

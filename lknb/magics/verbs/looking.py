@@ -9,7 +9,7 @@ from IPython.core.error import UsageError
 
 from lknb.magics.grammar import Verb, VerbParser, closest, count
 from lknb.magics.session import Session
-from lknb.magics.verbs.common import KINDS, Run, filters, keeps, nothing
+from lknb.magics.verbs.common import KINDS, Run, filters, nothing
 from lknb.tables import Table
 
 
@@ -71,7 +71,6 @@ def _handlers(session: Session, args: argparse.Namespace, line: str, body: str) 
 def _events_takes(parser: VerbParser) -> None:
     filters(parser)
     parser.option("--tail", metavar="N", type=count, help="only the newest N")
-    keeps(parser)
 
 
 def _events(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
@@ -82,7 +81,6 @@ def _events(session: Session, args: argparse.Namespace, line: str, body: str) ->
 def _feed_takes(parser: VerbParser) -> None:
     parser.add_argument("topic", metavar="TOPIC", nargs="?", help="only this topic, method or track")
     parser.option("--kind", metavar="K", choices=KINDS, help=f"only this kind: {', '.join(KINDS)}")
-    keeps(parser)
 
 
 def _feed(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:

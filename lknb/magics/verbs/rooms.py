@@ -10,7 +10,7 @@ from IPython.core.error import UsageError
 
 from lknb.magics.grammar import Verb, VerbParser, pair, seconds
 from lknb.magics.session import Session
-from lknb.magics.verbs.common import Run, Silent, keeps, nothing
+from lknb.magics.verbs.common import Run, Silent, nothing
 from lknb.tables import Table
 
 
@@ -22,7 +22,6 @@ def _connect_takes(parser: VerbParser) -> None:
     parser.add_argument("--attr", metavar="k=v", type=pair, action="append", help="an attribute; may be repeated")
     parser.option("--metadata", metavar="TEXT", help="its metadata")
     parser.option("--timeout", metavar="S", type=seconds, help="seconds for joining")
-    keeps(parser)
 
 
 def _connect(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:

@@ -11,7 +11,7 @@ from IPython.core.error import UsageError
 
 from lknb.magics.grammar import Verb, VerbParser, identifier, pair, seconds
 from lknb.magics.session import Session
-from lknb.magics.verbs.common import CHAT, Run, by_name, keeps, to
+from lknb.magics.verbs.common import CHAT, Run, by_name, to
 
 
 def _text_takes(parser: VerbParser) -> None:
@@ -20,7 +20,6 @@ def _text_takes(parser: VerbParser) -> None:
     parser.option("--stream", action="store_true", help="send it word by word, as a model would")
     parser.add_argument("--attr", metavar="k=v", type=pair, action="append", help="a stream attribute; may be repeated")
     parser.option("--reply-to", metavar="STREAM", help="the id of the text that this answers")
-    keeps(parser)
 
 
 def _text(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
@@ -37,7 +36,6 @@ def _data_takes(parser: VerbParser) -> None:
     parser.option("--topic", metavar="T", required=True, help="the topic")
     to(parser)
     parser.option("--lossy", action="store_true", help="send once, without order or repetition")
-    keeps(parser)
 
 
 def _data(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
@@ -71,7 +69,6 @@ def _rpc_takes(parser: VerbParser) -> None:
     parser.add_argument("method", metavar="METHOD", help="its name")
     parser.option("--timeout", metavar="S", type=seconds, default=10.0, help="seconds that it may take")
     parser.option("--raw", action="store_true", help="plain text both ways, instead of JSON")
-    keeps(parser)
 
 
 def _line_rpc_takes(parser: VerbParser) -> None:
@@ -99,7 +96,6 @@ def _send_file_takes(parser: VerbParser) -> None:
     parser.option("--topic", metavar="T", default="", help="the topic")
     to(parser)
     parser.option("--name", metavar="NAME", help="the name that receivers see; the file's own if not given")
-    keeps(parser)
 
 
 def _send_file(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
