@@ -6,24 +6,12 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from lknb.events import KINDS
 from lknb.magics.grammar import VerbParser, identifier
 from lknb.magics.session import Session
 
 Run = Callable[[Session, argparse.Namespace, str, str], Any]
 
-KINDS = (
-    "text",
-    "bytes",
-    "rpc",
-    "data",
-    "track",
-    "attributes",
-    "metadata",
-    "room_metadata",
-    "participant",
-    "connection",
-    "loss",
-)
 CHAT = "lk.chat"
 
 

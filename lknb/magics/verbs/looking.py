@@ -7,9 +7,10 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from lknb.events import KINDS
 from lknb.magics.grammar import Verb, VerbParser, closest, count
 from lknb.magics.session import Session
-from lknb.magics.verbs.common import KINDS, Run, filters, nothing
+from lknb.magics.verbs.common import Run, filters, nothing
 from lknb.tables import Table
 
 
