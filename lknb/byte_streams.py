@@ -21,8 +21,7 @@ from lknb.progress import Progress
 from lknb.sdk import StreamError as SdkStreamError
 from lknb.streams import (
     AsyncStreamWriter,
-    Incoming,
-    Latest,
+    Streams,
     WriterOnLoop,
     check_header,
     opened_by,
@@ -42,18 +41,12 @@ _ONE_CALL_SIZE = 32 * 1024 * 1024
 _SAMPLE = 32 * 1024
 
 
-class ByteStreams:
+class ByteStreams(Streams):
     """Sends and receives the byte streams of one connection."""
 
     def __init__(self, connection: Connection, log: EventLog, handlers: Handlers, max_size: int) -> None:
-        self._connection = connection
-        self._log = log
-        self._handlers = handlers
-        self._max_size = max_size
-        self._writers: set[WriterOnLoop] = set()
-        self._latest: Latest = {}
+        super().__init__(connection, log, handlers, max_size)
         connection.on("byte_stream", self._arrived)
-        connection.on_lost(self._lost)
 
     async def send_file(
         self,
@@ -260,7 +253,7 @@ class ByteStreams:
         self._connection.start(self._receive(reader, event))
 
     async def _receive(self, reader: Any, event: Event) -> None:
-        incoming = Incoming(self._connection, self._log, self._handlers, event, self._max_size, self._latest)
+        incoming = self._incoming(event)
         info = reader.info
         spool = Spool()
         line = Progress(f"Receiving {info.name}", event.size)
@@ -294,10 +287,6 @@ class ByteStreams:
                 handler.inform(lambda: line.close(event.transferred, event.error))
             if event.data is None:
                 spool.close()
-
-    def _lost(self, why: str) -> None:
-        for writer in list(self._writers):
-            writer.lost(why)
 
 
 def _open_file(path: str | Path) -> tuple[IO[bytes], str, int]:

@@ -29,7 +29,7 @@ from lknb.errors import (
 )
 from lknb.events import Event, EventLog, now
 from lknb.handshake import handshake
-from lknb.participants import Participant, Participants, snapshot
+from lknb.participants import Participants, snapshot
 from lknb.sdk import SdkRoom
 
 T = TypeVar("T")
@@ -318,7 +318,7 @@ class Connection:
         self._sids = (sdk.local_participant.sid, self._sids[1] or sdk.server_sid)
         self.identity = sdk.local_participant.identity
         self.heard()
-        self._refresh()
+        self.refresh()
         await self._announce(sdk)
 
     def _mint(self) -> Secret:
@@ -376,7 +376,7 @@ class Connection:
         else:
             self.heard()
             if event != "data_received":  # the only one that is frequent, and it changes nobody
-                self._refresh()
+                self.refresh()
                 if self.state == "connected" and self._is_new_session():
                     self.start(self._rebuilt())  # told later than we waited for it
                 if event in ("room_updated", "room_sid_changed"):
@@ -413,7 +413,7 @@ class Connection:
         direction: Literal["in", "out"] = "out" if who.identity == self.identity else "in"
         self.log.add(Event("participant", direction, sender=who.identity, topic=change, data=details))
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Take a new snapshot of everybody."""
         if self._sdk is None or not self._sdk.isconnected():
             return
@@ -426,15 +426,6 @@ class Connection:
             }
         )
         self._changed.set()
-
-    def refresh(self) -> None:
-        """Take a new snapshot of everybody, after something that the SDK does not tell."""
-        self._refresh()
-
-    @property
-    def me(self) -> Participant:
-        """This participant, as last heard of."""
-        return self.participants[self.identity]
 
     # Reconnecting
 
@@ -514,7 +505,7 @@ class Connection:
             return
         self._sids = (sdk.local_participant.sid, self._sids[1])
         if not anew:
-            self._refresh()
+            self.refresh()
         # The SDK's own id of the room is up to 5 s behind after a reconnect.
         sid = await server_api.room_sid(self.credentials, self.room) if self.credentials.can_mint else None
         another_room = self._notice_room(sid or sdk.server_sid)

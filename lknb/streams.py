@@ -219,6 +219,33 @@ class Incoming:
             )
 
 
+class Streams:
+    """What the text and the byte streams of one connection have in common.
+
+    Args:
+        connection: the room's.
+        log: where each stream is recorded.
+        handlers: the room's.
+        max_size: bytes that an incoming stream may have.
+    """
+
+    def __init__(self, connection: Connection, log: EventLog, handlers: Handlers, max_size: int) -> None:
+        self._connection = connection
+        self._log = log
+        self._handlers = handlers
+        self._max_size = max_size
+        self._writers: set[WriterOnLoop] = set()
+        self._latest: Latest = {}
+        connection.on_lost(self._lost)
+
+    def _incoming(self, event: Event) -> Incoming:
+        return Incoming(self._connection, self._log, self._handlers, event, self._max_size, self._latest)
+
+    def _lost(self, why: str) -> None:
+        for writer in list(self._writers):
+            writer.lost(why)
+
+
 class WriterOnLoop:
     """An open outgoing stream, on the loop thread."""
 

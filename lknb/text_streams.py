@@ -17,8 +17,7 @@ from lknb.loop import from_calling_loop
 from lknb.sdk import StreamError as SdkStreamError
 from lknb.streams import (
     AsyncStreamWriter,
-    Incoming,
-    Latest,
+    Streams,
     WriterOnLoop,
     check_header,
     opened_by,
@@ -31,18 +30,12 @@ from lknb.workers import Workers
 CHAT = "lk.chat"
 
 
-class TextStreams:
+class TextStreams(Streams):
     """Sends and receives the text streams of one connection."""
 
     def __init__(self, connection: Connection, log: EventLog, handlers: Handlers, max_size: int) -> None:
-        self._connection = connection
-        self._log = log
-        self._handlers = handlers
-        self._max_size = max_size
-        self._writers: set[WriterOnLoop] = set()
-        self._latest: Latest = {}
+        super().__init__(connection, log, handlers, max_size)
         connection.on("text_stream", self._arrived)
-        connection.on_lost(self._lost)
 
     async def send_text(
         self,
@@ -181,7 +174,7 @@ class TextStreams:
         self._connection.start(self._receive(reader, event))
 
     async def _receive(self, reader: Any, event: Event) -> None:
-        incoming = Incoming(self._connection, self._log, self._handlers, event, self._max_size, self._latest)
+        incoming = self._incoming(event)
         pieces: list[str] = []
 
         def keep(piece: str) -> int:
@@ -192,10 +185,6 @@ class TextStreams:
             return "".join(pieces)
 
         await incoming.receive(reader, keep, whole, partial=whole)
-
-    def _lost(self, why: str) -> None:
-        for writer in list(self._writers):
-            writer.lost(why)
 
 
 async def _each(pieces: Any) -> AsyncIterator[str]:
