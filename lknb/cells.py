@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,10 @@ class Cell:
     id: str
     execution: str
 
+    def ran_again(self, before: Cell | None) -> bool:
+        """Whether this is a later run of the cell that `before` was a run of."""
+        return before is not None and self.id == before.id and self.execution != before.execution
+
 
 def current_cell() -> Cell | None:
     """The cell that is running, when the front end says which it is."""
@@ -39,6 +43,47 @@ def current_cell() -> Cell | None:
         return Cell(parent["metadata"]["cellId"], parent["header"]["msg_id"])
     except (AttributeError, KeyError, TypeError):
         return None  # a terminal, or a front end that does not name its cells
+
+
+Watcher = Callable[[Cell], None]
+
+_watchers: list[Watcher] = []
+_watching = False
+
+
+def watch_cells(watcher: Watcher) -> None:
+    """Call `watcher(cell)` after each cell that has run without an error, where the front end names its cells."""
+    global _watching
+    if watcher not in _watchers:
+        _watchers.append(watcher)
+    ipython = shell()
+    if ipython is not None and not _watching:
+        ipython.events.register("post_run_cell", _cell_ended)
+        _watching = True
+
+
+def unwatch(watcher: Watcher) -> None:
+    """Call `watcher` no longer."""
+    if watcher in _watchers:
+        _watchers.remove(watcher)
+
+
+def unwatch_cells() -> None:
+    """Hear no more of cells, for an extension that is unloaded."""
+    global _watching
+    ipython = shell()
+    if _watching and ipython is not None:
+        ipython.events.unregister("post_run_cell", _cell_ended)
+    _watching = False
+
+
+def _cell_ended(result: Any) -> None:
+    cell = current_cell()
+    # A cell that failed may not have come to what its last run had made: that stays.
+    if cell is None or not result.success:
+        return
+    for watcher in list(_watchers):
+        watcher(cell)
 
 
 def format_error(error: BaseException) -> str:

@@ -86,6 +86,7 @@ class Event:
         reliable: for `data`, whether it was sent reliably.
         reply_to: the id of the text stream that this one answers.
         id: the stream's id, or a number of this kernel's.
+        number: counts the events of this kernel, and is unique among them.
         time: when it began, aware, by this machine's clock.
     """
 
@@ -105,9 +106,14 @@ class Event:
     timestamp: int | None = None
     reliable: bool | None = None
     reply_to: str | None = None
-    id: str = field(default_factory=lambda: f"event-{next(_numbers)}")
+    number: int = field(default_factory=lambda: next(_numbers))
+    id: str = ""
     time: dt.datetime = field(default_factory=now)
     _started: float = field(default_factory=monotonic, repr=False)
+    _partial: Callable[[], Any] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.id = self.id or f"event-{self.number}"
 
     def __repr__(self) -> str:
         parts: list[str] = [self.kind, self.direction]
@@ -128,6 +134,11 @@ class Event:
             preview = repr(self.data if not isinstance(self.data, str | bytes) else self.data[:60])
             parts.append(preview if len(preview) <= 80 else preview[:77] + "...")
         return f"<Event {' '.join(parts)}>"
+
+    def so_far(self) -> Any:
+        """The payload; of a stream that is under way, what has moved of it, if that is text."""
+        partial = self._partial
+        return partial() if partial is not None and self.status == "open" else self.data
 
     def text(self) -> str | None:
         """The payload as text, where it is text: a string, UTF-8 bytes, or a dict as JSON."""
@@ -377,7 +388,7 @@ class EventLog(Events):
 
     def finish(self, event: Event, status: Status = "ok", error: str | None = None) -> None:
         """End an open event, and tell the readers once more."""
-        event.status, event.error = status, error
+        event.status, event.error, event._partial = status, error, None
         event.duration = monotonic() - event._started
         memory, disk = weight(event)
         with self._lock:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lknb.cells import Cell, current_cell, format_error, shell
+from lknb.cells import Cell, current_cell, format_error, watch_cells
 from lknb.errors import did_you_mean
 from lknb.events import Event, EventLog, now, weight
 from lknb.inbox import Interest
@@ -96,8 +96,7 @@ class Handler:
             return True
         if self.cell is not None and other.cell is not None:
             # What else the earlier run wrote goes when this one has succeeded: see `_cell_ended`.
-            rerun = self.cell.id == other.cell.id and self.cell.execution != other.cell.execution
-            return rerun and (self.kind, self.topic) == (other.kind, other.topic)
+            return self.cell.ran_again(other.cell) and (self.kind, self.topic) == (other.kind, other.topic)
         same_interest = (self.kind, self.interest) == (other.kind, other.interest)
         return same_interest and _label(self.function) == _label(other.function)
 
@@ -210,7 +209,7 @@ class Handlers:
 
     def add(self, handler: Handler) -> None:
         """Register a handler, in place of those that it replaces."""
-        _watch_cells(self)
+        _watch(self)
         with self._lock:
             replaced = [other for other in self._all if handler.replaces(other)]
             self._all = (*(other for other in self._all if other not in replaced), handler)
@@ -305,38 +304,18 @@ def _label(function: Callable[..., Any]) -> tuple[Any, ...]:
 
 
 _watched: list[Handlers] = []
-_watching = False
 
 
-def _watch_cells(handlers: Handlers) -> None:
+def _watch(handlers: Handlers) -> None:
     """Have a cell that ran again drop the handlers that it no longer writes."""
-    global _watching
     if handlers not in _watched:
         _watched.append(handlers)
-    ipython = shell()
-    if ipython is not None and not _watching:
-        ipython.events.register("post_run_cell", _cell_ended)
-        _watching = True
+    watch_cells(_cell_ended)
 
 
-def unwatch_cells() -> None:
-    """Hear no more of cells, for an extension that is unloaded."""
-    global _watching
-    ipython = shell()
-    if _watching and ipython is not None:
-        ipython.events.unregister("post_run_cell", _cell_ended)
-    _watching = False
-
-
-def _cell_ended(result: Any) -> None:
-    cell = current_cell()
-    # A cell that failed may not have come to its handlers: the old ones stay.
-    if cell is None or not result.success:
-        return
+def _cell_ended(cell: Cell) -> None:
     for handlers in _watched:
-        handlers.remove_if(
-            lambda each: each.cell is not None and each.cell.id == cell.id and each.cell.execution != cell.execution
-        )
+        handlers.remove_if(lambda each: cell.ran_again(each.cell))
 
 
 def every_handler() -> list[Handler]:

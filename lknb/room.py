@@ -6,9 +6,10 @@ import functools
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lknb.byte_streams import ByteStreams
+from lknb.cells import Cell, unwatch, watch_cells
 from lknb.connection import Connection
 from lknb.connection import State as ConnectionState
 from lknb.data_tracks import DataTracks, RemoteTrack
@@ -23,7 +24,11 @@ from lknb.rpc import CONCURRENCY, Rpc
 from lknb.state import Attributes, State
 from lknb.streams import AsyncStreamWriter, StreamWriter
 from lknb.text_streams import TextStreams
-from lknb.views import Feed, Panel, View
+
+if TYPE_CHECKING:
+    from lknb.widgets.feed import Feed
+    from lknb.widgets.panel import Panel
+    from lknb.widgets.widget import RoomWidget
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,7 +92,7 @@ class Room:
     def __init__(self, connection: Connection, log: EventLog, max_stream_size: int) -> None:
         self._connection = connection
         self._handlers = Handlers(log)
-        self._views: list[View] = []
+        self._widgets: list[RoomWidget] = []
         self._inboxes: weakref.WeakSet[Inbox] = weakref.WeakSet()
         self._text = TextStreams(connection, log, self._handlers, max_stream_size)
         self._bytes = ByteStreams(connection, log, self._handlers, max_stream_size)
@@ -392,16 +397,37 @@ class Room:
         Raises:
             ValueError: for a kind that does not exist.
         """
+        from lknb.widgets.feed import Feed  # here, because a room needs no widgets to be of use
+
         return Feed(self, topic, kind)
 
-    def panel(self) -> Panel:
-        """A live view of the room: who is here, their attributes, and what has just happened."""
-        return Panel(self)
+    def panel(self, *tabs: str) -> Panel:
+        """The room in tabs, live; display it, or make it a cell's last line.
 
-    def _show(self, view: View) -> None:
-        for other in [each for each in self._views if view.replaces(each)]:
-            other.close()
-        self._views = [*(each for each in self._views if each.active), view]
+        Args:
+            tabs: only these, of `participants`, `feed`, `chat`, `transfers`, `rpc` and `telemetry`.
+
+        Raises:
+            ValueError: for a tab that does not exist.
+        """
+        from lknb.widgets.panel import Panel
+
+        return Panel(self, *tabs)
+
+    def _keep(self, widget: RoomWidget) -> None:
+        """Close `widget` with the room, and in its place those that an earlier run of its cell has made."""
+        for other in [each for each in self._widgets if widget.replaces(each)]:
+            other.discard()
+        self._widgets.append(widget)
+        watch_cells(self._cell_ended)
+
+    def _forget(self, widget: RoomWidget) -> None:
+        if widget in self._widgets:
+            self._widgets.remove(widget)
+
+    def _cell_ended(self, cell: Cell) -> None:
+        for widget in [each for each in self._widgets if cell.ran_again(each.cell)]:
+            widget.discard()
 
     # Leave
 
@@ -413,6 +439,9 @@ class Room:
         forget(self._handlers)
         for inbox in list(self._inboxes):
             inbox.close()
+        for widget in list(self._widgets):
+            widget.close()
+        unwatch(self._cell_ended)
 
     def __enter__(self) -> Room:
         return self

@@ -160,6 +160,7 @@ class Incoming:
             partial: makes the event's data when the stream broke off.
         """
         event, error, broke_off = self._event, None, True
+        event._partial = partial
         try:
             self._check(event.size or 0)
             pieces = aiter(reader)
@@ -267,6 +268,8 @@ class WriterOnLoop:
         self._accepts = accepts
         self._progress = progress
         self._kept: list[str] = []
+        if accepts is str:
+            event._partial = lambda: "".join(self._kept)
         open_writers.add(self)
 
     async def write(self, piece: Any) -> None:

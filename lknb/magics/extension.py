@@ -206,8 +206,8 @@ def _reloading() -> bool:
 
 def _leave(shell: Any) -> None:
     if "lknb.connecting" in sys.modules:
+        from lknb.cells import unwatch_cells
         from lknb.connecting import rooms
-        from lknb.handlers import unwatch_cells
         from lknb.loop import LOOP
 
         for room in rooms():

@@ -1,0 +1,297 @@
+"""Feed: every event of a room as it happens, newest in view, to filter, open, copy and download."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import json
+from collections import deque
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from lknb.events import KINDS, Event, checked_kinds
+from lknb.tables import Table
+from lknb.widgets.modules import bundled
+from lknb.widgets.part import Json, Part, Rows
+from lknb.widgets.widget import RoomWidget
+
+if TYPE_CHECKING:
+    from lknb.room import Room
+
+KEPT = 500
+_BURST = 60
+_PREVIEW = 400
+_WHOLE = 1_000_000
+_STATIC = 25
+_RATE_OVER = 1.0
+
+
+class FeedPart(Part):
+    """The events of one room that pass a filter.
+
+    Args:
+        room: whose.
+        topic: only this topic, method or track name.
+        kind: only this kind, or these.
+    """
+
+    name = "feed"
+    title = "Newest events"
+
+    def __init__(self, room: Room, topic: str | None = None, kind: str | Iterable[str] | None = None) -> None:
+        super().__init__(room)
+        self._only_kinds, self._only_topic = checked_kinds(kind), topic
+        self._filter: dict[str, str] = {}
+        self._shown: Rows[Event] = Rows(described, limit=KEPT, burst=_BURST)
+        self.rows = {"events": self._shown}
+        self.actions = {"filter": self.filter, "read": self.read, "download": self.download, "clear": self.clear}
+        self._matched = 0
+        self._cleared = 0  # the number of the newest event when it was cleared
+        self._counts: deque[tuple[float, int]] = deque(maxlen=32)
+        self._unsubscribe: Callable[[], None] = lambda: None
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Follow the room's log."""
+        super().start(changed)
+        self._unsubscribe = self.room.events.subscribe(self._happened)
+        self._refill()
+
+    def stop(self) -> None:
+        """Follow no longer."""
+        self._unsubscribe()
+
+    def values(self) -> Json:
+        """Counters, the rate, and the filter that all browsers share."""
+        log = self.room.events
+        return {
+            "total": log.total,
+            "evicted": log.evicted,
+            "matched": self._matched,
+            "skipped": self._shown.skipped,
+            "rate": self._rate(),
+            "filter": self._filter,
+            "only": {"kinds": sorted(self._only_kinds or ()), "topic": self._only_topic},
+            "kinds": list(KINDS),
+            "limit": KEPT,
+        }
+
+    def _rate(self) -> float:
+        at = monotonic()
+        self._counts.append((at, self._matched))
+        while len(self._counts) > 2 and at - self._counts[1][0] >= _RATE_OVER:
+            self._counts.popleft()
+        then, count = self._counts[0]
+        rate = (self._matched - count) / max(at - then, _RATE_OVER)
+        # An event tells of a rate that rises; that it falls is to be looked for.
+        self.again = 0.3 if rate else None
+        return round(rate, 1 if rate < 100 else 0)
+
+    def _happened(self, event: Event) -> None:
+        if self._passes(event):
+            key = str(event.number)
+            self._matched += key not in self._shown
+            self._shown.put(key, event)
+        self.changed()
+
+    def _passes(self, event: Event) -> bool:
+        return (
+            event.number > self._cleared
+            and (self._only_kinds is None or event.kind in self._only_kinds)
+            and (self._only_topic is None or event.topic == self._only_topic)
+            and (not self._filter or self._wanted(event))
+        )
+
+    def _wanted(self, event: Event) -> bool:
+        wanted = self._filter
+        if wanted.get("kind") and event.kind != wanted["kind"]:
+            return False
+        if wanted.get("topic") and wanted["topic"].lower() not in event.topic.lower():
+            return False
+        if wanted.get("sender") and wanted["sender"].lower() not in (event.sender or "").lower():
+            return False
+        if text := wanted.get("text", "").lower():
+            found = " ".join(filter(None, (event.text(), event.error, event.topic, event.sender)))
+            return text in found.lower()
+        return True
+
+    def _refill(self) -> None:
+        self._shown.clear()
+        fitting = [event for event in self.room.events[:] if self._passes(event)]
+        for event in fitting[-KEPT:]:
+            self._shown.put(str(event.number), event)
+        self._matched = len(fitting)
+        self._counts.clear()
+        self.changed()
+
+    # What a browser may ask for
+
+    async def filter(self, kind: str = "", topic: str = "", sender: str = "", text: str = "") -> None:
+        """Show only events of this kind whose topic, sender and content contain these texts."""
+        checked_kinds(kind or None)
+        wanted = {"kind": kind, "topic": topic, "sender": sender, "text": text}
+        self._filter = {name: str(value) for name, value in wanted.items() if value}
+        self._refill()
+
+    async def clear(self) -> None:
+        """Show only what happens from now on; the room's log keeps everything."""
+        log = self.room.events[-1:]
+        self._cleared = log[0].number if len(log) else 0
+        self._shown.skipped = 0
+        self._refill()
+
+    async def read(self, number: str) -> Json:
+        """The whole of one event, up to a megabyte."""
+        event = self._shown.get(number)
+        if event is None:
+            raise LookupError("This event is no longer in the room's log.")
+        return whole(event)
+
+    async def download(self, form: str = "json") -> Json:
+        """The log's fitting events as a file: JSON lines, or CSV."""
+        events = [event for event in self.room.events[:] if self._passes(event)]
+        if form == "csv":
+            text = io.StringIO()
+            writer = csv.writer(text)
+            writer.writerow(_COLUMNS)
+            writer.writerows([_cell(value) for value in _line(event).values()] for event in events)
+            return {"name": f"{self.room.name}-events.csv", "buffer": text.getvalue().encode()}
+        lines = [json.dumps(_line(event), ensure_ascii=False) for event in events]
+        return {"name": f"{self.room.name}-events.jsonl", "buffer": "\n".join(lines).encode()}
+
+    def table(self, rows: int = _STATIC) -> Table:
+        """The newest fitting events."""
+        newest = [event for event in self.room.events[:] if self._passes(event)][-rows:]
+        return Table(
+            ("time", "", "kind", "from", "topic", "bytes", "status", "what"),
+            [
+                (
+                    event.time.astimezone().strftime("%H:%M:%S.%f")[:-3],
+                    event.direction,
+                    event.kind,
+                    event.sender or "",
+                    event.topic,
+                    "" if event.size is None else f"{event.size:,}",
+                    event.status if not event.error else f"{event.status}: {event.error}",
+                    _preview(event)["preview"],
+                )
+                for event in reversed(newest)
+            ],
+            empty="Nothing has happened yet. Send something, or wait for somebody who does.",
+        )
+
+    def tables(self) -> list[tuple[str, Table]]:
+        """The newest events."""
+        return [(self.title, self.table())]
+
+
+class Feed(RoomWidget):
+    """Every event of a room as it happens, newest first.
+
+    Args:
+        room: whose.
+        topic: only this topic, method or track name.
+        kind: only this kind of event, or these.
+
+    Raises:
+        ValueError: for a kind that does not exist.
+    """
+
+    _esm = bundled("feed")
+
+    def __init__(self, room: Room, topic: str | None = None, kind: str | Iterable[str] | None = None) -> None:
+        self._part = FeedPart(room, topic, kind)
+        super().__init__(room, [self._part])
+
+    def table(self, rows: int = _STATIC) -> Table:
+        """The newest events as rows, newest first."""
+        return self._part.table(rows)
+
+
+def described(event: Event) -> Json:
+    """An event as a row: what is short, and a preview of its payload."""
+    return {
+        "time": event.time.timestamp() * 1000,
+        "direction": event.direction,
+        "kind": event.kind,
+        "sender": event.sender,
+        "to": list(event.to[:20]),
+        "topic": event.topic,
+        "size": event.size,
+        "transferred": event.transferred,
+        "status": event.status,
+        "error": event.error and event.error[:_PREVIEW],
+        "duration": event.duration,
+        "reliable": event.reliable,
+        **_preview(event),
+    }
+
+
+def _preview(event: Event) -> Json:
+    """The beginning of the payload, what it is (`text`, `json`, `hex` or `image`), and whether there is more."""
+    if event.kind == "bytes" and event.data is not None:
+        file = event.data
+        kind = "image" if file._spool.image_type() else "file"
+        return {"content": kind, "preview": f"{file.name} ({file.mime_type})"[:_PREVIEW], "more": kind == "image"}
+    content, text = content_of(event)
+    return {"content": content, "preview": text[:_PREVIEW], "more": len(text) > _PREVIEW}
+
+
+def content_of(event: Event) -> tuple[str, str]:
+    """What the payload is (`text`, `json` or `hex`), and it as text."""
+    if isinstance(event.data, bytes):
+        text = event.text()
+        if text is None or any(not (char.isprintable() or char in "\r\n\t") for char in text[:200]):
+            return "hex", event.data[:_WHOLE].hex(" ")
+    else:
+        text = event.text() or ""
+    if event.kind == "rpc" and event.result is not None:
+        answer = event.result if isinstance(event.result, str) else json.dumps(event.result, default=str)
+        text = f"{text} \N{RIGHTWARDS ARROW} {answer}"
+    return ("json" if text[:1] in "{[" and text else "text"), text
+
+
+def whole(event: Event) -> Json:
+    """All of an event's payload, up to a megabyte, for a browser that has opened it."""
+    row = described(event)
+    row["attributes"] = event.attributes
+    if row["content"] == "image":
+        file = event.data
+        if file.size <= 20 * _WHOLE:
+            return {**row, "type": file._spool.image_type(), "buffer": file.data}
+    text = content_of(event)[1]
+    if row["content"] not in ("image", "file"):
+        row["preview"] = text[:_WHOLE]
+        row["more"] = len(text) > _WHOLE
+    if event.result is not None:
+        row["result"] = event.result if isinstance(event.result, str) else json.dumps(event.result, default=str)
+    return row
+
+
+_COLUMNS = ("time", "kind", "direction", "sender", "to", "topic", "data", "size", "status", "error", "duration", "id")
+
+
+def _line(event: Event) -> Json:
+    values = (
+        event.time.astimezone(dt.UTC).isoformat(),
+        event.kind,
+        event.direction,
+        event.sender,
+        list(event.to),
+        event.topic,
+        content_of(event)[1] if event.kind != "bytes" else event.text(),
+        event.size,
+        event.status,
+        event.error,
+        event.duration,
+        event.id,
+    )
+    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _cell(value: Any) -> Any:
+    """A value for a spreadsheet, which would take a text that begins like this for a formula."""
+    if isinstance(value, list):
+        value = ", ".join(value)
+    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") and value else value

@@ -1,0 +1,128 @@
+"""`RoomWidget`: what all widgets of a room have in common, from being displayed to the static HTML that they leave."""
+
+from __future__ import annotations
+
+import contextvars
+import html
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+
+from lknb.cells import Cell, current_cell, shell
+from lknb.tables import Table, plain
+from lknb.widgets.channel import Channel
+from lknb.widgets.modules import stylesheet
+from lknb.widgets.part import Part
+
+if TYPE_CHECKING:
+    from lknb.room import Room
+
+MIME = "application/vnd.jupyter.widget-view+json"
+
+
+class RoomWidget(anywidget.AnyWidget):
+    """A live view of a room: in a notebook as a widget, in a terminal as how things are now.
+
+    It stays current until the cell that showed it runs again, the room is closed, or `close`; then it leaves what it
+    last showed as static HTML.
+
+    Args:
+        room: whose.
+        parts: what it shows.
+        traits: the values of its synchronized traits.
+    """
+
+    _css = stylesheet()
+
+    def __init__(self, room: Room, parts: Sequence[Part], **traits: Any) -> None:
+        super().__init__(**traits)
+        self.room = room
+        self.parts = tuple(parts)
+        self.cell: Cell | None = current_cell()
+        self.active = True
+        self._displays: list[tuple[contextvars.Context, Any]] = []
+        self._channel = Channel(self._tell, parts)
+        self.on_msg(lambda widget, content, buffers: self._channel.received(content, buffers))
+        for part in parts:
+            part.start(self._channel.changed)
+        room._keep(self)
+
+    def _tell(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+        if self.comm is not None:
+            self.send(message, buffers)
+
+    def replaces(self, other: RoomWidget) -> bool:
+        """Whether displaying this one ends `other`: an earlier run of the same cell made it."""
+        if self.cell is None or other.cell is None:
+            return type(self) is type(other)
+        return self.cell.ran_again(other.cell)
+
+    # As HTML and as text
+
+    def html(self) -> str:
+        """How things are now, as HTML in which everything from the room is escaped."""
+        parts = [f"<div>{html.escape(self.headline())}</div>"]
+        for title, table in self._tables():
+            parts.append(f"<div><strong>{html.escape(title)}</strong></div>{table._repr_html_()}")
+        return "".join(parts)
+
+    def headline(self) -> str:
+        """Who is where, and how that is."""
+        room = self.room
+        gone = f", {room.events.evicted:,} older ones let go" if room.events.evicted else ""
+        return plain(f"{room.identity} in {room.name}: {room.state}, {room.events.total:,} events{gone}")
+
+    def _tables(self) -> list[tuple[str, Table]]:
+        return [each for part in self.parts for each in part.tables()]
+
+    def __repr__(self) -> str:
+        return "\n\n".join([self.headline(), *(f"{title}\n{table!r}" for title, table in self._tables())])
+
+    # In a notebook
+
+    def _bundle(self) -> dict[str, Any]:
+        bundle: dict[str, Any] = {"text/plain": repr(self), "text/html": self.html()}
+        if self.active and self.comm is not None:
+            bundle[MIME] = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return bundle
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self._bundle(), {}
+
+    def _ipython_display_(self, **_: Any) -> None:
+        from IPython.display import display
+
+        ipython = shell()
+        if not hasattr(ipython, "kernel"):
+            print(repr(self))
+            return
+        handle: Any = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call, unused-ignore]
+        if self.active:
+            # The cell's own context, so that its output area is the one that is updated.
+            self._displays.append((contextvars.copy_context(), handle))
+
+    def close(self) -> None:
+        """Stop following. Where it is shown, static HTML takes its place."""
+        if not self.active:
+            return
+        self._end()
+        # A front end that finds the comm closed before the new output would say that there is no model.
+        bundle = self._bundle()
+        for context, handle in self._displays:
+            context.copy().run(handle.update, bundle, raw=True)
+        self._displays.clear()
+        super().close()
+
+    def discard(self) -> None:
+        """Stop following, where the outputs that showed it are gone already."""
+        if self.active:
+            self._end()
+            super().close()
+
+    def _end(self) -> None:
+        self.active = False
+        self._channel.close()
+        for part in self.parts:
+            part.stop()
+        self.room._forget(self)

@@ -1,0 +1,261 @@
+"""JupyterLab as a user has it: a server of its own, pages in Chromium, notebooks that are opened and run.
+
+notebook = lab.notebook("import lknb", "room.feed()")
+notebook.run(0)                          # waits until the cell has ended
+notebook.output(1).get_by_text("hello")  # a Playwright locator in what stands under the cell
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_STARTUP = 60.0
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+_numbers = itertools.count(1)
+
+
+def find_browser() -> str | None:
+    """The path of a Chromium that is installed, or None for Playwright's own."""
+    named = os.environ.get("LKNB_BROWSER")
+    return named or next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+def launch(playwright: Playwright) -> Browser:
+    """A headless Chromium: the one of the system, or Playwright's own."""
+    return playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
+
+
+class Lab:
+    """A JupyterLab server on `folder`, and one browser."""
+
+    def __init__(self, folder: Path, browser: Browser) -> None:
+        self.folder = folder
+        self._browser = browser
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._log = (folder / "lab.log").open("w")
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={self._port}"),
+                *("--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}", "--IdentityProvider.token="),
+                *("--ServerApp.disable_check_xsrf=True", "--LabApp.expose_app_in_browser=True"),
+                *("--LabApp.news_url=", "--ServerApp.port_retries=0"),
+            ],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env={
+                **os.environ,
+                "JUPYTER_CONFIG_DIR": str(folder / ".config"),
+                "JUPYTERLAB_SETTINGS_DIR": str(_settings(folder)),
+                "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".workspaces"),
+                "IPYTHONDIR": str(folder / ".ipython"),
+            },
+        )
+        self._context: BrowserContext | None = None
+        self._page: Page | None = None
+
+    def ready(self) -> Lab:
+        """Wait until the server answers."""
+        deadline = time.monotonic() + _STARTUP
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/api", timeout=5):
+                    return self
+            except OSError:
+                assert self._process.poll() is None, (self.folder / "lab.log").read_text()
+                assert time.monotonic() < deadline, "JupyterLab did not start"
+                time.sleep(0.1)
+
+    @property
+    def page(self) -> Page:
+        """The page that notebooks are opened in; one for all tests, because opening it takes seconds."""
+        if self._page is None or self._page.is_closed():
+            self._page = self.new_page()
+        return self._page
+
+    def new_page(self) -> Page:
+        """Another tab with JupyterLab."""
+        if self._context is None:
+            self._context = self._browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+            self._context.grant_permissions(["clipboard-read", "clipboard-write"], origin=self.url)
+        page = self._context.new_page()
+        load(page, f"{self.url}/lab?reset")
+        return page
+
+    def notebook(self, *cells: str, page: Page | None = None) -> Notebook:
+        """A new notebook with these cells, opened, with a kernel."""
+        name = f"test-{next(_numbers)}.ipynb"
+        (self.folder / name).write_text(json.dumps(notebook_json(cells)))
+        return Notebook(page or self.page, name, self.folder / name)
+
+    def close(self) -> None:
+        """Stop the server with its kernels."""
+        if self._context is not None:
+            self._context.close()
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._log.close()
+
+
+def load(page: Page, url: str) -> None:
+    """Open JupyterLab at `url` and wait until it can be used."""
+    page.goto(url)
+    page.wait_for_function("window.jupyterapp !== undefined", timeout=60_000)
+    page.evaluate("window.jupyterapp.restored.then(() => true)")
+
+
+class Notebook:
+    """A notebook that is open in a page."""
+
+    def __init__(self, page: Page, name: str, path: Path) -> None:
+        self.page = page
+        self.name = name
+        self.path = path
+        self.open()
+
+    def open(self) -> None:
+        """Open it in its page, and wait for the kernel."""
+        self.page.evaluate(
+            """async (path) => {
+                const widget = await window.jupyterapp.commands.execute("docmanager:open", { path });
+                await widget.context.ready;
+                await widget.context.sessionContext.ready;
+                await widget.context.sessionContext.session.kernel.info;
+                (window.lknbNotebooks ??= {})[path] = widget;
+            }""",
+            self.name,
+        )
+
+    def start(self, index: int) -> None:
+        """Run a cell, without waiting for its end."""
+        self.page.evaluate(
+            """([path, index]) => {
+                const widget = window.lknbNotebooks[path];
+                window.jupyterapp.shell.activateById(widget.id);
+                widget.content.activeCellIndex = index;
+                widget.content.mode = "command";
+                (window.lknbRuns ??= {})[path + index] = window.jupyterapp.commands.execute("notebook:run-cell");
+            }""",
+            [self.name, index],
+        )
+
+    def wait(self, index: int) -> None:
+        """Wait until a cell that was started has ended."""
+        self.page.evaluate("([path, index]) => window.lknbRuns[path + index].then(() => true)", [self.name, index])
+
+    def run(self, *indexes: int) -> None:
+        """Run these cells, or all of them, one after the other."""
+        for index in indexes or range(len(json.loads(self.path.read_text())["cells"])):
+            self.start(index)
+            self.wait(index)
+
+    def set_cell(self, index: int, code: str) -> None:
+        """Write other code into a cell."""
+        self.page.evaluate(
+            "([path, index, code]) => "
+            "window.lknbNotebooks[path].content.widgets[index].model.sharedModel.setSource(code)",
+            [self.name, index, code],
+        )
+
+    def output(self, index: int) -> Locator:
+        """What stands under a cell."""
+        # `nth` counts what is in this notebook's own panel, whatever else is open.
+        panel_id = self.page.evaluate("(path) => window.lknbNotebooks[path].id", self.name)
+        return self.page.locator(f"[id='{panel_id}'] .jp-Cell").nth(index).locator(".jp-Cell-outputArea")
+
+    def save(self) -> dict[str, Any]:
+        """Save it, and return what was written."""
+        self.page.evaluate("(path) => window.lknbNotebooks[path].context.save().then(() => true)", self.name)
+        saved: dict[str, Any] = json.loads(self.path.read_text())
+        return saved
+
+    def command(self, command: str) -> None:
+        """Do what a menu entry of JupyterLab does, on this notebook."""
+        self.page.evaluate(
+            """([path, command]) => {
+                window.jupyterapp.shell.activateById(window.lknbNotebooks[path].id);
+                return window.jupyterapp.commands.execute(command).then(() => true);
+            }""",
+            [self.name, command],
+        )
+
+    def kernel(self, verb: str) -> None:
+        """`restart`, `shutdown` or `interrupt` its kernel."""
+        self.page.evaluate(
+            """([path, verb]) => {
+                const context = window.lknbNotebooks[path].context.sessionContext;
+                return (verb === "shutdown" ? context.shutdown() : context.session.kernel[verb]()).then(() => true);
+            }""",
+            [self.name, verb],
+        )
+
+    def close(self) -> None:
+        """Shut the kernel down and close the notebook."""
+        self.page.evaluate(
+            """async (path) => {
+                const widget = window.lknbNotebooks?.[path];
+                if (!widget) return;
+                await widget.context.sessionContext.shutdown().catch(() => undefined);
+                widget.context.model.dirty = false;
+                widget.dispose();
+                delete window.lknbNotebooks[path];
+            }""",
+            self.name,
+        )
+
+
+def notebook_json(cells: tuple[str, ...]) -> dict[str, Any]:
+    """A notebook file with these code cells."""
+    return {
+        "cells": [
+            {
+                "cell_type": "code",
+                "id": f"cell-{index}",
+                "metadata": {},
+                "source": source,
+                "outputs": [],
+                "execution_count": None,
+            }
+            for index, source in enumerate(cells)
+        ],
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+def _settings(folder: Path) -> Path:
+    """JupyterLab without questions: no news, no dialogs when a notebook is closed."""
+    settings = folder / ".settings"
+    apputils = settings / "@jupyterlab" / "apputils-extension"
+    apputils.mkdir(parents=True)
+    (apputils / "notification.jupyterlab-settings").write_text(
+        json.dumps({"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True})
+    )
+    return settings
