@@ -34,6 +34,7 @@ class RoomWidget(anywidget.AnyWidget):
     """
 
     _css = stylesheet()
+    active = False  # also while it is being made, and when that failed
 
     def __init__(self, room: Room, parts: Sequence[Part], **traits: Any) -> None:
         super().__init__(**traits)
