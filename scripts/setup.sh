@@ -10,7 +10,7 @@ stamp=.venv/lknb-setup
 # The path is part of it: the scripts in a virtual environment name their interpreter by its absolute path,
 # so in a copied or moved tree they would run the other one's packages.
 here=$(pwd -P)
-inputs=$(printf '%s ' "$here"; cat pyproject.toml requirements/*.txt scripts/setup.sh | cksum)
+inputs=$(printf '%s ' "$here"; cat pyproject.toml package*.json requirements/*.txt scripts/setup.sh | cksum)
 
 have=
 [ -f "$stamp" ] && .venv/bin/python -c '' 2>/dev/null && have=$(cat "$stamp")
@@ -43,6 +43,11 @@ if [ "$want" = dev ]; then
         rm -rf "$folder"
         .venv/bin/python -m pip install --quiet --require-hashes --no-deps --target "$folder" --requirement "$lock"
     done
+fi
+
+# Types and tests for the widgets' modules.
+if [ "$want" = dev ]; then
+    PATH="$here/.venv/bin:$PATH" .venv/bin/npm ci --silent --no-audit --no-fund
 fi
 
 printf '%s\n' "$want $inputs" >"$stamp"

@@ -25,7 +25,8 @@ export function content(row) {
 export function details(row, buffer) {
 	const facts = h("dl", { class: "lknb-facts" });
 	const fact = (/** @type {string} */ name, /** @type {unknown} */ value) => {
-		if (value !== null && value !== undefined && value !== "") facts.append(h("dt", null, name), h("dd", null, quoted(value)));
+		if (value !== null && value !== undefined && value !== "")
+			facts.append(h("dt", null, name), h("dd", null, quoted(value)));
 	};
 	fact("time", clock(row.time));
 	fact("from", row.sender);
@@ -40,7 +41,10 @@ export function details(row, buffer) {
 	if (buffer && IMAGES.has(row.type)) parts.push(image(buffer, row.type, row.preview));
 	else if (row.preview) parts.push(copyable(row.preview, row.content));
 	if (row.result) parts.push(h("strong", null, "Answer"), copyable(row.result, "text"));
-	if (row.more && !buffer) parts.push(h("p", { class: "lknb-note" }, "This is the beginning; the whole of it is on its way or too large to show."));
+	if (row.more && !buffer)
+		parts.push(
+			h("p", { class: "lknb-note" }, "This is the beginning; the whole of it is on its way or too large to show."),
+		);
 	return h("div", { class: "lknb-details" }, facts, ...parts);
 }
 
@@ -50,15 +54,19 @@ export function details(row, buffer) {
  * @param {string} kind
  */
 export function copyable(text, kind) {
-	const copy = h("button", {
-		type: "button",
-		async onclick() {
-			await navigator.clipboard.writeText(text).then(
-				() => say(copy, "Copied"),
-				() => say(copy, "Select and copy it: the page may not use the clipboard"),
-			);
+	const copy = h(
+		"button",
+		{
+			type: "button",
+			async onclick() {
+				await navigator.clipboard.writeText(text).then(
+					() => say(copy, "Copied"),
+					() => say(copy, "Select and copy it: the page may not use the clipboard"),
+				);
+			},
 		},
-	}, "Copy");
+		"Copy",
+	);
 	return h("div", { class: "lknb-payload" }, copy, payload(text, kind));
 }
 
@@ -97,12 +105,22 @@ export function parsed(text) {
 export function tree(value, name = "", depth = 0) {
 	const key = name === "" ? "" : h("span", { class: "lknb-key" }, quoted(name), ": ");
 	if (value === null || typeof value !== "object") {
-		return h("div", { class: "lknb-leaf" }, key, h("bdi", { class: `lknb-${value === null ? "null" : typeof value}` }, JSON.stringify(value)));
+		return h(
+			"div",
+			{ class: "lknb-leaf" },
+			key,
+			h("bdi", { class: `lknb-${value === null ? "null" : typeof value}` }, JSON.stringify(value)),
+		);
 	}
 	const entries = Object.entries(value);
 	const brief = Array.isArray(value) ? `[${entries.length}]` : `{${entries.length}}`;
 	const place = h("div", { class: "lknb-branch" });
-	const branch = h("details", { open: depth < 2 && entries.length <= UNFOLDED && depth < DEEPEST }, h("summary", null, key, brief), place);
+	const branch = h(
+		"details",
+		{ open: depth < 2 && entries.length <= UNFOLDED && depth < DEEPEST },
+		h("summary", null, key, brief),
+		place,
+	);
 	// Made when it is opened: a payload may have a hundred thousand of them.
 	const grow = () => {
 		if (!branch.open || place.childElementCount) return;
@@ -124,7 +142,9 @@ export function hexDump(pairs) {
 	const lines = [];
 	for (let at = 0; at < Math.min(bytes.length, 65_536); at += 16) {
 		const line = bytes.slice(at, at + 16);
-		const shown = line.map((pair) => Number.parseInt(pair, 16)).map((code) => (code > 31 && code < 127 ? String.fromCharCode(code) : "."));
+		const shown = line
+			.map((pair) => Number.parseInt(pair, 16))
+			.map((code) => (code > 31 && code < 127 ? String.fromCharCode(code) : "."));
 		lines.push(`${at.toString(16).padStart(8, "0")}  ${line.join(" ").padEnd(47)}  ${shown.join("")}`);
 	}
 	return lines.join("\n");

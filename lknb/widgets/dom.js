@@ -1,7 +1,8 @@
 // Elements made without markup: all text is set as text, and what could disguise it is made visible.
 
 /** Control and direction characters, which could hide or turn around what a line says; tabs and line ends stay. */
-const DISGUISING = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const DISGUISING =
+	/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /**
  * Text as it may be shown.
@@ -25,11 +26,12 @@ export function inert(value) {
  */
 export function h(tag, options, ...children) {
 	const element = document.createElement(tag);
+	const properties = /** @type {Record<string, any>} */ (/** @type {unknown} */ (element));
 	for (const [name, value] of Object.entries(options ?? {})) {
 		if (name === "class") element.className = value;
 		else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
 		else if (name.includes("-") || ATTRIBUTES.has(name)) element.setAttribute(name, inert(value));
-		else /** @type {any} */ (element)[name] = typeof value === "string" && SHOWN.has(name) ? inert(value) : value;
+		else properties[name] = typeof value === "string" && SHOWN.has(name) ? inert(value) : value;
 	}
 	element.append(...children.flat().filter(given).map(node));
 	return element;

@@ -28,7 +28,11 @@ export function feed({ ask, follow, signal }) {
 		h(
 			"thead",
 			null,
-			h("tr", null, ...["Time", "", "Kind", "From", "Topic", "Size", "Content"].map((name) => h("th", { scope: "col" }, name))),
+			h(
+				"tr",
+				null,
+				...["Time", "", "Kind", "From", "Topic", "Size", "Content"].map((name) => h("th", { scope: "col" }, name)),
+			),
 		),
 	);
 	const empty = h("p", { class: "lknb-empty" });
@@ -37,9 +41,11 @@ export function feed({ ask, follow, signal }) {
 	let asked = 0;
 	const filter = () => {
 		clearTimeout(asked);
-		asked = /** @type {any} */ (setTimeout(() => {
-			report(ask("filter", { kind: kind.value, topic: topic.value, sender: sender.value, text: text.value }));
-		}, 250));
+		asked = /** @type {any} */ (
+			setTimeout(() => {
+				report(ask("filter", { kind: kind.value, topic: topic.value, sender: sender.value, text: text.value }));
+			}, 250)
+		);
 	};
 	for (const each of filters) each.addEventListener("input", filter, { signal });
 	pause.addEventListener("click", () => {
@@ -68,10 +74,16 @@ export function feed({ ask, follow, signal }) {
 	const draw = (/** @type {import("./sync.js").PartState} */ state) => {
 		last = state;
 		const { values } = state;
-		if (values.kinds && kind.options.length === 1) kind.append(...values.kinds.map((/** @type {string} */ name) => h("option", { value: name }, name)));
+		if (values.kinds && kind.options.length === 1)
+			kind.append(...values.kinds.map((/** @type {string} */ name) => h("option", { value: name }, name)));
 		// Another view's filter shows here too, but not while somebody types.
 		if (values.filter && !filters.includes(/** @type {any} */ (document.activeElement))) {
-			for (const [input, name] of /** @type {const} */ ([[kind, "kind"], [topic, "topic"], [sender, "sender"], [text, "text"]])) {
+			for (const [input, name] of /** @type {const} */ ([
+				[kind, "kind"],
+				[topic, "topic"],
+				[sender, "sender"],
+				[text, "text"],
+			])) {
 				if (input.value !== (values.filter[name] ?? "")) input.value = values.filter[name] ?? "";
 			}
 		}
@@ -80,7 +92,12 @@ export function feed({ ask, follow, signal }) {
 		const newest = [...held].slice(-SHOWN).reverse();
 		keyed(table, newest, entry, fill);
 		empty.hidden = newest.length > 0;
-		say(empty, Object.keys(values.filter ?? {}).length ? "No event fits this filter." : "Nothing has happened yet. Send something, or wait for somebody who does.");
+		say(
+			empty,
+			Object.keys(values.filter ?? {}).length
+				? "No event fits this filter."
+				: "Nothing has happened yet. Send something, or wait for somebody who does.",
+		);
 	};
 	follow(draw);
 
@@ -105,7 +122,17 @@ export function feed({ ask, follow, signal }) {
 		element.dataset.kind = event.kind;
 		const arrow = event.direction === "in" ? "←" : "→";
 		const expanded = String(element.rows.length > 1);
-		const opener = h("button", { type: "button", class: "lknb-open", "aria-expanded": expanded, "aria-label": "Open", onclick: () => open(element, key) }, "▸");
+		const opener = h(
+			"button",
+			{
+				type: "button",
+				class: "lknb-open",
+				"aria-expanded": expanded,
+				"aria-label": "Open",
+				onclick: () => open(element, key),
+			},
+			"▸",
+		);
 		element.rows[0].replaceChildren(
 			h("td", { class: "lknb-time" }, clock(event.time)),
 			h("td", { title: event.direction === "in" ? "received" : "sent" }, arrow),
@@ -140,7 +167,19 @@ export function feed({ ask, follow, signal }) {
 	return h(
 		"div",
 		null,
-		h("div", { class: "lknb-bar" }, pause, clear, kind, topic, sender, text, download("json", "JSON"), download("csv", "CSV"), counts),
+		h(
+			"div",
+			{ class: "lknb-bar" },
+			pause,
+			clear,
+			kind,
+			topic,
+			sender,
+			text,
+			download("json", "JSON"),
+			download("csv", "CSV"),
+			counts,
+		),
 		said,
 		scroll,
 	);
@@ -148,7 +187,8 @@ export function feed({ ask, follow, signal }) {
 
 /** @param {import("./sync.js").Row} event */
 function progress(event) {
-	if (event.status === "open" && event.transferred) return `${size(event.transferred)}${event.size ? ` of ${size(event.size)}` : ""}`;
+	if (event.status === "open" && event.transferred)
+		return `${size(event.transferred)}${event.size ? ` of ${size(event.size)}` : ""}`;
 	return size(event.size);
 }
 
@@ -180,4 +220,8 @@ function field(label, placeholder) {
 	return h("input", { type: "search", "aria-label": label, placeholder, spellcheck: false });
 }
 
-export default widget("Feed of the room", () => ["feed"], (contexts) => feed(contexts.feed));
+export default widget(
+	"Feed of the room",
+	() => ["feed"],
+	(contexts) => feed(contexts.feed),
+);

@@ -25,7 +25,9 @@ const TABS = {
  */
 function panel(contexts, shows, names) {
 	const head = h("p", { class: "lknb-head" });
-	contexts.panel.follow(({ values }) => say(head, values.room ? `${values.identity} in ${values.room}: ${values.state}` : "Waiting for the kernel"));
+	contexts.panel.follow(({ values }) =>
+		say(head, values.room ? `${values.identity} in ${values.room}: ${values.state}` : "Waiting for the kernel"),
+	);
 	const bar = h("div", { class: "lknb-tabs", role: "tablist", "aria-label": "Views of the room" });
 	const place = h("div", { class: "lknb-pages" });
 	/** @type {Map<string, { tab: HTMLElement, page: HTMLElement, filled: boolean }>} */
@@ -64,6 +66,14 @@ function panel(contexts, shows, names) {
 	return h("div", null, head, bar, place);
 }
 
-export default widget("The room", (model) => ["panel", ...model.get("tabs")], (contexts, shows) => {
-	return panel(contexts, shows, Object.keys(contexts).filter((name) => name in TABS));
-});
+export default widget(
+	"The room",
+	(model) => ["panel", ...model.get("tabs")],
+	(contexts, shows) => {
+		return panel(
+			contexts,
+			shows,
+			Object.keys(contexts).filter((name) => name in TABS),
+		);
+	},
+);

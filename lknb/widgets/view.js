@@ -96,7 +96,8 @@ function statusLine(store, signal) {
 	const line = h("p", { class: "lknb-status", role: "status" });
 	store.follow(() => {
 		const parts = [];
-		if (store.gone) parts.push("The kernel is gone: this is what was last seen. Run the cell again to follow the room.");
+		if (store.gone)
+			parts.push("The kernel is gone: this is what was last seen. Run the cell again to follow the room.");
 		else if (store.waiting) parts.push("The kernel is busy. What you asked for is done when its cell has ended.");
 		if (store.missed) parts.push(`${store.missed} updates did not reach this page; what you see was loaded afresh.`);
 		line.dataset.kind = store.gone ? "gone" : store.waiting ? "busy" : "";
