@@ -77,7 +77,7 @@ class Event:
             `participant`, `connection` and `loss`.
         size: the payload's bytes; while a stream is open, its announced size or None.
         transferred: the bytes of a stream that have moved so far.
-        attributes: a stream's attributes.
+        attributes: a stream's attributes; of a call that failed, the `code` of its error and, if any, the `data`.
         status: `open` while a stream or call is under way, then `ok` or `failed`; `dropped` when it was let go.
         error: why it failed or was dropped.
         duration: seconds from its beginning to its end, for streams and calls.
@@ -165,6 +165,8 @@ def weight(event: Event) -> tuple[int, int]:
     if event.kind == "bytes" and data is not None:
         return (_OVERHEAD, data.size) if data.on_disk else (data.size + _OVERHEAD, 0)
     size = event.size or 0
+    if event.kind == "rpc":
+        size += sum(map(len, event.attributes.values()))
     if isinstance(event.result, str):
         size += len(event.result)
     return size + _OVERHEAD, 0

@@ -47,6 +47,8 @@ class Handler:
         dropped: events it was too slow to get.
         running: calls under way now.
         last_run: when it last began, aware.
+        last_duration: the seconds that the call took that ended last; None before the first.
+        max_duration: the seconds of the longest call.
     """
 
     kind: str
@@ -63,6 +65,8 @@ class Handler:
     dropped: int = 0
     running: int = 0
     last_run: dt.datetime | None = None
+    last_duration: float | None = None
+    max_duration: float | None = None
 
     def __post_init__(self) -> None:
         if self.where not in ("worker", "main"):
@@ -77,12 +81,19 @@ class Handler:
         self._drain: asyncio.Task[None] | None = None
         self._show_again = 0.0
         self._not_shown = 0
+        self._seconds = 0.0
         self.active = True
 
     @property
     def name(self) -> str:
         """The function's name."""
         return getattr(self.function, "__name__", type(self.function).__name__)
+
+    @property
+    def mean_duration(self) -> float | None:
+        """The seconds that a call took on average; None before the first has ended."""
+        ended = self.calls - self.running
+        return self._seconds / ended if ended else None
 
     def __repr__(self) -> str:
         topic = "every topic" if self.topic is None else repr(self.topic)
@@ -111,6 +122,7 @@ class Handler:
         self.last_run = now()
         # A copy each time: a context that another call has entered cannot be entered again.
         context = self._context.copy()
+        started = time.monotonic()
         try:
             if self._main_loop is not None:
                 return await run_on(self._main_loop, context, self.function, args, kwargs)
@@ -120,6 +132,9 @@ class Handler:
             return await self._workers.run(lambda: context.run(self.function, *args, **kwargs))
         finally:
             self.running -= 1
+            self.last_duration = time.monotonic() - started
+            self.max_duration = max(self.last_duration, self.max_duration or 0.0)
+            self._seconds += self.last_duration
 
     def offer(self, event: Event) -> None:
         """Queue an event for the function; called on the loop thread."""

@@ -97,6 +97,8 @@ class Rpc:
             answer = await self._perform(to, method, request, timeout)
             result = answer if raw else decode_answer(method, answer)
         except BaseException as error:
+            if isinstance(error, RpcError):
+                _note(error, event)
             self._log.finish(event, "failed", str(error) or type(error).__name__)
             raise
         event.result = result
@@ -240,11 +242,13 @@ class Method:
         except Exception as error:
             # The text stays here: a stranger in the room shall not read our paths and values.
             self.handler.failed(error)
+            event.attributes = {"code": "1500"}
             self._log.finish(event, "failed", f"{type(error).__name__} in the handler")
             raise rtc.RpcError(1500, "Application error in method handler") from None
         else:
             self._log.finish(event)
             return answer
+        _note(failure, event)
         self._log.finish(event, "failed", str(failure))
         raise rtc.RpcError(failure.code, failure.message, failure.data)
 
@@ -274,6 +278,13 @@ class Method:
         if len(answer.encode()) > PAYLOAD_LIMIT:
             raise RpcError(1504, f"The answer of {call.method!r} is over {PAYLOAD_LIMIT:,} bytes.")
         return answer
+
+
+def _note(error: RpcError, event: Event) -> None:
+    """Keep of an error what programs read: its code, and as much of its data as LiveKit carries."""
+    event.attributes = {"code": str(error.code)}
+    if error.data:
+        event.attributes["data"] = str(error.data)[:_DATA_LIMIT]
 
 
 def _raw_payload(payload: Any) -> str:

@@ -500,9 +500,12 @@ def test_handlers_are_listed_with_what_they_did(alice: lknb.Room, bob: lknb.Room
         0,
         None,
     )
+    assert handler.mean_duration is None
     alice.publish_data(b"x", topic="t")
     eventually(lambda: handler.calls == 1)
     assert handler.last_run is not None
+    duration = eventually(lambda: handler.last_duration)
+    assert 0 < duration == handler.mean_duration == handler.max_duration < 5
     assert repr(handler) == "<Handler counts of data 't': 1 calls, 0 errors>"
 
 

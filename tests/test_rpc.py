@@ -392,6 +392,9 @@ def test_an_rpc_error_reaches_the_caller_as_it_is(alice_calls: lknb.Room, bob_se
     with pytest.raises(lknb.RpcError) as caught:
         alice_calls.perform_rpc("bob", "refuse")
     assert (caught.value.code, caught.value.message, caught.value.data) == (2042, "not today", '{"until": "tomorrow"}')
+    for room in (alice_calls, bob_serves):
+        noted = eventually(lambda room=room: room.events.filter("rpc", topic="refuse", status="failed"))[-1]
+        assert noted.attributes == {"code": "2042", "data": '{"until": "tomorrow"}'}
 
 
 def test_a_long_message_is_cut_at_what_livekit_carries(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
