@@ -5,6 +5,7 @@
 #   LAB_ARGS=...     for JupyterLab, e.g. LAB_ARGS="--no-browser --port 8890"
 #   DEMO_ARGS=...    for scripts/demo.py, e.g. DEMO_ARGS="--timeout 300"
 #   PYTEST_ARGS=...  for pytest, e.g. PYTEST_ARGS="-k rpc -x"
+#   NAMES=...        for screenshots, e.g. NAMES="chat rpc"
 #   BENCH_ARGS=...   for benchmarks/bench.py, e.g. BENCH_ARGS="--rounds 9"
 
 NOTEBOOK ?= notebooks/quickstart.ipynb
@@ -16,7 +17,7 @@ in_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 # In a container one is root more often than not, and JupyterLab wants to be told so.
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab demo notebook test bench lock clean setup-lab setup-dev
+.PHONY: help lab demo notebook screenshots test bench lock clean setup-lab setup-dev
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +25,7 @@ help:
 	@echo "make demo      run $(NOTEBOOK) here and print what its cells print"
 	@echo "make test      lint, types, layers and tests (PYTEST_ARGS=... for pytest)"
 	@echo "make bench     measure lknb against the plain LiveKit SDK (BENCH_ARGS=... for benchmarks/bench.py)"
+	@echo "make screenshots  take the pictures of the widgets in docs/images"
 	@echo "make notebook  run $(NOTEBOOK) and save it with its outputs"
 	@echo "make lock      compile requirements/*.txt from pyproject.toml (LOCK_ARGS=--upgrade for the newest)"
 	@echo "make clean     remove .venv, caches and build output"
@@ -42,6 +44,9 @@ bench: setup-dev
 
 notebook: setup-dev
 	@$(in_venv) python scripts/run_notebook.py $(NOTEBOOK)
+
+screenshots: setup-dev
+	@LKNB_BROWSER="$$(scripts/browser.sh)" $(in_venv) python scripts/screenshots.py $(NAMES)
 
 lock:
 	@scripts/lock.sh $(LOCK_ARGS)

@@ -1,0 +1,131 @@
+"""Takes the pictures in docs/images: each widget in JupyterLab, in the light and the dark theme.
+
+A room with three participants is made for it, on the embedded server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests" / "browser"))
+
+from lab import Lab, Notebook, launch  # noqa: E402
+from playwright.sync_api import expect, sync_playwright  # noqa: E402
+
+import lknb  # noqa: E402
+
+IMAGES = HERE.parent / "docs" / "images"
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+ROOM = "studio"
+TABS = ("participants", "feed", "chat", "transfers", "rpc", "telemetry")
+
+
+@contextmanager
+def company() -> Iterator[dict[str, lknb.Room]]:
+    """Others in the room: somebody who chats, an agent that serves a method, and a robot that measures."""
+    others = {
+        "bob": lknb.connect(ROOM, "bob", name="Bob", attributes={"mood": "curious"}),
+        "agent": lknb.connect(ROOM, "agent", name="Helpful agent", attributes={"status": "listening"}),
+        "robot": lknb.connect(ROOM, "robot", attributes={"battery": "87 %"}),
+    }
+
+    @others["agent"].rpc("weather")
+    def weather(city: str, days: int = 1) -> dict[str, object]:
+        return {"city": city, "days": days, "forecast": ["sunny", "cloudy", "sunny"][:days]}
+
+    ending = threading.Event()
+
+    def measure() -> None:
+        step = 0
+        while not ending.wait(0.05):
+            step += 1
+            sample = {"acceleration": {"x": round(math.sin(step / 20), 3), "y": round(math.cos(step / 31), 3)}}
+            others["robot"].publish_data(json.dumps({**sample, "temperature": 21 + round(step / 400, 2)}), topic="imu")
+
+    measuring = threading.Thread(target=measure, daemon=True)
+    measuring.start()
+    try:
+        yield others
+    finally:
+        ending.set()
+        measuring.join(5)
+        for room in others.values():
+            room.close()
+
+
+def act(book: Notebook, others: dict[str, lknb.Room]) -> None:
+    """What there is to see."""
+    others["bob"].send_text("Hello everybody! Has the robot started already?")
+    question = others["bob"].send_text("What is the weather like in Berlin?")
+    others["agent"].send_text("In Berlin it is sunny, 21 degrees, with a light wind.", reply_to=question.id)
+    others["bob"].send_bytes(b"time,x,y\n" * 4000, topic="files", name="walk.csv", mime_type="text/csv")
+    others["agent"].set_attributes({"status": "answering"})
+    book.run(2)
+
+
+def picture(book: Notebook, index: int, name: str) -> None:
+    """Save what stands under a cell, in both themes."""
+    for theme, title in THEMES.items():
+        book.page.evaluate(
+            "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme }).then(() => true)", title
+        )
+        expect(
+            book.page.locator(f"body[data-jp-theme-light={'true' if theme == 'light' else 'false'}]")
+        ).to_be_visible()
+        time.sleep(1)  # the theme's style sheet, and the charts that follow it
+        target = IMAGES / f"{name}-{theme}.png"
+        book.output(index).scroll_into_view_if_needed()
+        book.output(index).screenshot(path=target)
+        print(target.relative_to(HERE.parent))
+
+
+def main() -> int:
+    """Take all pictures, or those named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(('panel', *TABS))}; all if none")
+    wanted = parser.parse_args().names or ["panel", *TABS]
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        os.environ["LKNB_STATE_DIR"] = str(Path(folder, "state"))
+        root = Path(folder, "notebooks")
+        root.mkdir()
+        browser = launch(playwright)
+        lab = Lab(root, browser).ready()
+        try:
+            with company() as others:
+                shown = [f"room.panel({name!r})" if name != "panel" else "room" for name in wanted]
+                book = lab.notebook(
+                    f"import lknb\nroom = lknb.connect({ROOM!r}, 'alice', name='Alice', attributes={{'role': 'host'}})",
+                    "@room.rpc('add')\ndef add(a: float, b: float) -> float:\n    return a + b",
+                    "room.send_text('It has. Ask the agent about the weather!')\n"
+                    "room.perform_rpc('agent', 'weather', {'city': 'Berlin', 'days': 2})",
+                    *shown,
+                )
+                lab.page.set_viewport_size({"width": 1180, "height": 1000})
+                book.command("application:toggle-left-area")
+                book.run(0, 1, *range(3, 3 + len(shown)))
+                act(book, others)
+                for index, name in enumerate(wanted, start=3):
+                    if name == "telemetry":
+                        time.sleep(5)  # for the lines to grow
+                    picture(book, index, name)
+        finally:
+            lab.close()
+            browser.close()
+            lknb.server.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
