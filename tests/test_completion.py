@@ -14,6 +14,7 @@ from waiting import eventually
 import lknb
 from lknb.events import Event
 from lknb.magics.extension import CELL, LINE
+from lknb.widgets.panel import TABS
 
 
 @pytest.fixture
@@ -55,6 +56,8 @@ def test_values_that_are_choices(shell: Shell) -> None:
     assert shell.complete_at_end("%lk events --kind=te") == ["text"]
     assert shell.complete_at_end("%lk nest ") == ["off", "on"]
     assert "restart" not in shell.complete_at_end("%lk server ")
+    assert shell.complete_at_end("%lk panel c") == ["chat"]
+    assert set(shell.complete_at_end("%lk panel chat ")) == set(TABS) - {"chat"}
 
 
 def test_variables_after_var_and_out(shell: Shell) -> None:

@@ -149,7 +149,13 @@ def test_events_are_filtered_and_cut_and_kept(joined: Shell) -> None:
 
 def test_feed_and_panel_give_views(joined: Shell) -> None:
     for line in ("%lk feed", "%lk feed chat --kind text", "%lk panel"):
-        assert joined.cell(line) is not None
+        assert "alice in" in repr(joined.cell(line)), line
+
+
+def test_a_panel_of_some_tabs(joined: Shell) -> None:
+    assert joined.cell("%lk panel rpc chat").tabs == ["rpc", "chat"]
+    assert "'chatt' is none of participants, feed, chat" in refused(joined, "%lk panel chatt")
+    assert "did you mean chat?" in refused(joined, "%lk panel rpc chatt")
 
 
 def test_the_server_verb_shows_the_server(joined: Shell) -> None:
@@ -470,7 +476,7 @@ shell = InteractiveShell.instance()
 shell.run_line_magic("load_ext", "lknb")
 shell.run_line_magic("lk", "rooms")
 shell.reset()
-print(sorted({"livekit", "pydantic", "ipywidgets", "aiohttp", "lknb.room"} & set(sys.modules)))
+print(sorted({"livekit", "pydantic", "anywidget", "ipywidgets", "aiohttp", "lknb.room"} & set(sys.modules)))
 """
 
 

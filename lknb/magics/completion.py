@@ -92,6 +92,8 @@ class Completion:
         place = places[min(given, len(places) - 1)]
         if given >= len(places) and place.nargs not in ("*", "+"):
             return _not_given(parser, before)
+        if place.nargs == "*" and place.choices:
+            return [each for each in place.choices if each not in before]
         return self._values(place.dest, place.choices)
 
     def _values(self, what: str, choices: Iterable[str] | None) -> Iterable[str]:

@@ -123,7 +123,8 @@ class VerbParser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}{'' if message.endswith('?') else '.'} See {self.prog} --help.{hint}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
+        # Older versions of Python check the empty list of a `*`, too.
+        if action.choices is not None and value != [] and value not in action.choices:
             choices = [str(each) for each in action.choices]
             hint = closest(str(value), choices)
             raise argparse.ArgumentError(action, f"{value!r} is none of {', '.join(choices)}{hint}")

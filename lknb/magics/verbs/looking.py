@@ -88,8 +88,16 @@ def _feed(session: Session, args: argparse.Namespace, line: str, body: str) -> A
     return session.room.feed(args.topic, args.kind)
 
 
+def _panel_takes(parser: VerbParser) -> None:
+    from lknb.widgets.panel import TABS  # here, because loading the magics shall not take as long as loading widgets
+
+    parser.add_argument(
+        "tab", metavar="TAB", nargs="*", choices=tuple(TABS), help=f"only these tabs: {', '.join(TABS)}"
+    )
+
+
 def _panel(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
-    return session.room.panel()
+    return session.room.panel(*args.tab)
 
 
 VERBS: list[tuple[Verb, Run]] = [
@@ -113,6 +121,6 @@ VERBS: list[tuple[Verb, Run]] = [
         ),
         _events,
     ),
-    (Verb("feed", "A live table of the newest events.", _feed_takes, ("%lk feed", "%lk feed imu --kind data")), _feed),
-    (Verb("panel", "The room at a glance, live.", nothing, ("%lk panel",)), _panel),
+    (Verb("feed", "Every event as it happens, live.", _feed_takes, ("%lk feed", "%lk feed imu --kind data")), _feed),
+    (Verb("panel", "The room in tabs, live.", _panel_takes, ("%lk panel", "%lk panel chat rpc")), _panel),
 ]
