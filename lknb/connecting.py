@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from lknb import server
 from lknb.connection import Connection, of_server
 from lknb.credentials import Credentials, Secret, check_token, find
+from lknb.errors import LknbError
 from lknb.events import EventLog
 from lknb.loop import LOOP, at_exit
 from lknb.room import Room
@@ -203,6 +204,7 @@ async def _join(wish: Wish, timeout: float) -> Room:
             connection.left.add_done_callback(lambda _: _leaving.pop(wish.key, None))
 
     connection.on_closed(closed)
+    room._join_again = functools.partial(_rejoin, room, wish)
     try:
         await connection.open()
         await room._state.adopt(wish.attributes, wish.metadata, wish.name)
@@ -213,6 +215,22 @@ async def _join(wish: Wish, timeout: float) -> Room:
     _leave_at_exit()
     watch()
     return room
+
+
+async def _rejoin(room: Room, wish: Wish) -> None:
+    async with _joining.setdefault(wish.key, asyncio.Lock()):
+        other, _ = _open.get(wish.key, (None, None))
+        if other is room:
+            return
+        if other is not None:
+            raise LknbError(
+                f"{wish.identity!r} is in room {wish.room!r} already, with another connection of this kernel: use that "
+                "one (lknb.rooms() lists it), or close it first."
+            )
+        while (leaving := _leaving.get(wish.key)) is not None:
+            await asyncio.wait((leaving,))
+        await room._connection.reopen()
+        _open[wish.key] = (room, wish)
 
 
 @functools.cache

@@ -138,8 +138,8 @@ class Connection:
         """Why nothing can be sent now."""
         if self.state == "closed":
             return NotConnectedError(
-                f"Room {self.room!r} is closed ({self.state_reason}); nothing was sent. Connect again with "
-                f"lknb.connect({self.room!r})."
+                f"Room {self.room!r} is closed ({self.state_reason}); nothing was sent. Join again with "
+                f"room.rejoin() or lknb.connect({self.room!r})."
             )
         return NotConnectedError(
             f"Room {self.room!r} is reconnecting ({self.state_reason}); nothing was sent. room.state and the "
@@ -301,6 +301,30 @@ class Connection:
             raise
         self._set_state("connected", "joined")
 
+    async def reopen(self) -> None:
+        """Join again after `close`, with the same identity; what this participant had set is set again.
+
+        Raises:
+            ConnectError, ServerError: when it cannot be joined; the room stays closed.
+            NotConnectedError: when it was closed meanwhile.
+        """
+        self.left = asyncio.get_running_loop().create_future()
+        self._retrying = asyncio.current_task()
+        self._set_state("reconnecting", "joining again")
+        try:
+            if self.credentials.embedded:
+                self.credentials = of_server(await asyncio.to_thread(server.ensure))
+            await self._join(self._timeout)
+            await self._begin_session(anew=True, reason="joined again")
+        except BaseException as error:
+            closed, self._retrying = self.state == "closed", None
+            await asyncio.shield(self.close("joining again failed"))
+            if closed and isinstance(error, asyncio.CancelledError):
+                raise self.not_connected() from None
+            raise
+        finally:
+            self._retrying = None
+
     async def _join(self, timeout: float) -> None:
         token = self.credentials.token or self._mint()
         sdk = SdkRoom(
@@ -343,6 +367,7 @@ class Connection:
         self._closing += 1
         connected = self.state == "connected"
         sdk, self._sdk = self._sdk, None
+        self._keep_token(sdk)
         if self._retrying is not None and self._retrying is not asyncio.current_task():
             self._retrying.cancel()
         if self.state != "closed":
@@ -499,7 +524,7 @@ class Connection:
         for callback in self._on_lost:
             callback(why)
 
-    async def _begin_session(self, *, anew: bool) -> None:
+    async def _begin_session(self, *, anew: bool, reason: str = "reconnected") -> None:
         sdk = self._sdk
         if sdk is None:
             return
@@ -510,7 +535,7 @@ class Connection:
         sid = await server_api.room_sid(self.credentials, self.room) if self.credentials.can_mint else None
         another_room = self._notice_room(sid or sdk.server_sid)
         since, self._down_since = self._down_since, None
-        self._set_state("connected", "reconnected")
+        self._set_state("connected", reason)
         self._record_loss(since or self._last_heard, another_room=another_room)
         for callback in self._on_restored:
             try:
@@ -534,9 +559,7 @@ class Connection:
     async def _rejoin(self) -> None:
         """Join anew until it works, for ten minutes."""
         old, self._sdk = self._sdk, None
-        if old is not None and self.credentials.token is not None:
-            # The server's last refreshed token lives longer than the one we were given.
-            self.credentials = Credentials(self.credentials.url, token=old.latest_token or self.credentials.token)
+        self._keep_token(old)
         begun, attempt = time.monotonic(), 0
         while time.monotonic() - begun < RETRY_FOR:
             attempt += 1
@@ -557,6 +580,11 @@ class Connection:
             self._retrying = None
             return
         await self.close(f"the server could not be reached for {RETRY_FOR / 60:g} minutes")
+
+    def _keep_token(self, sdk: SdkRoom | None) -> None:
+        """Join with the server's last refreshed token from now on: it lives longer than the one we were given."""
+        if sdk is not None and self.credentials.token is not None:
+            self.credentials = Credentials(self.credentials.url, token=sdk.latest_token or self.credentials.token)
 
 
 def of_server(running: server.RunningServer) -> Credentials:

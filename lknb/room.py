@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lknb.byte_streams import ByteStreams
-from lknb.cells import Cell, unwatch, watch_cells
+from lknb.cells import Cell, shell, unwatch, watch_cells
 from lknb.connection import Connection
 from lknb.connection import State as ConnectionState
 from lknb.data_tracks import DataTracks, RemoteTrack
@@ -72,6 +72,10 @@ class AioRoom:
         """Leave the room; see `Room.close`."""
         await LOOP.wait(self._room._connection.close())
 
+    async def rejoin(self) -> None:
+        """Join a room again that was closed; see `Room.rejoin`."""
+        await LOOP.wait(self._room._join_again())
+
     def __repr__(self) -> str:
         return f"<aio of {self._room!r}>"
 
@@ -94,6 +98,7 @@ class Room:
         self._handlers = Handlers(log)
         self._widgets: list[RoomWidget] = []
         self._inboxes: weakref.WeakSet[Inbox] = weakref.WeakSet()
+        self._join_again: Callable[[], Coroutine[Any, Any, None]]  # set by who has joined it
         self._text = TextStreams(connection, log, self._handlers, max_stream_size)
         self._bytes = ByteStreams(connection, log, self._handlers, max_stream_size)
         self._rpc = Rpc(connection, log, self._handlers)
@@ -160,6 +165,18 @@ class Room:
     def __repr__(self) -> str:
         state = self.state if self.state == "connected" else f"{self.state} ({self._connection.state_reason})"
         return f"<Room {self.name!r} as {self.identity!r}: {state}, {len(self.participants)} participants>"
+
+    def _ipython_display_(self, **_: Any) -> None:
+        ipython = shell()
+        if hasattr(ipython, "kernel"):
+            self.panel()._ipython_display_()
+        else:
+            print(repr(self))
+
+    @property
+    def state_reason(self) -> str:
+        """Why `state` is what it is, in words."""
+        return self._connection.state_reason
 
     # Send
 
@@ -435,13 +452,28 @@ class Room:
         """Leave the room: handlers end, inboxes can still be read to their end. Closing twice is fine."""
         LOOP.run(self._connection.close(), "close")
 
+    def rejoin(self) -> None:
+        """Join again after the room was closed, as who this participant was; does nothing while it is open.
+
+        This object works again with all that holds it: its log goes on, with a `loss` event for the time between, and
+        the attributes, metadata, name and data tracks of this participant are set again. Handlers, inboxes and widgets
+        ended with the closing: run their cells again.
+
+        Raises:
+            ConnectError: with the cause and the next step; the room stays closed.
+            ServerError: when the embedded server cannot be had.
+            LknbError: when another room of this kernel has taken this identity meanwhile.
+        """
+        LOOP.run(self._join_again(), "rejoin")
+
     def _let_go(self) -> None:
         forget(self._handlers)
         for inbox in list(self._inboxes):
             inbox.close()
         for widget in list(self._widgets):
             widget.close()
-        unwatch(self._cell_ended)
+        if not self._widgets:
+            unwatch(self._cell_ended)
 
     def __enter__(self) -> Room:
         return self

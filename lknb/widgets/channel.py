@@ -94,7 +94,8 @@ class Channel:
         if kind == "ack" and isinstance(message.get("number"), int):
             browser.acknowledged = min(message["number"], self._number)
         elif kind in ("hello", "shows"):
-            shows = frozenset(message.get("parts") or ()) & self._parts.keys()
+            named = message.get("parts")
+            shows = frozenset(name for name in self._parts if isinstance(named, list) and name in named)
             # What nobody looked at was not told of, and needs to be told whole.
             self._stale |= shows if kind == "hello" else shows - self._in_view()
             browser.shows = shows
@@ -146,7 +147,10 @@ class Channel:
             action = part.actions.get(str(message.get("action"))) if part else None
             if action is None:
                 raise LknbError("This widget has no such action. Reload the page if lknb was updated meanwhile.")
-            args = dict(message.get("args") or {})
+            given = message.get("args") or {}
+            if not isinstance(given, dict):
+                raise TypeError(f"The arguments of an action have names; {type(given).__name__} has none.")
+            args = dict(given)
             if buffers:
                 args["buffer"] = buffers[0]
             value = await action(**args)

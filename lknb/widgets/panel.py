@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import traitlets
 
 from lknb.errors import did_you_mean
+from lknb.events import Event
 from lknb.tables import Table
 from lknb.widgets.chat import ChatPart
 from lknb.widgets.feed import FeedPart
@@ -27,14 +29,64 @@ TABS: dict[str, type[Part]] = {
 
 
 class PanelPart(Part):
-    """The room itself: where and who this notebook is, and how the connection is."""
+    """The room itself: where and who this notebook is, how the connection is, leaving and joining again."""
 
     name = "panel"
     title = "Room"
 
+    def __init__(self, room: Room) -> None:
+        super().__init__(room)
+        self.actions = {"leave": self.leave, "rejoin": self.rejoin}
+        self.leaving = False
+        self._ended: list[str] = []
+        self._unsubscribe: Callable[[], None] = lambda: None
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Follow the connection, and who comes and goes."""
+        super().start(changed)
+        self._unsubscribe = self.room.events.subscribe(self._happened)
+
+    def stop(self) -> None:
+        """Follow no longer."""
+        self._unsubscribe()
+
+    def _happened(self, event: Event) -> None:
+        if event.kind in ("connection", "participant", "loss"):
+            self.changed()
+
     def values(self) -> Json:
-        """The connection's state and the identities."""
-        return {"room": self.room.name, "identity": self.room.identity, "state": self.room.state}
+        """The connection's state and why, the identities, and how many are there."""
+        room = self.room
+        me = room.participants.get(room.identity)
+        return {
+            "room": room.name,
+            "identity": room.identity,
+            "name": me.name if me and me.name != room.identity else "",
+            "state": room.state,
+            "reason": room.state_reason[:300],
+            "participants": len(room.participants) if room.state != "closed" else None,
+            "ended": self._ended,
+        }
+
+    # What a browser may ask for
+
+    async def leave(self) -> None:
+        """Leave the room; this panel stays, to join again."""
+        self._ended = sorted({each.name for each in self.room.handlers})[:20]
+        self.leaving = True
+        try:
+            await self.room.aio.close()
+        finally:
+            self.leaving = False
+            self.changed()
+
+    async def rejoin(self) -> None:
+        """Join again."""
+        try:
+            await self.room.aio.rejoin()
+            self._ended = []
+        finally:
+            self.changed()
 
     def tables(self) -> list[tuple[str, Table]]:
         """Nothing that the headline does not say."""
@@ -60,4 +112,10 @@ class Panel(RoomWidget):
             if tab not in TABS:
                 raise ValueError(f"{tab!r} is not a tab of the panel{did_you_mean(tab, TABS)} Tabs: {', '.join(TABS)}.")
         chosen = list(dict.fromkeys(tabs or TABS))
-        super().__init__(room, [PanelPart(room), *(TABS[tab](room) for tab in chosen)], tabs=chosen)
+        self._head = PanelPart(room)
+        super().__init__(room, [self._head, *(TABS[tab](room) for tab in chosen)], tabs=chosen)
+
+    def close(self) -> None:
+        """Stop following, and leave static HTML; but who leaves the room with this panel can join again with it."""
+        if not self._head.leaving:
+            super().close()

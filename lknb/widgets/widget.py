@@ -42,7 +42,7 @@ class RoomWidget(anywidget.AnyWidget):
         self.parts = tuple(parts)
         self.cell: Cell | None = current_cell()
         self.active = True
-        self._displays: list[tuple[contextvars.Context, Any]] = []
+        self._displays: list[tuple[Cell | None, contextvars.Context, Any]] = []
         self._channel = Channel(self._tell, parts)
         self.on_msg(lambda widget, content, buffers: self._channel.received(content, buffers))
         for part in parts:
@@ -51,7 +51,8 @@ class RoomWidget(anywidget.AnyWidget):
 
     def _tell(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         if self.comm is not None:
-            self.send(message, buffers)
+            # With the model's id: a saved notebook finds by it what was last seen.
+            self.send({**message, "model": self.model_id} if message["type"] == "state" else message, buffers)
 
     def replaces(self, other: RoomWidget) -> bool:
         """Whether displaying this one ends `other`: an earlier run of the same cell made it."""
@@ -101,29 +102,28 @@ class RoomWidget(anywidget.AnyWidget):
         handle: Any = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call, unused-ignore]
         if self.active:
             # The cell's own context, so that its output area is the one that is updated.
-            self._displays.append((contextvars.copy_context(), handle))
+            self._displays.append((current_cell(), contextvars.copy_context(), handle))
 
     def close(self) -> None:
         """Stop following. Where it is shown, static HTML takes its place."""
-        if not self.active:
-            return
-        self._end()
-        # A front end that finds the comm closed before the new output would say that there is no model.
-        bundle = self._bundle()
-        for context, handle in self._displays:
-            context.copy().run(handle.update, bundle, raw=True)
-        self._displays.clear()
-        super().close()
+        self._finish(None)
 
     def discard(self) -> None:
-        """Stop following, where the outputs that showed it are gone already."""
-        if self.active:
-            self._end()
-            super().close()
+        """Stop following, because its cell has run again: what that one showed is gone, other outputs become static."""
+        self._finish(current_cell())
 
-    def _end(self) -> None:
+    def _finish(self, again: Cell | None) -> None:
+        if not self.active:
+            return
         self.active = False
         self._channel.close()
         for part in self.parts:
             part.stop()
         self.room._forget(self)
+        # A front end that finds the comm closed before the new output would say that there is no model.
+        bundle = self._bundle()
+        for cell, context, handle in self._displays:
+            if again is None or cell is None or cell.id != again.id:
+                context.copy().run(handle.update, bundle, raw=True)
+        self._displays.clear()
+        super().close()

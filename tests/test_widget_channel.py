@@ -1,0 +1,294 @@
+"""How a widget's browsers are kept up to date, by what is sent to them: no browser, no room."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from waiting import eventually
+
+from lknb.errors import LknbError
+from lknb.loop import LOOP
+from lknb.widgets.channel import EVERY, UNHEARD, Channel
+from lknb.widgets.part import Json, Part, Rows
+
+
+class Counting(Part):
+    """A part with one list of rows, one value, and actions of all outcomes."""
+
+    name = "counting"
+    title = "Counting"
+
+    def __init__(self, name: str = "counting") -> None:
+        super().__init__(None)  # type: ignore[arg-type]
+        self.name = name  # type: ignore[misc]
+        self.numbers: Rows[int] = Rows(lambda number: {"n": number}, limit=100, burst=20)
+        self.rows = {"numbers": self.numbers}
+        self.actions = {"double": self.double, "fail": self.fail, "break": self.break_, "bytes": self.bytes_}
+        self.total = 0
+        self.broken = False
+
+    def add(self, number: int) -> None:
+        self.total += 1
+        self.numbers.put(str(number), number)
+        self.changed()
+
+    def values(self) -> Json:
+        if self.broken:
+            raise RuntimeError("out of order")
+        return {"total": self.total, "skipped": self.numbers.skipped}
+
+    async def double(self, number: int) -> int:
+        await asyncio.sleep(0)
+        return number * 2
+
+    async def fail(self) -> None:
+        raise LknbError("not now; token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl")
+
+    async def break_(self) -> None:
+        raise ZeroDivisionError("by zero")
+
+    async def bytes_(self, buffer: bytes = b"") -> Json:
+        return {"name": "twice", "buffer": buffer * 2}
+
+
+class Browser:
+    """What the channel sends, and what a browser says to it."""
+
+    def __init__(self, *parts: Counting) -> None:
+        self.sent: list[tuple[float, Json, list[bytes]]] = []
+        self.parts = parts or (Counting(),)
+        self.acks = True
+        self.channel = Channel(self.take, self.parts)
+        for part in self.parts:
+            part.start(self.channel.changed)
+
+    def take(self, message: Json, buffers: list[bytes]) -> None:
+        self.sent.append((time.monotonic(), message, buffers))
+        if message["type"] == "state" and self.acks:
+            self.says("ack", number=message["number"])
+
+    def says(self, kind: str, who: str = "one", **more: Any) -> None:
+        self.channel.received({"type": kind, "browser": who, **more})
+
+    def of(self, kind: str) -> list[Json]:
+        return [message for _, message, _ in self.sent if message["type"] == kind]
+
+    @property
+    def states(self) -> list[Json]:
+        return self.of("state")
+
+    def whole(self, part: str = "counting") -> list[Json]:
+        """The snapshots of a part."""
+        return [state["parts"][part] for state in self.states if "rows" in state["parts"].get(part, {})]
+
+    def call(self, action: str, args: Any = None, buffers: list[bytes] | None = None) -> Json:
+        """The answer of an action."""
+        message = {"type": "do", "id": "one:1", "browser": "one", "part": "counting", "action": action, "args": args}
+        self.channel.received(message, buffers or [])
+        return eventually(lambda: self.of("reply"))[-1]
+
+
+def settle() -> None:
+    """Wait until the loop has taken up all that it was told so far."""
+
+    async def nothing() -> None:
+        await asyncio.sleep(0)
+
+    LOOP.run(nothing(), "settle")
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    made = Browser()
+    yield made
+    made.channel.close()
+
+
+def test_nobody_is_told_while_nobody_looks(browser: Browser) -> None:
+    browser.parts[0].add(1)
+    time.sleep(2 * EVERY)  # nothing is to come
+    assert browser.sent == []
+
+
+def test_a_hello_is_answered_with_everything(browser: Browser) -> None:
+    browser.parts[0].add(1)
+    browser.parts[0].add(2)
+    browser.says("hello", parts=["counting"])
+    eventually(lambda: browser.states)
+    assert browser.states[0]["number"] == 1
+    assert browser.whole() == [
+        {"set": {"total": 2, "skipped": 0}, "rows": {"numbers": [("1", {"n": 1}), ("2", {"n": 2})]}}
+    ]
+
+
+def test_what_changes_comes_in_numbered_batches(browser: Browser) -> None:
+    part = browser.parts[0]
+    part.add(1)
+    browser.says("hello", parts=["counting"])
+    eventually(lambda: browser.states)
+    part.add(2)
+    eventually(lambda: len(browser.states) == 2)
+    part.numbers.drop("1")
+    part.changed()
+    eventually(lambda: len(browser.states) == 3)
+    assert [state["number"] for state in browser.states] == [1, 2, 3]
+    assert browser.states[1]["parts"]["counting"] == {"put": {"numbers": [("2", {"n": 2})]}, "set": {"total": 2}}
+    assert browser.states[2]["parts"]["counting"] == {"drop": {"numbers": ["1"]}}
+
+
+def test_ten_thousand_changes_make_few_and_small_messages(browser: Browser) -> None:
+    browser.says("hello", parts=["counting"])
+    eventually(lambda: browser.states)
+    part, began = browser.parts[0], time.monotonic()
+    for number in range(10_000):
+        part.add(number)
+        if number % 100 == 0:
+            time.sleep(0.01)  # about a second for all
+    took = time.monotonic() - began
+    eventually(lambda: browser.states[-1]["parts"]["counting"].get("set", {}).get("total") == 10_000)
+    assert len(browser.states) <= took / EVERY + 3
+    assert len(part.numbers) == 100
+    told = sum(len(state["parts"]["counting"].get("put", {}).get("numbers", [])) for state in browser.states)
+    assert max(len(state["parts"]["counting"].get("put", {}).get("numbers", [])) for state in browser.states) <= 20
+    shown = {}
+    for state in browser.states:
+        shown.update(state["parts"]["counting"].get("set", {}))
+    assert shown["skipped"] > 0
+    assert told + shown["skipped"] <= 10_000
+
+
+def test_it_slows_down_while_nobody_hears(browser: Browser) -> None:
+    browser.acks = False
+    browser.says("hello", parts=["counting"])
+    deadline = time.monotonic() + 2.5
+    while time.monotonic() < deadline:
+        browser.parts[0].add(1)
+        time.sleep(0.02)
+    times = [at for at, message, _ in browser.sent if message["type"] == "state"]
+    assert len(times) <= 3 + 2.5 / UNHEARD + 1
+    assert times[-1] - times[-2] >= UNHEARD * 0.9
+
+
+def test_a_browser_that_missed_something_gets_everything_again(browser: Browser) -> None:
+    browser.parts[0].add(1)
+    browser.says("hello", parts=["counting"])
+    eventually(lambda: len(browser.whole()) == 1)
+    browser.says("hello", parts=["counting"])
+    eventually(lambda: len(browser.whole()) == 2)
+    assert browser.whole()[0] == browser.whole()[1]
+
+
+def test_a_part_out_of_view_is_not_told_of_until_it_is_shown() -> None:
+    first, second = Counting("counting"), Counting("other")
+    browser = Browser(first, second)
+    browser.says("hello", parts=["counting"])
+    eventually(lambda: browser.whole())
+    second.add(7)
+    first.add(1)
+    eventually(lambda: len(browser.states) == 2)
+    assert all("other" not in state["parts"] for state in browser.states)
+    browser.says("shows", parts=["counting", "other"])
+    eventually(lambda: browser.whole("other"))
+    assert browser.whole("other")[0]["rows"] == {"numbers": [("7", {"n": 7})]}
+    assert len(browser.whole()) == 1  # what was in view all the time is not told whole again
+    browser.channel.close()
+
+
+def test_each_of_two_browsers_has_what_it_shows(browser: Browser) -> None:
+    browser.says("hello", "one", parts=["counting"])
+    eventually(lambda: browser.whole())
+    browser.says("hello", "two", parts=["counting"])
+    eventually(lambda: len(browser.whole()) == 2)
+    browser.says("bye", "one")
+    browser.parts[0].add(1)
+    eventually(lambda: len(browser.states) == 3)
+    browser.says("bye", "two")
+    settle()
+    browser.parts[0].add(2)
+    time.sleep(2 * EVERY)  # nothing is to come
+    assert len(browser.states) == 3
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        "hello",
+        {},
+        {"type": "ack", "browser": "one", "number": "many"},
+        {"type": "ack", "browser": "one", "number": 1e99},
+        {"type": "ack", "browser": "unknown", "number": 1},
+        {"type": "shows", "browser": "one", "parts": "counting"},
+        {"type": "shows", "browser": "one", "parts": 5},
+        {"type": "shows", "browser": "one", "parts": [{}, []]},
+        {"type": "hello", "browser": {}, "parts": [None]},
+        {"type": "do"},
+        {"type": "do", "part": [], "action": {}, "args": 3},
+    ],
+)
+def test_nonsense_does_no_harm(browser: Browser, message: Any) -> None:
+    browser.says("hello", parts=["counting"])
+    eventually(lambda: browser.states)
+    browser.channel.received(message)
+    settle()
+    browser.says("hello", parts=["counting"])
+    browser.parts[0].add(1)
+    eventually(lambda: browser.whole() and len(browser.states) >= 2)
+
+
+def test_a_call_is_acknowledged_before_it_is_answered(browser: Browser) -> None:
+    assert browser.call("double", {"number": 4}) == {"type": "reply", "id": "one:1", "value": 8}
+    assert [message["type"] for _, message, _ in browser.sent] == ["taken", "reply"]
+
+
+def test_bytes_travel_beside_the_answer(browser: Browser) -> None:
+    assert browser.call("bytes", {}, [b"ab"])["value"] == {"name": "twice"}
+    assert browser.sent[-1][2] == [b"abab"]
+
+
+@pytest.mark.parametrize(
+    ("action", "args", "error"),
+    [
+        ("unknown", {}, "no such action"),
+        ("__init__", {}, "no such action"),
+        ("double", {}, "number"),
+        ("double", {"number": 1, "more": 2}, "more"),
+        ("double", 5, "names"),
+        ("double", {"number": None}, "NoneType"),
+        ("fail", {}, "not now"),
+        ("break", {}, "ZeroDivisionError: by zero"),
+    ],
+)
+def test_what_cannot_be_done_is_answered_in_words(browser: Browser, action: str, args: Any, error: str) -> None:
+    answer = browser.call(action, args)
+    assert error in answer["error"]
+    assert "eyJ" not in answer["error"]
+    assert "value" not in answer
+
+
+def test_one_broken_part_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    good, bad = Counting("counting"), Counting("other")
+    browser = Browser(good, bad)
+    bad.broken = True
+    browser.says("hello", parts=["counting", "other"])
+    eventually(lambda: browser.whole())
+    assert not browser.whole("other")
+    bad.broken = False
+    bad.add(3)
+    eventually(lambda: browser.whole("other"))
+    browser.channel.close()
+
+
+def test_nothing_is_sent_after_closing(browser: Browser) -> None:
+    browser.says("hello", parts=["counting"])
+    eventually(lambda: browser.states)
+    browser.channel.close()
+    browser.parts[0].add(1)
+    browser.says("hello", parts=["counting"])
+    browser.channel.received({"type": "do", "id": "1", "part": "counting", "action": "double", "args": {"number": 1}})
+    time.sleep(2 * EVERY)  # nothing is to come
+    assert len(browser.sent) == 1
