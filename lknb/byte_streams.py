@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import uuid
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,6 +21,7 @@ from lknb.handlers import Handlers
 from lknb.progress import Progress
 from lknb.sdk import StreamError as SdkStreamError
 from lknb.streams import (
+    PIECE,
     AsyncStreamWriter,
     Streams,
     WriterOnLoop,
@@ -33,7 +35,6 @@ from lknb.streams import (
 DIGEST = "lknb.sha256"
 """The stream attribute with the payload's SHA-256 in hex: in the header of short streams, at the end of long ones."""
 
-_PIECE = 128 * 1024
 # The SDK sends a payload it knows whole in one call, compressed, but says nothing until it is through and cannot be
 # stopped. So that is for what takes less than half a second: this many bytes on the wire, and not too many in memory.
 _ONE_CALL_WIRE = 768 * 1024
@@ -83,6 +84,13 @@ class ByteStreams(Streams):
         source, own_name, size = await asyncio.to_thread(_open_file, path)
         with source:
             options = self._options(name or own_name, mime_type, topic, to, attributes)
+            return await self._send(source, size, options, progress)
+
+    async def send_attachment(self, path: Path, *, topic: str, to: list[str], stream_id: str, progress: bool) -> Event:
+        """Send a file under an id that a text stream has named; see `send_file`."""
+        source, name, size = await asyncio.to_thread(_open_file, path)
+        with source:
+            options = self._options(name, None, topic, to or None, None, stream_id)
             return await self._send(source, size, options, progress)
 
     async def send_bytes(
@@ -145,9 +153,15 @@ class ByteStreams(Streams):
 
     @staticmethod
     def _options(
-        name: str, mime_type: str | None, topic: str, to: Any, attributes: dict[str, str] | None
+        name: str,
+        mime_type: str | None,
+        topic: str,
+        to: Any,
+        attributes: dict[str, str] | None,
+        stream_id: str | None = None,
     ) -> dict[str, Any]:
         return {
+            "id": stream_id or str(uuid.uuid4()),
             "name": name,
             "mime_type": mime_type or guess_type(name),
             "topic": topic,
@@ -169,6 +183,8 @@ class ByteStreams(Streams):
             size=size,
             attributes=dict(options["attributes"]),
             status="open",
+            name=options["name"],
+            id=options["id"],
         )
         return event, recipients
 
@@ -182,7 +198,7 @@ class ByteStreams(Streams):
         event.attributes[DIGEST] = hashlib.sha256(data).hexdigest()
         self._log.add(event)
         try:
-            info = await self._connection.call(
+            await self._connection.call(
                 self._connection.local.send_bytes(
                     data,
                     topic=event.topic,
@@ -190,6 +206,7 @@ class ByteStreams(Streams):
                     mime_type=options["mime_type"],
                     destination_identities=recipients,
                     attributes=event.attributes,
+                    stream_id=event.id,
                 ),
                 "send_bytes",
                 limit=patience(len(data)),
@@ -200,7 +217,7 @@ class ByteStreams(Streams):
             if isinstance(error, SdkStreamError):
                 raise StreamError(f"The bytes were not sent: {described}") from None
             raise
-        event.id, event.transferred = info.stream_id, len(data)
+        event.transferred = len(data)
         self._log.finish(event)
         return event
 
@@ -209,9 +226,10 @@ class ByteStreams(Streams):
         writer = await self._open(options, size, line.update if line else lambda done: None)
         digest = hashlib.sha256()
         try:
-            while piece := await asyncio.to_thread(source.read, _PIECE):
-                digest.update(piece)
-                await writer.write(piece)
+            async with writer.until_cancelled():
+                while piece := await asyncio.to_thread(source.read, PIECE):
+                    digest.update(piece)
+                    await writer.write(piece)
             if writer.event.transferred != size:
                 raise StreamError(
                     f"The file changed while it was sent: {writer.event.transferred:,} of {size:,} bytes."
@@ -239,12 +257,12 @@ class ByteStreams(Streams):
             topic=event.topic,
             destination_identities=recipients,
             attributes=event.attributes,
+            stream_id=event.id,
         )
         try:
             sdk_writer = await self._connection.call(opening, "stream_bytes")
         except SdkStreamError as error:
             raise StreamError(f"The byte stream could not be opened: {error.description}.") from None
-        event.id = sdk_writer.info.stream_id
         self._log.add(event)
         return WriterOnLoop(self._connection, self._log, event, sdk_writer, self._writers, bytes, progress)
 

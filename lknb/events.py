@@ -85,6 +85,10 @@ class Event:
         timestamp: the sender's own timestamp on a data track's frame, in the sender's unit.
         reliable: for `data`, whether it was sent reliably.
         reply_to: the id of the text stream that this one answers.
+        edits: the id of the text that this one takes the place of; that counts only from the same sender.
+        version: of a text that takes another's place, the sender's count of its edits.
+        attachments: the ids of the byte streams that belong to this text.
+        name: the file name of a byte stream, from its beginning; that of an incoming one as one safe path component.
         id: the stream's id, or a number of this kernel's.
         number: counts the events of this kernel, and is unique among them.
         time: when it began, aware, by this machine's clock.
@@ -106,6 +110,10 @@ class Event:
     timestamp: int | None = None
     reliable: bool | None = None
     reply_to: str | None = None
+    edits: str | None = None
+    version: int | None = None
+    attachments: tuple[str, ...] = ()
+    name: str | None = None
     number: int = field(default_factory=lambda: next(_numbers))
     id: str = ""
     time: dt.datetime = field(default_factory=now)
@@ -141,7 +149,9 @@ class Event:
         return partial() if partial is not None and self.status == "open" else self.data
 
     def text(self) -> str | None:
-        """The payload as text, where it is text: a string, UTF-8 bytes, or a dict as JSON."""
+        """The payload as text, where it is text: a string, UTF-8 bytes, a dict as JSON; of a byte stream its name."""
+        if self.kind == "bytes":
+            return self.name
         if isinstance(self.data, str) or self.data is None:
             return self.data
         if isinstance(self.data, bytes):
@@ -149,8 +159,6 @@ class Event:
                 return self.data.decode()
             except UnicodeDecodeError:
                 return None
-        if self.kind == "bytes":
-            return str(self.data.name)
         try:
             return json.dumps(self.data, default=str, ensure_ascii=False)
         except (TypeError, ValueError, RecursionError):

@@ -99,8 +99,8 @@ class Room:
         self._widgets: list[RoomWidget] = []
         self._inboxes: weakref.WeakSet[Inbox] = weakref.WeakSet()
         self._join_again: Callable[[], Coroutine[Any, Any, None]]  # set by who has joined it
-        self._text = TextStreams(connection, log, self._handlers, max_stream_size)
         self._bytes = ByteStreams(connection, log, self._handlers, max_stream_size)
+        self._text = TextStreams(connection, log, self._handlers, max_stream_size, self._bytes.send_attachment)
         self._rpc = Rpc(connection, log, self._handlers)
         self._packets = Packets(connection, log)
         self._tracks = DataTracks(connection, log, self._handlers)

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from livekit import rtc
 from livekit.rtc._ffi_client import FfiClient
+from livekit.rtc._proto.data_stream_pb2 import StreamTextOptions, TextStreamInfo
+from livekit.rtc._proto.ffi_pb2 import FfiRequest
 from livekit.rtc._proto.room_pb2 import RoomEvent, TextStreamOpened
 from livekit.rtc.participant import PublishDataError, PublishDataTrackError
 
@@ -23,8 +25,20 @@ EventReceived = Callable[..., None]
 
 StreamError = rtc.StreamError
 
-__all__ = ["PublishDataError", "PublishDataTrackError", "SdkRoom", "StreamError", "Traffic", "subscription_count"]
+__all__ = [
+    "PublishDataError",
+    "PublishDataTrackError",
+    "SdkRoom",
+    "StreamError",
+    "TextHeader",
+    "Traffic",
+    "header_of",
+    "open_text",
+    "send_text",
+    "subscription_count",
+]
 
+_UPDATE = TextStreamInfo.OperationType.UPDATE
 
 _LAST_CALLBACKS = 0.05
 # The link counts as quiet when no more than keep-alives has gone out for so long.
@@ -53,6 +67,22 @@ class _EveryTopic(dict[str, StreamOpened]):
         return super().get(topic, self._handler)
 
 
+class TextHeader(NamedTuple):
+    """What the header of a text stream says beyond what the SDK's own methods send and tell.
+
+    Attributes:
+        id: the stream's id; of an edit, that of the text it takes the place of.
+        reply_to: the id of the stream that this one answers.
+        version: counts the edits; None in what is no edit.
+        attachments: the ids of the byte streams that belong to it.
+    """
+
+    id: str
+    reply_to: str | None = None
+    version: int | None = None
+    attachments: tuple[str, ...] = ()
+
+
 class Traffic(NamedTuple):
     """Bytes that have been sent, and the seconds of a round trip."""
 
@@ -64,7 +94,7 @@ class SdkRoom(rtc.Room):
     """An `rtc.Room` that hands all that happens to one place.
 
     Args:
-        on_event: called with each SDK event's name and arguments, and with two names that the SDK does not emit. It
+        on_event: called with each SDK event's name and arguments, and with three names that the SDK does not emit. It
             replaces the SDK's emitter, which inspects the signature of every callback for every event.
         on_text_stream: called with the reader of each text stream, whatever its topic, and the sender's identity.
         on_byte_stream: the same for byte streams.
@@ -81,7 +111,14 @@ class SdkRoom(rtc.Room):
         super().__init__(loop=asyncio.get_running_loop())
         self._on_event = on_event
         self.reply_to: str | None = None  # of the text stream that is being handed over
-        self._text_stream_handlers = _EveryTopic(on_text_stream)
+        self._opened: TextStreamInfo | None = None  # the text stream that is being handed over
+
+        def with_header(reader: Any, sender: str) -> None:
+            if self._opened is not None:
+                reader.header = _header(self._opened)
+            on_text_stream(reader, sender)
+
+        self._text_stream_handlers = _EveryTopic(with_header)
         self._byte_stream_handlers = _EveryTopic(on_byte_stream)
 
     def emit(self, event: Any, *args: Any) -> None:
@@ -95,9 +132,12 @@ class SdkRoom(rtc.Room):
         name = event.WhichOneof("message")
         if name in ("participants_updated", "room_sid_changed"):
             self._on_event(name)
+        elif name == "chat_message":
+            self._on_event(name, event.chat_message.message, event.chat_message.participant_identity)
 
     def _handle_text_stream_opened(self, opened: TextStreamOpened) -> None:
-        # The SDK drops which stream this one answers on its way to the reader.
+        # On its way to the reader the SDK drops what this one answers, and whether it is an edit.
+        self._opened = opened.reader.info
         self.reply_to = opened.reader.info.reply_to_stream_id or None
         super()._handle_text_stream_opened(opened)
 
@@ -154,6 +194,64 @@ class SdkRoom(rtc.Room):
     def latest_token(self) -> Secret | None:
         """The token in use; the server refreshes it from time to time."""
         return Secret(self._token) if self._token else None
+
+
+def header_of(reader: Any) -> TextHeader:
+    """What the header of the text stream that `reader` reads said."""
+    header: TextHeader | None = getattr(reader, "header", None)
+    return header or TextHeader(reader.info.stream_id, attachments=tuple(reader.info.attachments))
+
+
+async def send_text(
+    local: Any, text: str, topic: str, to: list[str], attributes: dict[str, str], head: TextHeader
+) -> None:
+    """`local.send_text`, which cannot say what `head` does. Raises StreamError."""
+    request = FfiRequest()
+    request.send_text.local_participant_handle = local._ffi_handle.handle
+    request.send_text.text = text
+    request.send_text.options.CopyFrom(_options(local, topic, to, attributes, head))
+    request.send_text.options.compress = True
+    queue = FfiClient.instance.queue.subscribe()
+    try:
+        answer = FfiClient.instance.request(request)
+        done = await queue.wait_for(lambda event: event.send_text.async_id == answer.send_text.async_id)
+    finally:
+        FfiClient.instance.queue.unsubscribe(queue)
+    if done.send_text.HasField("error"):
+        raise StreamError(done.send_text.error.description)
+
+
+async def open_text(
+    local: Any, topic: str, to: list[str], attributes: dict[str, str], head: TextHeader
+) -> rtc.TextStreamWriter:
+    """`local.stream_text`, which cannot say what `head` does. Raises StreamError."""
+    writer = rtc.TextStreamWriter(local, topic=topic)
+    writer._options.CopyFrom(_options(local, topic, to, attributes, head))
+    await writer._send_header()
+    return writer
+
+
+def _options(local: Any, topic: str, to: list[str], attributes: dict[str, str], head: TextHeader) -> StreamTextOptions:
+    return StreamTextOptions(
+        topic=topic,
+        attributes=attributes,
+        destination_identities=to,
+        id=head.id,
+        reply_to_stream_id=head.reply_to,
+        operation_type=None if head.version is None else _UPDATE,
+        version=head.version,
+        attached_stream_ids=head.attachments,
+        sender_identity=local.identity,
+    )
+
+
+def _header(info: TextStreamInfo) -> TextHeader:
+    return TextHeader(
+        info.stream_id,
+        info.reply_to_stream_id or None,
+        info.version if info.operation_type == _UPDATE else None,
+        tuple(info.attached_stream_ids),
+    )
 
 
 def subscription_count() -> int:

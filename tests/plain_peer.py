@@ -26,6 +26,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TextIO
 
 from livekit import rtc
+from livekit.rtc._ffi_client import FfiClient
+from livekit.rtc._proto.data_stream_pb2 import TextStreamInfo
+from livekit.rtc._proto.ffi_pb2 import FfiRequest
+from livekit.rtc._proto.room_pb2 import TextStreamOpened
 
 # The line protocol owns the real stdout; whatever else writes to it (a native library, a stray print) lands on stderr.
 OUT: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -131,6 +135,24 @@ class EveryTopic(dict[str, Any]):
         return super().get(key, self._handler)
 
 
+class Room(rtc.Room):
+    """Prints of each text stream's header what the SDK's readers do not have, as `text_header`."""
+
+    def _handle_text_stream_opened(self, opened: TextStreamOpened) -> None:
+        info = opened.reader.info
+        emit(
+            "text_header",
+            sender=opened.participant_identity,
+            topic=info.topic,
+            stream_id=info.stream_id,
+            operation=TextStreamInfo.OperationType.Name(info.operation_type),
+            version=info.version,
+            reply_to=info.reply_to_stream_id or None,
+            attachments=list(info.attached_stream_ids),
+        )
+        super()._handle_text_stream_opened(opened)
+
+
 class Commands:
     """One participant; its public coroutines are the commands."""
 
@@ -183,7 +205,7 @@ class Commands:
         )
         if encryption_key is not None:
             options.encryption = rtc.E2EEOptions(rtc.KeyProviderOptions(shared_key=encryption_key.encode()))
-        room = self._room = rtc.Room()
+        room = self._room = Room()
         self._watch(room)
         try:
             await room.connect(url, token, options)
@@ -388,6 +410,51 @@ class Commands:
             compress=compress,
         )
         return {"stream_id": info.stream_id, **summary(content.encode())}
+
+    async def send_text_as(self, text: str, operation: str = "CREATE", **header: Any) -> Json:
+        """Send text with a header that the SDK's own methods do not send; `header` has fields of StreamTextOptions."""
+        request = FfiRequest()
+        request.send_text.local_participant_handle = self._me._ffi_handle.handle
+        request.send_text.text = text
+        options = request.send_text.options
+        options.sender_identity = self._me.identity
+        options.operation_type = TextStreamInfo.OperationType.Value(operation)
+        for name, value in header.items():
+            if isinstance(value, list):
+                getattr(options, name).extend(value)
+            else:
+                setattr(options, name, value)
+        done = await self._request(request, "send_text")
+        return {"stream_id": done.send_text.info.stream_id}
+
+    async def send_chat_message(self, message: str, edits: Json | None = None) -> Json:
+        """What JavaScript's `sendChatMessage` and `editChatMessage` do; returns what `edits` takes."""
+        request = FfiRequest()
+        if edits is None:
+            request.send_chat_message.local_participant_handle = self._me._ffi_handle.handle
+            request.send_chat_message.message = message
+        else:
+            request.edit_chat_message.local_participant_handle = self._me._ffi_handle.handle
+            request.edit_chat_message.edit_text = message
+            request.edit_chat_message.original_message.id = edits["id"]
+            request.edit_chat_message.original_message.timestamp = edits["timestamp"]
+            request.edit_chat_message.original_message.message = ""
+        done = await self._request(request, "send_chat_message", "chat_message")
+        sent = done.chat_message.chat_message
+        return {"id": sent.id, "timestamp": sent.timestamp}
+
+    async def _request(self, request: FfiRequest, answer: str, callback: str = "") -> Any:
+        queue = FfiClient.instance.queue.subscribe()
+        try:
+            number = getattr(FfiClient.instance.request(request), answer).async_id
+            return await queue.wait_for(
+                lambda event: (
+                    event.WhichOneof("message") == (callback or answer)
+                    and getattr(event, callback or answer).async_id == number
+                )
+            )
+        finally:
+            FfiClient.instance.queue.unsubscribe(queue)
 
     async def open_text(
         self,
