@@ -22,7 +22,7 @@ from lknb.packets import Packets
 from lknb.participants import Participant, Participants
 from lknb.rpc import CONCURRENCY, Rpc
 from lknb.state import Attributes, State
-from lknb.streams import AsyncStreamWriter, StreamWriter
+from lknb.streams import AsyncStreamWriter, OpenStreams, StreamWriter
 from lknb.text_streams import TextStreams
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class AioRoom:
         self._room = room
         self._text = room._text
         self._bytes = room._bytes
+        self._streams = room._streams
         self._packets = room._packets
         self._tracks = room._tracks
         self._state = room._state
@@ -51,6 +52,7 @@ class AioRoom:
     send_text = awaitable("text", TextStreams.send_text)
     send_file = awaitable("bytes", ByteStreams.send_file)
     send_bytes = awaitable("bytes", ByteStreams.send_bytes)
+    cancel = awaitable("streams", OpenStreams.cancel)
     perform_rpc = awaitable("rpc", Rpc.perform_rpc)
     publish_data = awaitable("packets", Packets.publish_data)
     publish_data_track = awaitable("tracks", DataTracks.publish_data_track)
@@ -101,6 +103,7 @@ class Room:
         self._join_again: Callable[[], Coroutine[Any, Any, None]]  # set by who has joined it
         self._bytes = ByteStreams(connection, log, self._handlers, max_stream_size)
         self._text = TextStreams(connection, log, self._handlers, max_stream_size, self._bytes.send_attachment)
+        self._streams = OpenStreams(log, self._text, self._bytes)
         self._rpc = Rpc(connection, log, self._handlers)
         self._packets = Packets(connection, log)
         self._tracks = DataTracks(connection, log, self._handlers)
@@ -183,6 +186,7 @@ class Room:
     send_text = blocking("text", TextStreams.send_text)
     send_file = blocking("bytes", ByteStreams.send_file)
     send_bytes = blocking("bytes", ByteStreams.send_bytes)
+    cancel = blocking("streams", OpenStreams.cancel)
     perform_rpc = blocking("rpc", Rpc.perform_rpc)
     publish_data = blocking("packets", Packets.publish_data)
     publish_data_track = blocking("tracks", DataTracks.publish_data_track)

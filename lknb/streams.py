@@ -1,15 +1,16 @@
-"""What text and byte streams share: opening, writing, reading to the end, limits, and breaking off."""
+"""What text and byte streams share: opening, writing, reading to the end, limits, breaking off, and cancelling."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Literal
 
 from lknb.connection import Connection
 from lknb.errors import LknbError, NotConnectedError, PayloadTooLargeError, StreamError
 from lknb.events import Event, EventLog
+from lknb.files import safe_name
 from lknb.handlers import Handler, Handlers
 from lknb.loop import LOOP
 from lknb.pieces import Pieces
@@ -20,6 +21,9 @@ MAX_STREAM_SIZE = 64 * 1024 * 1024
 """What a stream may hold before its receiver ends it, unless set."""
 
 HEADER_LIMIT = 15_000
+PIECE = 128 * 1024
+"""What is given to the SDK at once of a stream that is written: bytes, or characters."""
+CANCELLED = "cancelled here"
 # A stream whose end was lost while its sender stayed would be waited for as long as the room is open.
 IDLE_LIMIT = 3600.0
 _CLOSE_WITHIN = 5.0
@@ -82,6 +86,7 @@ def opened_by(reader: Any, sender: str, kind: Literal["text", "bytes"], reply_to
         status="open",
         reply_to=reply_to,
         id=info.stream_id,
+        name=safe_name(info.name) if kind == "bytes" else None,
     )
 
 
@@ -96,6 +101,7 @@ class Incoming:
         max_size: the room's limit in bytes; a handler's own `max_size` goes before it. The stream is read up to the
             largest limit among its handlers, and those with a smaller one do not get it.
         latest: kept over all streams of a kind, for their order.
+        under_way: where it is listed while it can be cancelled.
     """
 
     def __init__(
@@ -106,9 +112,13 @@ class Incoming:
         event: Event,
         max_size: int,
         latest: Latest,
+        under_way: set[Incoming],
     ) -> None:
         self._log = log
-        self._event = event
+        self.event = event
+        self._under_way = under_way
+        self._reader: Any = None
+        self._is_cancelled = False
         self._connection = connection
         self._matching = handlers.matching(event)
         limits = [max_size if each.max_size is None else each.max_size for each in self._matching]
@@ -130,7 +140,7 @@ class Incoming:
 
     @property
     def _key(self) -> tuple[str | None, str]:
-        return (self._event.sender, self._event.topic)
+        return (self.event.sender, self.event.topic)
 
     async def _let_pass(self) -> None:
         """Give the stream before this one, if its end is only on its way as well, the time to come first."""
@@ -140,7 +150,7 @@ class Incoming:
     def _serve_live(self, handler: Handler) -> None:
         pieces = Pieces()
         self._live.append((handler, pieces))
-        self._connection.start(handler.serve(self._event, pieces))
+        self._connection.start(handler.serve(self.event, pieces))
 
     async def receive(
         self,
@@ -159,8 +169,10 @@ class Incoming:
             progress: is told the bytes so far.
             partial: makes the event's data when the stream broke off.
         """
-        event, error, broke_off = self._event, None, True
+        event, error, broke_off = self.event, None, True
         event._partial = partial
+        self._reader = reader
+        self._under_way.add(self)
         try:
             self._check(event.size or 0)
             pieces = aiter(reader)
@@ -169,6 +181,8 @@ class Incoming:
                     async with asyncio.timeout(IDLE_LIMIT):
                         piece = await anext(pieces)
                 except StopAsyncIteration:
+                    break
+                if self._is_cancelled:
                     break
                 event.transferred += keep(piece)
                 self._check(event.transferred)
@@ -180,8 +194,11 @@ class Incoming:
                         self._live.remove((handler, live))
                 progress(event.transferred)
             event.attributes.update(reader.info.attributes or {})
-            await self._let_pass()
-            if event.size and event.transferred != event.size:
+            if not self._is_cancelled:
+                await self._let_pass()
+            if self._is_cancelled:
+                error = CANCELLED
+            elif event.size and event.transferred != event.size:
                 error = f"{event.transferred:,} of {event.size:,} bytes arrived"
             else:
                 event.size = event.transferred
@@ -203,6 +220,7 @@ class Incoming:
         finally:
             # An open reader would keep its place in the SDK's queue for the life of the process.
             reader.close()
+            self._under_way.discard(self)
             if broke_off:
                 event.data = partial()
             self._log.finish(event, "failed" if error else "ok", error)
@@ -211,6 +229,12 @@ class Incoming:
             self._ended.set_result(None)
             if self._latest.get(self._key) is self._ended:
                 del self._latest[self._key]
+
+    async def cancel(self) -> None:
+        """Read no further, and end the event."""
+        self._is_cancelled = True
+        self._reader.close()  # wakes the read that waits for the next piece
+        await asyncio.wait((self._ended,), timeout=_CLOSE_WITHIN)
 
     def _check(self, size: int) -> None:
         if size > self._limit:
@@ -236,15 +260,63 @@ class Streams:
         self._handlers = handlers
         self._max_size = max_size
         self._writers: set[WriterOnLoop] = set()
+        self._readers: set[Incoming] = set()
         self._latest: Latest = {}
         connection.on_lost(self._lost)
 
     def _incoming(self, event: Event) -> Incoming:
-        return Incoming(self._connection, self._log, self._handlers, event, self._max_size, self._latest)
+        return Incoming(self._connection, self._log, self._handlers, event, self._max_size, self._latest, self._readers)
+
+    def under_way(self, event: Event) -> WriterOnLoop | Incoming | None:
+        """The open stream of this event."""
+        return next((each for each in (*self._writers, *self._readers) if each.event is event), None)
 
     def _lost(self, why: str) -> None:
         for writer in list(self._writers):
             writer.lost(why)
+
+
+class OpenStreams:
+    """The streams of one room that are under way, text and bytes."""
+
+    def __init__(self, log: EventLog, *kinds: Streams) -> None:
+        self._log = log
+        self._kinds = kinds
+
+    async def cancel(self, event: Event) -> bool:
+        """Break off a text or byte stream that is under way, in either direction.
+
+        An outgoing one ends for its receivers too, and the call that is sending it raises StreamError. An incoming one
+        ends here: its event is `failed`, with what had arrived if that is text. LiveKit has no way to tell the sender.
+
+        Args:
+            event: the stream's, from the log, an inbox or the `event` of what writes it.
+
+        Returns:
+            Whether it was broken off; False when it had ended already.
+
+        Raises:
+            TypeError: for what is no event of a text or byte stream.
+            StreamError: when it cannot be broken off any more, or is not a stream of this room.
+        """
+        if not isinstance(event, Event) or event.kind not in ("text", "bytes"):
+            what = f"one of kind {event.kind!r}" if isinstance(event, Event) else type(event).__name__
+            raise TypeError(
+                f"cancel() takes the event of a text or byte stream, not {what}. Find it with "
+                'room.events.filter(["text", "bytes"], status="open").'
+            )
+        if event.status != "open":
+            return False
+        for kind in self._kinds:
+            if stream := kind.under_way(event):
+                await stream.cancel()
+                return event.error == CANCELLED
+        if any(each is event for each in self._log):
+            raise StreamError(
+                "This stream is being sent in one call, which cannot be stopped: what is that small is through in "
+                "less than a second."
+            )
+        raise StreamError("This stream is none of this room's. Cancel it with the room whose log it is in.")
 
 
 class WriterOnLoop:
@@ -268,6 +340,8 @@ class WriterOnLoop:
         self._accepts = accepts
         self._progress = progress
         self._kept: list[str] = []
+        self._bounds: set[asyncio.Timeout] = set()
+        self._is_closing = False
         if accepts is str:
             event._partial = lambda: "".join(self._kept)
         open_writers.add(self)
@@ -277,17 +351,20 @@ class WriterOnLoop:
         if self._accepts is str:
             if not isinstance(piece, str):
                 raise TypeError(f"A text stream takes str, not {type(piece).__name__}.")
-            count = len(piece.encode())
         else:
             if not isinstance(piece, bytes | bytearray | memoryview):
                 raise TypeError(f"A byte stream takes bytes, not {type(piece).__name__}.")
             piece = bytes(piece)
-            count = len(piece)
         self._refuse_ended()
-        if not count:
-            return
+        # What the SDK has been given goes out, also after the stream was broken off: so not too much at once.
+        for at in range(0, len(piece), PIECE):
+            await self._write(piece[at : at + PIECE])
+
+    async def _write(self, piece: Any) -> None:
+        count = len(piece.encode()) if self._accepts is str else len(piece)
         try:
-            await self._connection.call(self._sdk_writer.write(piece), "writing to a stream", limit=patience(count))
+            async with self.until_cancelled():
+                await self._connection.call(self._sdk_writer.write(piece), "writing to a stream", limit=patience(count))
         except SdkStreamError as error:
             self._end("failed", error.description)
             raise StreamError(f"The stream broke off: {error.description}.") from None
@@ -306,6 +383,7 @@ class WriterOnLoop:
             why = f"{self.event.transferred:,} of the {self.event.size:,} bytes announced were written"
             await self.abort(why)
             raise StreamError(f"The stream broke off: {why}. Give the true total_size=, or leave it out.")
+        self._is_closing = True
         try:
             await self._connection.call(
                 self._sdk_writer.aclose(attributes=attributes), "ending a stream", limit=patience(0)
@@ -319,12 +397,40 @@ class WriterOnLoop:
         self.event.size = self.event.transferred
         self._end("ok", None)
 
-    async def abort(self, why: str) -> None:
-        """Break the stream off, and tell the receivers that it did not end."""
+    @contextlib.asynccontextmanager
+    async def until_cancelled(self) -> AsyncIterator[None]:
+        """What waits in this block ends with StreamError when the stream is cancelled."""
+        try:
+            async with asyncio.timeout(None) as bound:
+                self._bounds.add(bound)
+                try:
+                    yield
+                finally:
+                    self._bounds.discard(bound)
+        except TimeoutError:
+            if self.event.error != CANCELLED:
+                raise
+            raise StreamError(f"The stream was {CANCELLED} after {self.event.transferred:,} bytes.") from None
+
+    async def cancel(self) -> None:
+        """Break the stream off, whatever waits for it.
+
+        Raises:
+            StreamError: when its end is on its way.
+        """
+        if self._is_closing:
+            raise StreamError("All of this stream has been written, and its end is on its way: too late to cancel it.")
+        await self.abort(CANCELLED, "the sender cancelled it")
+
+    async def abort(self, why: str, told: str | None = None) -> None:
+        """Break the stream off, and tell the receivers that it did not end: the same, or what they are to be told."""
         if self.event.status != "open":
             return
         self._end("failed", why)
-        closing = asyncio.ensure_future(self._sdk_writer.aclose(reason=why))
+        # The SDK ends a stream only after the write that is under way.
+        for bound in self._bounds:
+            bound.reschedule(asyncio.get_running_loop().time())
+        closing = asyncio.ensure_future(self._sdk_writer.aclose(reason=told or why))
         with contextlib.suppress(Exception):  # the stream has failed already, for the reason given
             await asyncio.wait_for(asyncio.shield(closing), _CLOSE_WITHIN)
 
