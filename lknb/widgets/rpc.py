@@ -2,16 +2,326 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from lknb.errors import LknbError, PayloadTooLargeError, RpcError
+from lknb.events import Event
+from lknb.handlers import Handler
+from lknb.payloads import decode, encode
 from lknb.tables import Table
-from lknb.widgets.part import Part
+from lknb.widgets.part import Json, Part, Rows
+
+if TYPE_CHECKING:
+    from lknb.room import Room
+
+KEPT = 100
+TIMEOUT_LIMIT = 600.0
+"""Seconds; a call that takes longer belongs in a cell, which can be interrupted."""
+
+AT_ONCE = 32
+_PREVIEW = 200
+_WHOLE = 1_000_000
+_STATIC = 25
+_PEERS = 200
+_METHODS = 100
+_CALLERS = 20
+# Methods come and go, and begin to run, without an event.
+_AGAIN = 1.0
+_AGAIN_SOON = 0.3
+
+_calling: ContextVar[list[Event] | None] = ContextVar("lknb_console_call", default=None)
+
+
+@dataclass
+class _Served:
+    """What the log says of one method that this notebook serves."""
+
+    failed: int = 0
+    under_way: set[int] = field(default_factory=set)
+    callers: dict[str, None] = field(default_factory=dict)
 
 
 class RpcPart(Part):
-    """RPC: call a method of a participant, and see those that this notebook serves."""
+    """Calls of this notebook, those that its cells make included, and the methods that it serves."""
 
     name = "rpc"
-    title = "RPC"
+    title = "Calls of remote methods"
+
+    def __init__(self, room: Room) -> None:
+        super().__init__(room)
+        self._calls: Rows[Event] = Rows(described, limit=KEPT)
+        self._methods: Rows[Json] = Rows(lambda row: row, limit=500)
+        self.rows = {"calls": self._calls, "served": self._methods}
+        self.actions = {"call": self.call, "read": self.read}
+        self.again = _AGAIN
+        self._known: dict[str, None] = {}  # the methods called or served before, the newest last
+        self._served: dict[str, _Served] = {}
+        self._under_way = 0
+        self._lock = threading.Lock()
+        self._unsubscribe: Callable[[], None] = lambda: None
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Follow the room's log, and look at what it has already."""
+        super().start(changed)
+        # Calls that end meanwhile wait for the lock, and so are not counted twice.
+        with self._lock:
+            self._unsubscribe = self.room.events.subscribe(self._happened)
+            for event in self.room.events.filter("rpc"):
+                self._take(event, before=True)
+        changed()
+
+    def stop(self) -> None:
+        """Follow no longer."""
+        self._unsubscribe()
+
+    def _happened(self, event: Event) -> None:
+        if event.kind == "rpc":
+            with self._lock:
+                self._take(event)
+        elif event.kind not in ("participant", "connection", "loss"):
+            return
+        self.changed()
+
+    def _take(self, event: Event, *, before: bool = False) -> None:
+        if event.direction == "out":
+            self._called(event)
+        else:
+            self._answered(event, before)
+
+    def _called(self, event: Event) -> None:
+        self._calls.put(str(event.number), event)
+        mine = _calling.get()
+        if mine is not None and event not in mine:
+            mine.append(event)
+        # A method that its peer does not know is a slip, and not to be offered.
+        if event.status == "ok" or (event.status == "failed" and event.attributes.get("code") not in ("1400", None)):
+            self._know(event.topic)
+
+    def _answered(self, event: Event, before: bool) -> None:
+        self._know(event.topic)
+        served = self._served.setdefault(event.topic, _Served())
+        if event.sender:
+            served.callers.pop(event.sender, None)
+            served.callers[event.sender] = None
+            if len(served.callers) > _CALLERS:
+                del served.callers[next(iter(served.callers))]
+        if event.status == "open":
+            served.under_way.add(event.number)
+        elif before or event.number in served.under_way:
+            served.under_way.discard(event.number)
+            served.failed += event.status == "failed"
+
+    def _know(self, method: str) -> None:
+        self._known.pop(method, None)
+        self._known[method] = None
+        if len(self._known) > _METHODS:
+            del self._known[next(iter(self._known))]
+
+    # What is told
+
+    def values(self) -> Json:
+        """Who and what can be called."""
+        served = [each.topic for each in self.room.handlers if each.kind == "rpc" and each.topic]
+        others = list(self.room.remote_participants.values())
+        return {
+            "room": self.room.name,
+            "connected": self.room.state == "connected",
+            "peers": [[each.identity, each.name] for each in others[:_PEERS]],
+            "peersLeftOut": max(0, len(others) - _PEERS),
+            "methods": list(dict.fromkeys([*reversed(list(self._known)), *served]))[:_METHODS],
+            "limit": KEPT,
+            "longest": TIMEOUT_LIMIT,
+        }
+
+    def whole(self) -> Json:
+        """All there is to tell, the served methods as they are now."""
+        self._look()
+        return super().whole()
+
+    def changes(self) -> Json | None:
+        """What has changed, the served methods as they are now."""
+        self._look()
+        return super().changes()
+
+    def _look(self) -> None:
+        rows = {each.topic: self._row(each) for each in self.room.handlers if each.kind == "rpc" and each.topic}
+        self._methods.replace(rows)
+        busy = any(row["running"] or row["waiting"] for row in rows.values())
+        self.again = _AGAIN_SOON if busy else _AGAIN
+
+    def _row(self, handler: Handler) -> Json:
+        seen = self._served.get(handler.topic or "", _Served())
+        return {
+            "method": handler.topic,
+            "function": handler.name,
+            "calls": handler.calls,
+            "errors": handler.errors,
+            "failed": seen.failed,
+            "running": handler.running,
+            "waiting": max(0, len(seen.under_way) - handler.running),
+            "last": handler.last_run and handler.last_run.timestamp() * 1000,
+            "took": handler.last_duration,
+            "mean": handler.mean_duration,
+            "longest": handler.max_duration,
+            "callers": list(seen.callers),
+        }
+
+    # What a browser may ask for
+
+    async def call(self, to: str, method: str, payload: str = "", raw: bool = False, timeout: float = 10.0) -> Json:
+        """Call a method; it is in the log like a call of a cell.
+
+        Args:
+            to: the identity of who serves it.
+            method: its name.
+            payload: JSON, nothing for null; with `raw` the text as it is.
+            raw: whether payload and answer are plain text.
+            timeout: the seconds that the handler has, at most 600.
+
+        Returns:
+            The call's row under `row` and its key under `key`, whether it was answered or failed.
+
+        Raises:
+            LknbError: what kept it from being sent.
+            ValueError, TypeError: for a payload that is no JSON, a method or a timeout that cannot be.
+        """
+        if not isinstance(to, str) or not to:
+            raise ValueError("Choose whom to call.")
+        if not isinstance(payload, str):
+            raise TypeError("The payload is text: JSON, or plain.")
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= TIMEOUT_LIMIT:
+            raise ValueError(f"The timeout is more than 0 and at most {TIMEOUT_LIMIT:g} seconds.")
+        try:
+            value = payload if raw else decode(payload)
+        except ValueError as error:
+            raise ValueError(f"The payload is not JSON: {error}.") from None
+        if self._under_way >= AT_ONCE:
+            raise LknbError(f"{AT_ONCE} calls are under way; at most so many are made from here. Wait for one to end.")
+        made: list[Event] = []
+        token = _calling.set(made)
+        self._under_way += 1
+        try:
+            await self.room.aio.perform_rpc(to, method, value, raw=bool(raw), timeout=float(timeout))
+        except Exception:
+            if not made:
+                raise
+        finally:
+            self._under_way -= 1
+            _calling.reset(token)
+        return {"key": str(made[0].number), "row": whole(made[0])}
+
+    async def read(self, key: str) -> Json:
+        """The whole payload and answer of a call, up to a megabyte each."""
+        event = self._calls.get(str(key))
+        if event is None:
+            raise LookupError("This call is no longer in the history.")
+        return whole(event)
 
     def tables(self) -> list[tuple[str, Table]]:
-        """Nothing yet."""
-        return []
+        """The newest calls, and the methods that are served."""
+        newest = [event for _, event in self._calls.items()][-_STATIC:]
+        calls = Table(
+            ("time", "to", "method", "payload", "answer", "took"),
+            [
+                (
+                    event.time.astimezone().strftime("%H:%M:%S.%f")[:-3],
+                    row["to"],
+                    row["method"],
+                    row["payload"],
+                    row["answer"] if event.status == "ok" else _trouble(row),
+                    _milliseconds(event.duration),
+                )
+                for event, row in ((event, described(event)) for event in reversed(newest))
+            ],
+            empty='No call yet. Make one with room.perform_rpc("bob", "add", {"a": 1, "b": 2}).',
+        )
+        served = Table(
+            ("method", "function", "calls", "errors", "running", "last run", "mean", "longest", "callers"),
+            [
+                (
+                    row["method"],
+                    row["function"],
+                    row["calls"],
+                    row["failed"],
+                    row["running"],
+                    handler.last_run,
+                    _milliseconds(row["mean"]),
+                    _milliseconds(row["longest"]),
+                    ", ".join(row["callers"]),
+                )
+                for handler, row in ((each, self._row(each)) for each in self.room.handlers if each.kind == "rpc")
+            ],
+            empty='None yet. Write @room.rpc("add") above a function.',
+        )
+        return [(self.title, calls), ("Methods that this notebook serves", served)]
+
+
+def described(event: Event) -> Json:
+    """A call as a row: what is short, and previews of payload, answer and an error's data."""
+    row = whole(event)
+    for name in ("payload", "answer", "data", "message"):
+        row["more"] |= len(row[name]) > _PREVIEW
+        row[name] = row[name][:_PREVIEW]
+    return row
+
+
+def whole(event: Event) -> Json:
+    """A call with its payload and answer, up to a megabyte each; `more` says that one of them is longer."""
+    payload, raw = _payload(event)
+    answer = _text(event.result, raw) if event.status == "ok" else ""
+    code = event.attributes.get("code", "")
+    name = _name(code)
+    return {
+        "time": event.time.timestamp() * 1000,
+        "to": event.to[0] if event.to else "",
+        "method": event.topic,
+        "payload": payload[:_WHOLE],
+        "raw": raw,
+        "answer": answer[:_WHOLE],
+        "status": event.status,
+        "code": code,
+        "name": name,
+        "message": (event.error or "").removeprefix(f"{code} {name}: "),
+        "data": event.attributes.get("data", ""),
+        "duration": event.duration,
+        "elapsed": monotonic() - event._started if event.status == "open" else None,
+        "more": len(payload) > _WHOLE or len(answer) > _WHOLE,
+    }
+
+
+def _payload(event: Event) -> tuple[str, bool]:
+    """What was sent, and whether it was plain text, which as JSON would have been longer."""
+    data = event.data
+    if data is None and event.size == 0:
+        return "", True
+    if isinstance(data, str) and len(data.encode()) == event.size:
+        return data, True
+    return _text(data, raw=False), False
+
+
+def _text(value: Any, raw: bool) -> str:
+    if raw and isinstance(value, str):
+        return value
+    try:
+        return encode(value)
+    except (TypeError, PayloadTooLargeError):  # changed since it was sent
+        return repr(value)
+
+
+def _name(code: str) -> str:
+    return RpcError(int(code), "").name if code.isdecimal() else ""
+
+
+def _trouble(row: Json) -> str:
+    if row["status"] == "open":
+        return "under way"
+    return f"{row['code']} {row['name']}: {row['message']}" if row["code"] else f"failed: {row['message']}"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1000:,.1f} ms"
