@@ -26,7 +26,10 @@ from lknb.streams import AsyncStreamWriter, OpenStreams, StreamWriter
 from lknb.text_streams import TextStreams
 
 if TYPE_CHECKING:
+    import traitlets
+
     from lknb.widgets.feed import Feed
+    from lknb.widgets.link import Link
     from lknb.widgets.panel import Panel
     from lknb.widgets.widget import RoomWidget
 
@@ -99,6 +102,7 @@ class Room:
         self._connection = connection
         self._handlers = Handlers(log)
         self._widgets: list[RoomWidget] = []
+        self._links: list[Link] = []
         self._inboxes: weakref.WeakSet[Inbox] = weakref.WeakSet()
         self._join_again: Callable[[], Coroutine[Any, Any, None]]  # set by who has joined it
         self._bytes = ByteStreams(connection, log, self._handlers, max_stream_size)
@@ -435,6 +439,44 @@ class Room:
 
         return Panel(self, *tabs)
 
+    def link(self, widget: traitlets.HasTraits, attribute: str, trait: str = "value", of: str | None = None) -> Link:
+        """Keep a widget's trait and an attribute equal, from now on.
+
+        This participant's own attribute follows the widget, at most five times a second and always to the last
+        value, and the widget follows the attribute. If the attribute is set already, the widget takes its value;
+        else the widget's value is written. Another participant's attribute (`of`) is only followed: whoever moves
+        that widget moves it until the next change. While they are not there the widget keeps what it has.
+
+        A str is the attribute as it is, and "" deletes it; numbers, bools, lists and dicts are JSON in it. A value
+        that the trait does not take, because of its type or range, is told in the cell, and the widget keeps its
+        own; what could not be written is told there too, and written when it can be. The link ends with `unlink`, when
+        its cell runs again, when the widget is closed, and with the room.
+
+        Args:
+            widget: with the trait, such as an ipywidgets slider.
+            attribute: the attribute's key.
+            trait: the trait's name.
+            of: the identity of another participant; None for one's own attribute.
+
+        Raises:
+            ValueError: for a trait that the widget does not have.
+            TypeError: for an own attribute of a trait whose value JSON cannot carry.
+            PermissionDeniedError: for an own attribute without the grant canUpdateOwnMetadata.
+            NotConnectedError: when the room is closed.
+        """
+        from lknb.widgets.link import Link
+
+        self._refuse_closed()
+        link = Link(self, widget, attribute, trait, of)
+        if link.of == self.identity:
+            self._connection.require_to_hear("canUpdateOwnMetadata", "Linking an attribute of one's own")
+        for other in [each for each in self._links if link.replaces(each)]:
+            other.unlink()
+        self._links.append(link)
+        watch_cells(self._cell_ended)
+        link.start()
+        return link
+
     def _keep(self, widget: RoomWidget) -> None:
         """Close `widget` with the room, and in its place those that an earlier run of its cell has made."""
         for other in [each for each in self._widgets if widget.replaces(each)]:
@@ -449,6 +491,8 @@ class Room:
     def _cell_ended(self, cell: Cell) -> None:
         for widget in [each for each in self._widgets if cell.ran_again(each.cell)]:
             widget.discard()
+        for link in [each for each in self._links if cell.ran_again(each.cell)]:
+            link.unlink()
 
     # Leave
 
@@ -474,6 +518,8 @@ class Room:
         forget(self._handlers)
         for inbox in list(self._inboxes):
             inbox.close()
+        for link in list(self._links):
+            link.unlink()
         for widget in list(self._widgets):
             widget.close()
         if not self._widgets:

@@ -1,0 +1,318 @@
+"""`room.link`: a widget's trait and an attribute stay equal."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ipywidgets
+import pytest
+import traitlets
+from peers import PlainPeer
+from shells import Shell, a_shell
+from waiting import eventually
+
+import lknb
+from lknb import server
+from lknb.loop import LOOP
+
+Join = Callable[..., lknb.Room]
+Peers = Callable[..., PlainPeer]
+
+
+def attribute(room: lknb.Room, identity: str, key: str = "speed") -> str | None:
+    who = room.participants.get(identity)
+    return who.attributes.get(key) if who else None
+
+
+def test_a_slider_moves_the_display_of_another_notebook(alice: lknb.Room, bob: lknb.Room) -> None:
+    slider, shown = ipywidgets.IntSlider(value=3), ipywidgets.IntProgress()
+    alice.link(slider, "speed")
+    link = bob.link(shown, "speed", of="alice")
+    eventually(lambda: shown.value == 3)
+    slider.value = 42
+    eventually(lambda: shown.value == 42)
+    assert attribute(bob, "alice") == "42"
+    assert "equal" in repr(link)
+
+
+def test_a_plain_peer_sees_the_slider(alice: lknb.Room, peer: Peers) -> None:
+    plain = peer()
+    plain.call("wait_participant", identity="alice")
+    slider = ipywidgets.FloatSlider(value=0.5)
+    alice.link(slider, "speed")
+    plain.wait("attributes", identity="alice", changed={"speed": "0.5"})
+    slider.value = 1.5
+    plain.wait("attributes", identity="alice", changed={"speed": "1.5"})
+
+
+def test_a_plain_peer_moves_the_display(alice: lknb.Room, peer: Peers) -> None:
+    plain, shown = peer(), ipywidgets.FloatSlider()
+    alice.link(shown, "speed", of="peer")
+    plain.call("set_attributes", attributes={"speed": "7"})
+    eventually(lambda: shown.value == 7.0)
+
+
+def test_ones_own_attribute_moves_the_slider(alice: lknb.Room) -> None:
+    slider = ipywidgets.IntSlider(value=3)
+    alice.link(slider, "speed")
+    eventually(lambda: alice.attributes.get("speed") == "3")
+    alice.attributes["speed"] = "60"
+    eventually(lambda: slider.value == 60)
+    assert alice.attributes["speed"] == "60"
+
+
+def test_an_attribute_that_is_set_wins_over_the_widget(alice: lknb.Room) -> None:
+    alice.attributes["speed"] = "60"
+    slider = ipywidgets.IntSlider(value=3)
+    alice.link(slider, "speed")
+    assert slider.value == 60
+    assert alice.attributes["speed"] == "60"
+
+
+def test_many_changes_are_few_writes_and_the_last_arrives(alice: lknb.Room, bob: lknb.Room) -> None:
+    slider, shown = ipywidgets.IntSlider(max=1000), ipywidgets.IntSlider(max=1000)
+    alice.link(slider, "speed")
+    bob.link(shown, "speed", of="alice")
+    begun = time.monotonic()
+    for value in range(1, 301):
+        slider.value = value
+        threading.Event().wait(0.003)  # as fast as somebody drags
+    eventually(lambda: shown.value == 300)
+    writes = len(bob.events.filter("attributes", sender="alice"))
+    assert 2 <= writes <= 5 * (time.monotonic() - begun) + 2
+    assert slider.value == 300
+
+
+def test_changes_from_both_sides_come_to_rest(alice: lknb.Room) -> None:
+    slider = ipywidgets.IntSlider(value=1)
+    alice.link(slider, "speed")
+    eventually(lambda: alice.attributes.get("speed") == "1")
+    for value in range(2, 12):
+        slider.value = value
+        alice.attributes["speed"] = str(value + 50)
+    eventually(lambda: alice.attributes["speed"] == str(slider.value))
+    rest = len(alice.events.filter("attributes"))
+    time.sleep(0.7)  # the time in which a loop would show itself, three writes long
+    assert len(alice.events.filter("attributes")) <= rest + 1
+    assert alice.attributes["speed"] == str(slider.value)
+
+
+@pytest.mark.parametrize(
+    ("widget", "first", "text", "second", "other_text"),
+    [
+        (ipywidgets.FloatText, 1.5, "1.5", 2.0, "2"),
+        (ipywidgets.Checkbox, True, "true", False, "false"),
+        (ipywidgets.Text, '"5" & 6', '"5" & 6', "", ""),
+        (ipywidgets.IntRangeSlider, (10, 20), "[10, 20]", (30, 40), "[30,40]"),
+        (lambda: ipywidgets.Dropdown(options=["slow", "1", 1]), "1", '"1"', "slow", "slow"),
+        (lambda: ipywidgets.SelectMultiple(options=["a", "b"]), ("a", "b"), '["a", "b"]', ("b",), '["b"]'),
+    ],
+    ids=["float", "bool", "str", "range", "choice", "choices"],
+)
+def test_values_as_attributes(
+    alice: lknb.Room, widget: Callable[[], Any], first: Any, text: str, second: Any, other_text: str
+) -> None:
+    control = widget()
+    control.value = first
+    alice.link(control, "speed")
+    eventually(lambda: alice.attributes.get("speed") == text)
+    alice.set_attributes({"speed": other_text})
+    eventually(lambda: control.value == second)
+    assert alice.attributes.get("speed", "") == other_text
+
+
+def test_a_dict_in_a_trait_of_another_name(alice: lknb.Room) -> None:
+    class Robot(traitlets.HasTraits):
+        pose = traitlets.Dict({"x": 1})
+
+    robot = Robot()
+    alice.link(robot, "pose", trait="pose")
+    eventually(lambda: alice.attributes.get("pose") == '{"x": 1}')
+    robot.pose = {"x": 2, "name": "Grüße"}
+    eventually(lambda: alice.attributes["pose"] == '{"x": 2, "name": "Grüße"}')
+
+
+@pytest.mark.parametrize("text", ["fast", "1.5", "true", "101", "[1]", "1e400", "NaN", "9" * 5000, "[" * 5000])
+def test_what_the_trait_refuses_is_told_and_not_taken(
+    alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    shown = ipywidgets.IntSlider(value=5)
+    link = alice.link(shown, "speed", of="bob")
+    bob.attributes["speed"] = text
+    said = eventually(lambda: link.error)
+    assert said.endswith("The widget keeps 5")
+    assert "'bob'" in said
+    assert len(said) < 700
+    assert said in capsys.readouterr().err
+    assert shown.value == 5
+    bob.attributes["speed"] = "6"
+    eventually(lambda: shown.value == 6)
+    assert link.error is None
+
+
+def test_refused_values_are_told_once_a_second_and_counted(
+    alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alice.link(ipywidgets.IntSlider(), "speed", of="bob")
+    for number in range(8):
+        bob.attributes["speed"] = f"\x1b[31m{number}"
+        eventually(lambda number=number: attribute(alice, "bob") == f"\x1b[31m{number}")
+    said: list[str] = []
+
+    def told() -> str:
+        said.append(capsys.readouterr().err)
+        return "".join(said)
+
+    eventually(lambda: "not shown" in told() or told().count("was not taken") >= 8)
+    assert "\x1b" not in told()
+    assert told().count("was not taken") <= 4
+
+
+def test_whoever_is_followed_may_come_later_and_come_back(alice: lknb.Room, join: Join) -> None:
+    shown = ipywidgets.IntSlider()
+    link = alice.link(shown, "speed", of="bob")
+    assert "not here" in repr(link)
+    bob = join("bob", attributes={"speed": "5"})
+    eventually(lambda: shown.value == 5)
+    bob.close()
+    eventually(lambda: "bob" not in alice.participants)
+    assert shown.value == 5
+    bob = join("bob", attributes={"speed": "8"})
+    eventually(lambda: shown.value == 8)
+
+
+def test_a_deleted_attribute_empties_text_and_leaves_numbers(alice: lknb.Room, bob: lknb.Room) -> None:
+    label, slider = ipywidgets.Label("nothing"), ipywidgets.IntSlider()
+    alice.link(label, "note", of="bob")
+    alice.link(slider, "speed", of="bob")
+    bob.set_attributes({"note": "hello", "speed": "5"})
+    eventually(lambda: (label.value, slider.value) == ("hello", 5))
+    bob.set_attributes({"note": "", "speed": ""})
+    eventually(lambda: label.value == "")
+    assert slider.value == 5
+
+
+def test_following_writes_nothing(alice: lknb.Room, bob: lknb.Room) -> None:
+    slider = ipywidgets.IntSlider()
+    alice.link(slider, "speed", of="bob")
+    slider.value = 9
+    bob.attributes["speed"] = "5"
+    eventually(lambda: slider.value == 5)
+    assert "speed" not in alice.attributes
+
+
+def test_unlink_ends_it(alice: lknb.Room) -> None:
+    slider = ipywidgets.IntSlider(value=1)
+    link = alice.link(slider, "speed")
+    slider.value = 2
+    link.unlink()
+    eventually(lambda: alice.attributes.get("speed") == "2")  # what was under way still arrives
+    slider.value = 3
+    alice.attributes["speed"] = "50"
+    assert (slider.value, alice.attributes["speed"]) == (3, "50")
+    assert "ended" in repr(link)
+    link.unlink()
+
+
+def test_it_ends_with_the_widget_and_with_the_room(alice: lknb.Room) -> None:
+    first, second = (alice.link(ipywidgets.IntSlider(), key) for key in ("a", "b"))
+    first.widget.close()
+    assert (first.active, second.active) == (False, True)
+    alice.close()
+    assert not second.active
+    second.widget.value = 4
+    with pytest.raises(lknb.NotConnectedError):
+        alice.link(ipywidgets.IntSlider(), "a")
+
+
+@pytest.fixture
+def shell() -> Iterator[Shell]:
+    with a_shell() as shell:
+        yield shell
+
+
+def test_running_the_cell_again_ends_its_links(alice: lknb.Room, shell: Shell) -> None:
+    slider = ipywidgets.IntSlider()
+    shell.user_ns |= {"room": alice, "slider": slider}
+    first = shell.cell("room.link(slider, 'speed')", "a")
+    second = shell.cell("room.link(slider, 'other')", "b")
+    again = shell.cell("room.link(slider, 'speed')", "a")
+    assert (first.active, second.active, again.active) == (False, True, True)
+    shell.cell("1 + 1", "b")
+    assert not second.active
+
+
+def test_linking_the_same_two_again_is_one_link(alice: lknb.Room) -> None:
+    slider = ipywidgets.IntSlider()
+    first, second = alice.link(slider, "speed"), alice.link(slider, "speed")
+    assert (first.active, second.active) == (False, True)
+
+
+def test_without_the_grant_it_is_refused_at_once(
+    join: Join, token: Callable[..., str], livekit: server.RunningServer
+) -> None:
+    dave = join("dave", token=token("dave", can_update_own_metadata=False), url=livekit.url)
+    with pytest.raises(lknb.PermissionDeniedError, match="canUpdateOwnMetadata"):
+        dave.link(ipywidgets.IntSlider(), "speed")
+    dave.link(ipywidgets.IntSlider(), "speed", of="alice")
+
+
+def test_what_the_server_does_not_take_is_told(alice: lknb.Room, capsys: pytest.CaptureFixture[str]) -> None:
+    text = ipywidgets.Textarea(value="short")
+    link = alice.link(text, "note")
+    text.value = "x" * 70_000
+    said = eventually(lambda: link.error)
+    assert "at most 65,536 fit" in said
+    assert len(said) < 700
+    assert said in capsys.readouterr().err
+    assert len(text.value) == 70_000
+    text.value = "short again"
+    eventually(lambda: alice.attributes.get("note") == "short again")
+    assert link.error is None
+
+
+def test_the_newest_value_is_written_after_a_reconnect(alice: lknb.Room, peer: Peers) -> None:
+    plain = peer()
+    plain.call("wait_participant", identity="alice")
+    slider = ipywidgets.IntSlider(value=1)
+    alice.link(slider, "speed")
+    plain.wait("attributes", identity="alice", changed={"speed": "1"})
+    LOOP.run(simulate(alice, "full_reconnect"), "simulate")
+    for value in range(2, 40):
+        slider.value = value
+        threading.Event().wait(0.05)
+    eventually(lambda: alice.state == "connected")
+    eventually(lambda: plain.call("participants")["alice"]["attributes"].get("speed") == "39")
+
+
+async def simulate(room: lknb.Room, scenario: str) -> None:
+    from livekit import rtc
+
+    kind = rtc.SimulateScenarioKind.Value(f"SIMULATE_{scenario.upper()}")
+    await room._connection.sdk.simulate_scenario(kind)
+
+
+def test_what_observes_the_widget_may_block(alice: lknb.Room, bob: lknb.Room) -> None:
+    shown = ipywidgets.IntSlider()
+    heard = alice.listen("text")
+    shown.observe(lambda change: bob.send_text(str(change["new"])), "value")
+    bob.link(shown, "speed", of="alice")
+    alice.attributes["speed"] = "5"
+    assert heard.next().data == "5"
+
+
+def test_what_cannot_be_linked_is_refused(alice: lknb.Room) -> None:
+    slider = ipywidgets.IntSlider()
+    with pytest.raises(ValueError, match="no trait 'valeu'; did you mean 'value'"):
+        alice.link(slider, "speed", trait="valeu")
+    with pytest.raises(TypeError, match="not with a int"):
+        alice.link(5, "speed")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="string that is not empty"):
+        alice.link(slider, "")
+    with pytest.raises(TypeError, match="string that is not empty"):
+        alice.link(slider, "speed", of=alice)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="what JSON can"):
+        alice.link(ipywidgets.Image(value=b"png"), "image")
