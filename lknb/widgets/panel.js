@@ -1,12 +1,12 @@
 // Panel: a room in tabs, with its connection's state above them.
 import { chat } from "./chat.js";
-import { h, say } from "./dom.js";
+import { h, quoted, say } from "./dom.js";
 import { feed } from "./feed.js";
 import { participants } from "./participants.js";
 import { rpc } from "./rpc.js";
 import { telemetry } from "./telemetry.js";
 import { transfers } from "./transfers.js";
-import { widget } from "./view.js";
+import { outcome, widget } from "./view.js";
 
 /** @type {Record<string, { title: string, show: import("./view.js").Show }>} */
 const TABS = {
@@ -24,10 +24,6 @@ const TABS = {
  * @param {string[]} names
  */
 function panel(contexts, shows, names) {
-	const head = h("p", { class: "lknb-head" });
-	contexts.panel.follow(({ values }) =>
-		say(head, values.room ? `${values.identity} in ${values.room}: ${values.state}` : "Waiting for the kernel"),
-	);
 	const bar = h("div", { class: "lknb-tabs", role: "tablist", "aria-label": "Views of the room" });
 	const place = h("div", { class: "lknb-pages" });
 	/** @type {Map<string, { tab: HTMLElement, page: HTMLElement, filled: boolean }>} */
@@ -55,15 +51,65 @@ function panel(contexts, shows, names) {
 	}
 	bar.addEventListener("keydown", (event) => {
 		const at = names.findIndex((name) => pages.get(name)?.tab === event.target);
-		const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-		if (at < 0 || !step) return;
-		const next = names[(at + step + names.length) % names.length];
+		const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: names.length - 1 }[event.key];
+		if (at < 0 || to === undefined) return;
+		event.preventDefault(); // Home and End would move the page
+		const next = names[(to + names.length) % names.length];
 		choose(next);
 		pages.get(next)?.tab.focus();
 	});
 	bar.hidden = names.length < 2;
 	choose(names[0]);
-	return h("div", null, head, bar, place);
+	return h("div", null, head(contexts.panel), bar, place);
+}
+
+/**
+ * Where and who this notebook is, how that is, and leaving or joining again.
+ * @param {import("./view.js").Context} context
+ */
+function head({ ask, follow }) {
+	const { element: said, report } = outcome();
+	const state = h("span", { class: "lknb-state", role: "status" });
+	const who = h("span", { class: "lknb-who" });
+	const why = h("p", { class: "lknb-note", hidden: true });
+	let closed = false;
+	let doing = false;
+	const button = h("button", {
+		type: "button",
+		async onclick() {
+			if (doing) return;
+			doing = true;
+			// Not disabled, so that it keeps the focus.
+			button.setAttribute("aria-disabled", "true");
+			say(said, closed ? "Joining" : "Leaving");
+			await report(ask(closed ? "rejoin" : "leave"));
+			doing = false;
+			button.removeAttribute("aria-disabled");
+		},
+	});
+	button.hidden = true;
+	follow(({ values }) => {
+		if (values.state === undefined) {
+			say(state, "Waiting for the kernel");
+			return;
+		}
+		closed = values.state === "closed";
+		state.dataset.state = values.state;
+		say(state, values.state);
+		const there = values.participants === null ? "" : `, ${values.participants} in the room`;
+		const name = values.name ? ` (${values.name})` : "";
+		if (who.dataset.text !== JSON.stringify(values)) {
+			who.dataset.text = JSON.stringify(values);
+			who.replaceChildren(quoted(values.identity), quoted(name), " in ", quoted(values.room), there);
+		}
+		const ended = values.ended.length ? ` Handlers have ended: ${values.ended.join(", ")}. Run their cells again.` : "";
+		say(why, `${values.reason}.${ended}`);
+		why.hidden = values.state === "connected" && !ended;
+		say(button, closed ? "Rejoin" : "Leave");
+		button.title = closed ? "Join the room again" : "Leave the room: handlers end, and you can join again here";
+		button.hidden = false;
+	});
+	return h("div", { class: "lknb-head" }, h("div", { class: "lknb-bar" }, state, who, button), why, said);
 }
 
 export default widget(

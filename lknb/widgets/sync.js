@@ -30,6 +30,8 @@
 const BUSY_AFTER = 700;
 /** Another snapshot is asked for at most so often. */
 const HELLO_EVERY = 1000;
+/** What JupyterLab calls a kernel that will not answer any more. */
+const ENDED = new Set(["dead", "terminating", "restarting", "autorestarting"]);
 
 /** What the kernel said about one call. */
 class Call {
@@ -57,6 +59,8 @@ export class Store {
 		this.waiting = 0;
 		/** Whether the kernel, or its side of this widget, is gone. */
 		this.gone = false;
+		/** The model's id, once the kernel has said it. */
+		this.id = "";
 		/** Messages that never came; a fresh snapshot followed. */
 		this.missed = 0;
 		/** @type {Map<string, PartState>} */
@@ -74,12 +78,46 @@ export class Store {
 		/** @type {ReturnType<typeof setTimeout> | undefined} */
 		this.recovering = undefined;
 		model.on("msg:custom", (message, buffers) => this.heard(message, buffers ?? []));
-		// The manager sets it when the kernel has gone or has been started again.
-		model.on("comm_live_update", () => this.kernelGone());
-		model.on("change:comm_live", () => this.kernelGone());
+		// Told when the kernel is started again, and after the page was cut off from it.
+		model.on("comm_live_update", () => this.doubt());
+		this.session = model.widget_manager?.context?.sessionContext;
+		this.session?.statusChanged?.connect(this.statusChanged, this);
+		this.session?.kernelChanged?.connect(this.kernelChanged, this);
+	}
+
+	/** The widget is no more: its room was closed, its cell was run again, or the page lets go of it. */
+	end() {
+		this.tell({ type: "bye" });
+		this.session?.statusChanged?.disconnect(this.statusChanged, this);
+		this.session?.kernelChanged?.disconnect(this.kernelChanged, this);
+		clearTimeout(this.recovering);
+		this.kernelGone();
+	}
+
+	/**
+	 * @param {any} _
+	 * @param {string} status
+	 */
+	statusChanged(_, status) {
+		if (ENDED.has(status)) this.kernelGone();
+	}
+
+	/**
+	 * @param {any} _
+	 * @param {{ newValue: any }} change
+	 */
+	kernelChanged(_, { newValue }) {
+		if (!newValue) this.kernelGone();
+	}
+
+	/** Something happened to the connection with the kernel: it is taken for gone until it is heard. */
+	doubt() {
+		if (!this.session) this.kernelGone();
+		this.hello();
 	}
 
 	kernelGone() {
+		if (this.gone) return;
 		this.gone = true;
 		for (const call of this.calls.values()) {
 			clearTimeout(call.timer);
@@ -115,10 +153,12 @@ export class Store {
 		else if (message?.type === "reply") this.reply(message, buffers);
 	}
 
-	/** @param {{ number: number, parts: Record<string, any> }} message */
+	/** @param {{ number: number, model?: string, parts: Record<string, any> }} message */
 	state(message) {
 		const expected = this.number + 1;
 		const lost = this.ready && message.number > expected;
+		this.gone = false;
+		this.id = message.model ?? "";
 		this.number = message.number;
 		for (const [name, told] of Object.entries(message.parts)) {
 			if (told.rows) this.parts.set(name, fresh(told));
@@ -212,7 +252,13 @@ export class Store {
 		if (this.frame) return;
 		this.frame = requestAnimationFrame(() => {
 			this.frame = 0;
-			for (const follower of this.followers) follower();
+			for (const follower of this.followers) {
+				try {
+					follower();
+				} catch (error) {
+					console.error(error); // one view's fault shall not stop the others
+				}
+			}
 		});
 	}
 

@@ -1,5 +1,6 @@
 // What all widgets are made of: a store, and views that follow it while they are in sight.
 import { h, say } from "./dom.js";
+import { saving } from "./save.js";
 import { Store } from "./sync.js";
 
 /**
@@ -28,13 +29,19 @@ export function widget(label, named, show) {
 		let store;
 		/** @type {string[]} */
 		let parts = [];
+		/** @type {HTMLElement[]} */
+		const roots = [];
 		return {
 			/** @param {{ model: import("./sync.js").Model }} given */
 			initialize({ model }) {
 				store = new Store(model);
 				parts = named(model);
 				store.hello();
-				return () => store.tell({ type: "bye" });
+				const saved = saving(model, () => ({ id: store.id, root: roots.at(-1) }));
+				return () => {
+					store.end();
+					saved();
+				};
 			},
 			/** @param {{ el: HTMLElement, host?: any }} given */
 			render({ el, host }) {
@@ -52,6 +59,7 @@ export function widget(label, named, show) {
 				const root = h("section", { class: "lknb", "aria-label": label, "data-lm-suppress-shortcuts": "true" });
 				root.append(shown, statusLine(store, signal));
 				el.append(root);
+				roots.push(root);
 				const watch = new IntersectionObserver((entries) => {
 					seen = entries.some((entry) => entry.isIntersecting);
 					update();
@@ -62,6 +70,7 @@ export function widget(label, named, show) {
 				return () => {
 					ending.abort();
 					watch.disconnect();
+					roots.splice(roots.indexOf(root), 1);
 					store.shows(el, []);
 				};
 			},

@@ -215,6 +215,22 @@ class Notebook:
             [self.name, verb],
         )
 
+    def kill(self) -> None:
+        """End its kernel without giving it time to say anything, and close the notebook."""
+        self.page.evaluate(
+            """async (path) => {
+                const widget = window.lknbNotebooks[path];
+                // Nobody listens any more when the kernel says its last words.
+                widget.context.model.dirty = false;
+                widget.dispose();
+                delete window.lknbNotebooks[path];
+                const sessions = window.jupyterapp.serviceManager.sessions;
+                const session = await sessions.findByPath(path);
+                if (session) await sessions.shutdown(session.id);
+            }""",
+            self.name,
+        )
+
     def close(self) -> None:
         """Shut the kernel down and close the notebook."""
         self.page.evaluate(
