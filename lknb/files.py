@@ -59,6 +59,7 @@ class ReceivedFile:
         size: bytes.
         sha256: the digest of what arrived, in hex.
         verified: True when the sender gave a digest and it is this one; None when it gave none.
+        image_type: the MIME type of an image that is safe to display, told by its first bytes; None for all else.
         sender: the identity that sent it.
         attributes: the stream's attributes.
     """
@@ -78,6 +79,7 @@ class ReceivedFile:
         self.size = spool.size
         self.sha256 = spool.sha256
         self.verified = verified
+        self.image_type = spool.image_type()
         self.sender = sender
         self.attributes = attributes
         self._spool = spool
@@ -91,6 +93,15 @@ class ReceivedFile:
     def data(self) -> bytes:
         """The whole content, read into memory."""
         return self._spool.read()
+
+    def read(self, at: int = 0, count: int = -1) -> bytes:
+        """A part of the content, for what need not be in memory as a whole.
+
+        Args:
+            at: where it begins, in bytes.
+            count: at most so many bytes; the rest if negative.
+        """
+        return self._spool.read(at, count)
 
     def __len__(self) -> int:
         return self.size
@@ -127,9 +138,8 @@ class ReceivedFile:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         bundle: dict[str, Any] = {"text/plain": repr(self)}
-        image = self._spool.image_type() if self.size <= _DISPLAY_LIMIT else None
-        if image:
-            bundle[image] = base64.b64encode(self.data).decode()
+        if self.image_type and self.size <= _DISPLAY_LIMIT:
+            bundle[self.image_type] = base64.b64encode(self.data).decode()
         return bundle
 
 
@@ -160,11 +170,11 @@ class Spool:
         """Whether it has grown into a file."""
         return self.size > SPOOL_AT
 
-    def read(self) -> bytes:
-        """All of it."""
+    def read(self, at: int = 0, count: int = -1) -> bytes:
+        """All of it, or `count` bytes from `at` on."""
         with self._lock:
-            self._file.seek(0)
-            return self._file.read()
+            self._file.seek(at)
+            return self._file.read(count)
 
     def copy_to(self, target: Any) -> None:
         """Write all of it to an open file, in pieces."""

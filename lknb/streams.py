@@ -269,7 +269,8 @@ class Streams:
 
     def under_way(self, event: Event) -> WriterOnLoop | Incoming | None:
         """The open stream of this event."""
-        return next((each for each in (*self._writers, *self._readers) if each.event is event), None)
+        streams: list[WriterOnLoop | Incoming] = [*self._writers, *self._readers]
+        return next((each for each in streams if each.event is event), None)
 
     def _lost(self, why: str) -> None:
         for writer in list(self._writers):
