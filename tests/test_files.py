@@ -149,9 +149,6 @@ def test_large_files_wait_on_disk(tmp_path: Path, size: int, on_disk: bool) -> N
 # Display
 
 
-@pytest.mark.parametrize(
-    ("content", "mime_type"), [(PNG, "image/png"), (JPEG, "image/jpeg"), (GIF, "image/gif"), (WEBP, "image/webp")]
-)
 def test_a_part_of_a_file() -> None:
     file = received(bytes(range(200)))
     assert file.read(10, 5) == bytes(range(10, 15))
@@ -159,6 +156,9 @@ def test_a_part_of_a_file() -> None:
     assert (file.read(200, 5), len(file.read())) == (b"", 200)
 
 
+@pytest.mark.parametrize(
+    ("content", "mime_type"), [(PNG, "image/png"), (JPEG, "image/jpeg"), (GIF, "image/gif"), (WEBP, "image/webp")]
+)
 @pytest.mark.parametrize("claim", ["application/octet-stream", "text/html", "image/svg+xml"])
 def test_images_are_displayed_by_what_they_are(content: bytes, mime_type: str, claim: str) -> None:
     bundle = received(content, "page.html", claim)._repr_mimebundle_()
