@@ -126,4 +126,6 @@ class RoomWidget(anywidget.AnyWidget):
             if again is None or cell is None or cell.id != again.id:
                 context.copy().run(handle.update, bundle, raw=True)
         self._displays.clear()
+        layout = self.layout
         super().close()
+        layout.close()  # a widget of its own, which nobody else has

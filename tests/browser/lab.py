@@ -185,9 +185,21 @@ class Notebook:
 
     def output(self, index: int) -> Locator:
         """What stands under a cell."""
-        # `nth` counts what is in this notebook's own panel, whatever else is open.
+        # In this notebook's own panel, whatever else is open; cells out of sight are not in the page.
         panel_id = self.page.evaluate("(path) => window.lknbNotebooks[path].id", self.name)
-        return self.page.locator(f"[id='{panel_id}'] .jp-Cell").nth(index).locator(".jp-Cell-outputArea")
+        return self.page.locator(f"[id='{panel_id}'] [data-windowed-list-index='{index}'] .jp-Cell-outputArea")
+
+    def show(self, index: int) -> Locator:
+        """Scroll to a cell, and return what stands under it."""
+        self.page.evaluate(
+            """([path, index]) => {
+                const widget = window.lknbNotebooks[path];
+                window.jupyterapp.shell.activateById(widget.id);
+                return widget.content.scrollToItem(index, "start").then(() => true);
+            }""",
+            [self.name, index],
+        )
+        return self.output(index)
 
     def save(self) -> dict[str, Any]:
         """Save it, and return what was written."""

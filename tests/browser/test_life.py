@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any
 
 from lab import Lab, Notebook, load
 from playwright.sync_api import Locator, expect
@@ -15,8 +14,7 @@ import lknb
 MIME = "application/vnd.jupyter.widget-view+json"
 STATES = "application/vnd.jupyter.widget-state+json"
 JWT = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]+")
-COUNT = "import ipywidgets; from lknb.widgets.widget import RoomWidget\n"
-COUNT += "print(sum(isinstance(each, RoomWidget) for each in ipywidgets.Widget.widgets.values()), 'widgets')"
+COUNT = "import comm, ipywidgets\nprint(len(ipywidgets.widgets.widget._instances), len(comm.get_comm_manager().comms))"
 
 Open = Callable[..., Notebook]
 Join = Callable[..., lknb.Room]
@@ -83,3 +81,107 @@ def test_a_notebook_saved_while_live_shows_what_was_seen_when_it_is_opened_again
         assert set(cell["outputs"][0]["data"]) == {"text/html", "text/plain"}
         assert "all over again" in "".join(cell["outputs"][0]["data"]["text/html"])
     assert not JWT.search(json.dumps(closed))
+
+
+def test_ten_thousand_events_in_a_second_freeze_nothing(notebook: Open, join: Join, room_name: str) -> None:
+    book = notebook(
+        joined(room_name) + "\nfrom lknb.events import Event\nimport time",
+        "feed = room.feed(); feed",
+        "began = time.monotonic()\n"
+        "sent = []\n"
+        "tell, feed._channel._send = feed._channel._send, lambda *a: (sent.append(a), tell(*a))\n"
+        "for number in range(10_000):\n"
+        "    room.events.add(Event('data', 'in', sender='flood', topic='imu', data=b'x' * 100, size=100))\n"
+        "    if number % 1000 == 0: print('line', number); time.sleep(0.08)\n"
+        "took = time.monotonic() - began\n"
+        "print('end', len(sent) <= took * 10 + 3, len(feed._part._shown))",
+    )
+    book.run()
+    output = book.output(1)
+    expect(output).to_contain_text(re.compile(r"10,00\d events"))
+    expect(output).to_contain_text("not shown one by one")
+    assert output.locator("tbody").count() <= 200
+    printed = book.output(2)
+    for number in range(0, 10_000, 1000):
+        expect(printed).to_contain_text(f"line {number}\n")
+    expect(printed).to_contain_text("end True 500")
+    # And it goes on.
+    join("bob").send_text("after the flood")
+    expect(row(output, "after the flood")).to_be_visible()
+
+
+def test_a_feed_moves_while_a_cell_computes_and_its_buttons_act_afterwards(
+    notebook: Open, join: Join, room_name: str
+) -> None:
+    book = notebook(
+        joined(room_name), "room.feed()", "import time\nend = time.monotonic() + 4\nwhile time.monotonic() < end: pass"
+    )
+    book.run(0, 1)
+    output = book.output(1)
+    bob = join("bob")
+    bob.send_text("before")
+    expect(row(output, "before")).to_be_visible()
+    book.start(2)
+    bob.send_text("in between")
+    expect(row(output, "in between")).to_be_visible()
+    output.get_by_role("button", name="Clear").click()
+    expect(output).to_contain_text("The kernel is busy")
+    bob.send_text("still moving")
+    expect(row(output, "still moving")).to_be_visible()
+    book.wait(2)
+    expect(row(output, "before")).to_have_count(0)
+    expect(output).not_to_contain_text("The kernel is busy")
+
+
+def test_each_view_shows_the_truth_wherever_it_is(notebook: Open, join: Join, lab: Lab, room_name: str) -> None:
+    book = notebook(joined(room_name), "feed = room.feed(); feed", "feed", "room.panel('feed', 'chat')")
+    book.run()
+    bob = join("bob")
+    bob.send_text("first")
+    panel = book.show(3)
+    expect(row(panel, "first")).to_be_visible()
+    panel.get_by_role("tab", name="Chat").click()
+    for index in (1, 2):
+        expect(row(book.show(index), "first")).to_be_visible()
+    # Another tab of JupyterLab in front, and another page.
+    book.page.evaluate("window.jupyterapp.commands.execute('launcher:create').then(() => true)")
+    bob.send_text("while hidden")
+    book.save()
+    second = lab.new_page()
+    other = Notebook(second, book.name, book.path)
+    for index in (1, 2):
+        expect(row(other.show(index), "while hidden")).to_be_visible()
+    second.close()
+    for index in (1, 2):
+        expect(row(book.show(index), "while hidden")).to_be_visible()
+    book.show(3)
+    panel.get_by_role("tab", name="Feed").click()
+    bob.send_text("last")
+    for text in ("while hidden", "last"):
+        expect(row(panel, text)).to_be_visible()
+
+
+def test_running_a_cell_again_leaves_one_widget(notebook: Open, room_name: str) -> None:
+    book = notebook(joined(room_name), "room.feed()", COUNT, "room")
+    book.run(0, 1, 1, 1, 1, 1, 3, 3, 2)
+    expect(book.output(2)).to_have_text("4 4\n")
+    expect(book.output(1).locator(".lknb")).to_have_count(1)
+    expect(book.output(3).get_by_role("tab", name="Feed")).to_be_visible()
+    book.set_cell(1, "'no feed'")
+    book.set_cell(3, "'no panel'")
+    book.run(1, 3, 2)
+    expect(book.output(2)).to_have_text("0 0\n")
+
+
+def test_a_view_says_that_its_kernel_is_gone_and_stays_readable(notebook: Open, join: Join, room_name: str) -> None:
+    book = notebook(joined(room_name), "room.feed()", "import os; os._exit(1)")
+    book.run(0, 1)
+    output = book.output(1)
+    join("bob").send_text("the last word")
+    expect(row(output, "the last word")).to_be_visible()
+    book.start(2)
+    expect(output).to_contain_text("The kernel is gone")
+    expect(row(output, "the last word")).to_be_visible()
+    book.page.locator(".jp-Dialog").get_by_role("button", name="Ok").click()  # JupyterLab's own "Kernel Restarting"
+    output.get_by_role("button", name="Clear").click()
+    expect(output.locator(".lknb-outcome")).to_contain_text("Run the cell again")
