@@ -1,17 +1,316 @@
-"""Transfers: every byte stream, both directions, with progress; to cancel, save and look at."""
+"""Transfers: every byte stream, both directions, with progress; to cancel, save and look at, and files to send."""
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from lknb.events import Event
+from lknb.files import ReceivedFile
+from lknb.progress import size as readable
+from lknb.streams import MAX_STREAM_SIZE
 from lknb.tables import Table
-from lknb.widgets.part import Part
+from lknb.widgets.part import Json, Part, Rows
+
+if TYPE_CHECKING:
+    from lknb.room import Room
+
+KEPT = 200
+PIECE = 1024 * 1024
+"""What one message carries of a file, to or from a browser: websockets between them refuse ten megabytes."""
+
+UPLOAD_LIMIT = MAX_STREAM_SIZE
+DOWNLOAD_LIMIT = MAX_STREAM_SIZE
+IMAGE_LIMIT = 20_000_000
+_STATIC = 25
+_SHORT = 200
+_LOOK_EVERY = 0.2
+_PEOPLE = 500
+_UPLOADS = 4
+# A browser that is gone does not say so.
+_UPLOAD_IDLE = 60.0
+_RATE_OVER = 3.0
+_RATE_AFTER = 0.3
+
+
+class _Speed:
+    """How fast a stream has moved of late."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque(maxlen=64)
+        self.rate: float | None = None
+
+    def look(self, moved: int) -> bool:
+        """Note how far it is; returns whether there is something new to tell."""
+        at, before = monotonic(), (self._seen[-1][1] if self._seen else -1, self.rate)
+        self._seen.append((at, moved))
+        while len(self._seen) > 2 and at - self._seen[1][0] >= _RATE_OVER:
+            self._seen.popleft()
+        then, had = self._seen[0]
+        if at - then >= _RATE_AFTER:
+            self.rate = round((moved - had) / (at - then))
+        return (moved, self.rate) != before
+
+
+@dataclass
+class _Upload:
+    """A file on its way from a browser to the kernel."""
+
+    name: str
+    size: int
+    data: bytearray = field(default_factory=bytearray)
+    used: float = field(default_factory=monotonic)
 
 
 class TransfersPart(Part):
-    """Transfers: every byte stream, both directions, with progress; to cancel, save and look at."""
+    """The byte streams of one room."""
 
     name = "transfers"
     title = "Transfers"
 
+    def __init__(self, room: Room) -> None:
+        super().__init__(room)
+        self._shown: Rows[Event] = Rows(self._described, limit=KEPT, burst=KEPT)
+        self.rows = {"transfers": self._shown}
+        self.actions = {
+            "cancel": self.cancel,
+            "save": self.save,
+            "piece": self.piece,
+            "image": self.image,
+            "begin": self.begin,
+            "upload": self.upload,
+            "send": self.send,
+            "discard": self.discard,
+        }
+        self._total = 0
+        self._speeds: dict[str, _Speed] = {}
+        self._saved: dict[str, str] = {}
+        self._uploads: dict[str, _Upload] = {}
+        self._numbers = itertools.count(1)
+        self._unsubscribe: Callable[[], None] = lambda: None
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Follow the room's log."""
+        super().start(changed)
+        self._unsubscribe = self.room.events.subscribe(self._happened)
+        for event in self.room.events.filter("bytes"):
+            self._happened(event)
+
+    def stop(self) -> None:
+        """Follow no longer, and let go of what was not sent."""
+        self._unsubscribe()
+        self._uploads.clear()
+
+    def _happened(self, event: Event) -> None:
+        if event.kind == "bytes":
+            key = str(event.number)
+            self._total += key not in self._shown
+            self._shown.put(key, event)
+            self.changed()
+        elif event.kind == "participant":
+            self.changed()
+
+    def values(self) -> Json:
+        """Who can be sent to, how many there were, and the limits."""
+        return {
+            "people": sorted(self.room.remote_participants)[:_PEOPLE],
+            "total": self._total,
+            "piece": PIECE,
+            "uploadLimit": UPLOAD_LIMIT,
+            "downloadLimit": DOWNLOAD_LIMIT,
+            "imageLimit": IMAGE_LIMIT,
+        }
+
+    def whole(self) -> Json:
+        """All there is to tell."""
+        self._look()
+        return super().whole()
+
+    def changes(self) -> Json | None:
+        """What has changed, with how far the open ones are."""
+        self._look()
+        return super().changes()
+
+    def _look(self) -> None:
+        log = self.room.events[:1]
+        oldest = log[0].number if len(log) else 0
+        open_ones = False
+        for key, event in self._shown.items():
+            if event.status == "open":
+                open_ones = True
+                if self._speeds.setdefault(key, _Speed()).look(event.transferred):
+                    self._shown.touch(key)
+            elif event.number < oldest:
+                # What the log has let go shall not be kept on disk for the sake of a row.
+                self._shown.drop(key)
+                self._saved.pop(key, None)
+        for key in list(self._speeds):
+            shown = self._shown.get(key)
+            if shown is None or shown.status != "open":
+                del self._speeds[key]
+        self.again = _LOOK_EVERY if open_ones else None
+
+    def _described(self, event: Event) -> Json:
+        file = event.data
+        speed = self._speeds.get(str(event.number))
+        rate = speed.rate if speed and event.status == "open" else None
+        left = (event.size - event.transferred) / rate if event.size and rate else None
+        return {
+            "time": event.time.timestamp() * 1000,
+            "direction": event.direction,
+            "name": (event.name or "")[:_SHORT],
+            "sender": (event.sender or "")[:_SHORT],
+            "to": [each[:_SHORT] for each in event.to[:20]],
+            "recipients": len(event.to),
+            "topic": event.topic[:_SHORT],
+            "size": event.size,
+            "transferred": event.transferred,
+            "status": event.status,
+            "error": event.error and event.error[:400],
+            "duration": event.duration,
+            "rate": rate,
+            "left": None if left is None else max(0.0, round(left, 1)),
+            "file": file is not None,
+            "verified": file is not None and file.verified is True,
+            "image": file is not None and file.size <= IMAGE_LIMIT and file.image_type is not None,
+            "saved": self._saved.get(str(event.number)),
+        }
+
+    # What a browser may ask for
+
+    async def cancel(self, key: str) -> bool:
+        """Break a transfer off; returns whether it was still under way."""
+        return await self.room.aio.cancel(self._event(key))
+
+    async def save(self, key: str) -> Json:
+        """Save a file that arrived to the folder that the kernel works in; returns its path."""
+        path = await asyncio.to_thread(lambda: self._file(key).save().resolve())
+        self._saved[key] = str(path)
+        self._shown.touch(key)
+        self.changed()
+        return {"path": str(path)}
+
+    async def piece(self, key: str, at: int = 0) -> Json:
+        """A part of a file that arrived: at most a piece from `at` on."""
+        file = self._file(key)
+        if file.size > DOWNLOAD_LIMIT:
+            raise ValueError(
+                f"{file.name} is {readable(file.size)}; at most {readable(DOWNLOAD_LIMIT)} go through the browser. "
+                "Save it to the kernel's folder."
+            )
+        if isinstance(at, bool) or not isinstance(at, int) or at < 0:
+            raise ValueError("at= is a place in the file.")
+        return {"buffer": await asyncio.to_thread(file.read, at, PIECE)}
+
+    async def image(self, key: str) -> Json:
+        """An image that is safe to display, with its type."""
+        file = self._file(key)
+        if file.image_type is None or file.size > IMAGE_LIMIT:
+            raise ValueError(f"{file.name} is no image that can be shown here.")
+        return {"type": file.image_type, "buffer": await asyncio.to_thread(file.read)}
+
+    async def begin(self, name: str, size: int) -> str:
+        """Take a file from the browser; returns what to call it in the next messages."""
+        if not isinstance(name, str) or isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise ValueError("A file has a name and a size.")
+        self._forget_idle()
+        if size > UPLOAD_LIMIT:
+            raise ValueError(
+                f"The file is {readable(size)}; at most {readable(UPLOAD_LIMIT)} go through the browser. "
+                "A cell can send a file of any size: room.send_file(path)."
+            )
+        if len(self._uploads) >= _UPLOADS or sum(each.size for each in self._uploads.values()) + size > UPLOAD_LIMIT:
+            raise ValueError("Other files are being uploaded. Send this one when they are through.")
+        key = str(next(self._numbers))
+        self._uploads[key] = _Upload(name[:_SHORT], size)
+        asyncio.get_running_loop().call_later(_UPLOAD_IDLE + 1, self._forget_idle)
+        return key
+
+    async def upload(self, key: str, at: int, buffer: bytes = b"") -> int:
+        """The next piece of a file from the browser; returns how much is there."""
+        upload = self._upload(key)
+        if at != len(upload.data) or len(buffer) > PIECE or at + len(buffer) > upload.size:
+            del self._uploads[key]
+            raise ValueError("The pieces of the file came in disorder, so it was not sent. Send it again.")
+        upload.data += buffer
+        upload.used = monotonic()
+        return len(upload.data)
+
+    async def send(self, key: str, topic: str = "", to: str = "") -> Json:
+        """Send a file that has been uploaded, to one identity or to everybody."""
+        upload = self._upload(key)
+        del self._uploads[key]
+        if len(upload.data) != upload.size:
+            raise ValueError(
+                f"{len(upload.data):,} of {upload.size:,} bytes came from the browser, so the file was not sent. "
+                "Did it change meanwhile? Send it again."
+            )
+        event = await self.room.aio.send_bytes(
+            upload.data, topic=topic, to=to or None, name=upload.name or None, progress=False
+        )
+        return {"size": event.size}
+
+    async def discard(self, key: str) -> None:
+        """Let an upload go."""
+        self._uploads.pop(key, None)
+
+    def _event(self, key: Any) -> Event:
+        event = self._shown.get(str(key))
+        if event is None:
+            raise LookupError("This transfer is no longer in the room's log.")
+        return event
+
+    def _file(self, key: Any) -> ReceivedFile:
+        file = self._event(key).data
+        if file is None:
+            raise LookupError("There is no file: it has not arrived whole, or it was sent from here.")
+        assert isinstance(file, ReceivedFile)
+        return file
+
+    def _upload(self, key: Any) -> _Upload:
+        upload = self._uploads.get(str(key))
+        if upload is None:
+            raise LookupError(f"This upload has ended, or had not gone on for {_UPLOAD_IDLE:g} s. Send the file again.")
+        return upload
+
+    def _forget_idle(self) -> None:
+        since = monotonic() - _UPLOAD_IDLE
+        idle = [key for key, upload in self._uploads.items() if upload.used < since]
+        for key in idle:
+            del self._uploads[key]
+        if self._uploads and not idle:
+            asyncio.get_running_loop().call_later(_UPLOAD_IDLE / 2, self._forget_idle)
+
     def tables(self) -> list[tuple[str, Table]]:
-        """Nothing yet."""
-        return []
+        """The newest transfers."""
+        newest = [event for event in self.room.events[:] if event.kind == "bytes"][-_STATIC:]
+        rows = [
+            (
+                event.time.astimezone().strftime("%H:%M:%S"),
+                event.direction,
+                event.name or "",
+                event.sender or "",
+                ", ".join(event.to) or "everybody",
+                event.topic,
+                _moved(event),
+                event.status if not event.error else f"{event.status}: {event.error}",
+                "verified" if isinstance(event.data, ReceivedFile) and event.data.verified else "",
+            )
+            for event in reversed(newest)
+        ]
+        columns = ("time", "", "name", "from", "to", "topic", "size", "status", "SHA-256")
+        empty = "No file has been sent or received. Send one with room.send_file(path)."
+        return [(self.title, Table(columns, rows, empty=empty))]
+
+
+def _moved(event: Event) -> str:
+    """The size; of what did not move whole, how much of it did."""
+    if event.status == "ok" and event.size is not None:
+        return readable(event.size)
+    moved = readable(event.transferred)
+    return moved if event.size is None else f"{moved} of {readable(event.size)}"
