@@ -1,0 +1,311 @@
+"""The chat's part on the kernel's side: messages out of events, what a browser may ask for, and what it is not told."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peers import PlainPeer
+from waiting import eventually
+
+import lknb
+from lknb import LknbError
+from lknb.loop import LOOP
+from lknb.widgets.chat import ChatPart
+
+NASTY = '<script>alert(1)</script><img src=x onerror="alert(2)">\u202e\x1b[31m javascript:alert(3)'
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+
+Row = dict[str, Any]
+
+
+class Chat:
+    """A chat part as a browser has it: what it was told so far, and calls."""
+
+    def __init__(self, room: lknb.Room) -> None:
+        self.part = ChatPart(room)
+        self.part.start(lambda: None)
+        told = self.part.whole()
+        self.values: Row = told["set"]
+        self.rows = {name: dict(rows) for name, rows in told["rows"].items()}
+        self.told: list[Row] = []
+
+    def look(self) -> list[Row]:
+        """Take what has changed, and return the messages."""
+        told = self.part.changes() or {}
+        self.told.append(told)
+        self.values |= told.get("set", {})
+        for name, keys in told.get("drop", {}).items():
+            for key in keys:
+                self.rows[name].pop(key, None)
+        for name, rows in told.get("put", {}).items():
+            self.rows[name] |= dict(rows)
+        return list(self.rows["messages"].values())
+
+    def wait(self, condition: Callable[[list[Row]], Any]) -> list[Row]:
+        eventually(lambda: condition(self.look()))
+        return self.look()
+
+    def texts(self) -> list[str]:
+        return [self.shown(each) for each in self.look()]
+
+    def shown(self, row: Row) -> str:
+        """The text with its pieces, as the page puts it together."""
+        text, number = row["text"], 0
+        while piece := self.rows["pieces"].get(f"{row['piece']}.{number}"):
+            text, number = text + piece["text"], number + 1
+        return text
+
+    def key(self, text: str) -> str:
+        return next(key for key, row in self.rows["messages"].items() if row["text"] == text)
+
+    def do(self, action: str, **args: Any) -> Any:
+        return LOOP.run(self.part.actions[action](**args), action)
+
+
+@pytest.fixture
+def chat(alice: lknb.Room) -> Iterator[Chat]:
+    """Alice's chat."""
+    shown = Chat(alice)
+    yield shown
+    shown.part.stop()
+
+
+def test_messages_of_both_sides_are_shown(chat: Chat, alice: lknb.Room, bob: lknb.Room) -> None:
+    alice.send_text("hello")
+    bob.send_text("hi", to="alice")
+    rows = chat.wait(lambda rows: len(rows) == 2 and rows[1]["status"] == "ok")
+    assert [(row["name"], row["own"], row["text"]) for row in rows] == [("alice", True, "hello"), ("bob", False, "hi")]
+
+
+def test_what_was_said_before_is_shown(alice: lknb.Room, bob: lknb.Room) -> None:
+    bob.send_text("early")
+    bob.send_text("elsewhere", topic="other")
+    eventually(lambda: len(alice.events.filter(kind="text", status="ok")) == 2)
+    assert Chat(alice).texts() == ["early"]
+
+
+def test_a_text_grows_while_its_stream_is_open(chat: Chat, bob: lknb.Room) -> None:
+    with bob.stream_text() as out:
+        out.write("It ")
+        chat.wait(lambda rows: rows and rows[0]["text"] == "It " and rows[0]["open"])
+        assert chat.part.again is not None
+        out.write("grows.")
+        chat.wait(lambda rows: rows[0]["text"] == "It grows.")
+    chat.wait(lambda rows: not rows[0]["open"] and rows[0]["status"] == "ok")
+    assert chat.part.again is None
+
+
+def test_of_a_long_text_that_grows_only_the_end_is_told_again(chat: Chat, bob: lknb.Room) -> None:
+    with bob.stream_text() as out:
+        for number in range(9):
+            out.write(str(number) * 1000)
+            chat.wait(lambda rows, size=number: rows and len(chat.shown(rows[0])) == (size + 1) * 1000)
+        told = len(chat.told)
+        for number in range(8):
+            out.write(str(number) * 500)
+            chat.wait(lambda rows, size=number: len(chat.shown(rows[0])) == 9000 + (size + 1) * 500)
+        assert max(len(json.dumps(each)) for each in chat.told[told:]) < 5_000
+    (row,) = chat.wait(lambda rows: not rows[0]["open"])
+    assert len(chat.shown(row)) == 13_000
+
+
+def test_of_the_longest_texts_the_rest_is_asked_for(chat: Chat, bob: lknb.Room) -> None:
+    text = "".join(f"{number:07} " for number in range(200_000))
+    bob.send_text(text)
+    (row,) = chat.wait(lambda rows: rows and rows[0]["status"] == "ok")
+    assert row["length"] == len(text)
+    assert chat.shown(row) == text[:22_000]
+    answer = chat.do("read", key=next(iter(chat.rows["messages"])))
+    assert (answer["text"], answer["more"]) == (text[:1_000_000], 600_000)
+
+
+def test_a_reply_quotes_what_it_answers(chat: Chat, alice: lknb.Room, bob: lknb.Room) -> None:
+    bob.send_text("Shall we?")
+    chat.wait(lambda rows: rows and rows[0]["status"] == "ok")
+    chat.do("send", text="We shall.", reply_to=chat.key("Shall we?"))
+    row = chat.look()[1]
+    assert row["reply"] == {"key": chat.key("Shall we?"), "name": "bob", "text": "Shall we?"}
+    eventually(lambda: [each.reply_to for each in bob.events.filter(kind="text", direction="in", status="ok")])
+    assert bob.events[-1].reply_to == alice.events.filter(kind="text", direction="in")[0].id
+    bob.send_text("To what?", reply_to="unknown")
+    assert chat.wait(lambda rows: len(rows) == 3)[2]["reply"]["key"] is None
+
+
+def test_an_edit_takes_the_place_of_its_message(chat: Chat, bob: lknb.Room) -> None:
+    sent = bob.send_text("frist")
+    bob.send_text("second")
+    bob.send_text("first", edits=sent)
+    rows = chat.wait(lambda rows: len(rows) == 2 and rows[0]["edited"] and not rows[0]["open"])
+    assert [(row["text"], row["edited"]) for row in rows] == [("first", True), ("second", False)]
+
+
+def test_nobody_edits_what_another_wrote(chat: Chat, bob: lknb.Room, peer: Callable[..., PlainPeer]) -> None:
+    sent = bob.send_text("mine")
+    header = {"id": sent.id, "operation": "UPDATE", "version": 1}
+    peer("mallory").call("send_text_as", text="yours", topic="lk.chat", **header)
+    rows = chat.wait(lambda rows: len(rows) == 2)
+    assert [(row["name"], row["text"]) for row in rows] == [("bob", "mine"), ("mallory", "yours")]
+
+
+def test_an_edit_that_breaks_off_leaves_the_message_as_it_was(chat: Chat, bob: lknb.Room) -> None:
+    sent = bob.send_text("as it was")
+    with contextlib.suppress(RuntimeError), bob.stream_text(edits=sent) as out:
+        out.write("half")
+        chat.wait(lambda rows: rows and rows[0]["text"] == "half")
+        raise RuntimeError
+    (row,) = chat.wait(lambda rows: rows[0]["trouble"])
+    assert (row["text"], row["edited"], row["status"]) == ("as it was", False, "ok")
+
+
+def test_own_messages_can_be_edited(chat: Chat, alice: lknb.Room, bob: lknb.Room) -> None:
+    chat.do("send", text="frist", to="bob")
+    chat.look()
+    chat.do("send", text="first", edits=chat.key("frist"))
+    assert [(row["text"], row["to"], row["edited"]) for row in chat.look()] == [("first", ["bob"], True)]
+    eventually(lambda: [each.version for each in bob.events.filter(kind="text", status="ok")] == [None, 1])
+    bob.send_text("not yours")
+    chat.wait(lambda rows: len(rows) == 2 and rows[1]["status"] == "ok")
+    with pytest.raises(ValueError, match="Only texts that this participant has sent"):
+        chat.do("send", text="changed", edits=chat.key("not yours"))
+
+
+def test_packets_of_older_components_are_shown_once(chat: Chat, peer: Callable[..., PlainPeer]) -> None:
+    carol = peer("carol")
+
+    def send(topic: str = "lk-chat-topic", **message: Any) -> None:
+        carol.call("publish_data", data=json.dumps(message).encode(), topic=topic)
+
+    send(id="1", timestamp=1, message="frist")
+    send(id="2", timestamp=2, message="sent as a stream too", ignoreLegacy=True)
+    send(id="1", timestamp=1, message="first", editTimestamp=3, topic="lk-chat-update-topic")
+    carol.call("publish_data", data=b"[not chat", topic="lk-chat-topic")
+    send(id=["odd"], message="end")
+    rows = chat.wait(lambda rows: len(rows) == 2)
+    assert [(row["text"], row["edited"], row["can_reply"]) for row in rows] == [
+        ("first", True, False),
+        ("end", False, False),
+    ]
+    assert chat.values["unreadable"] == 1
+
+
+def test_chat_messages_of_other_clients_are_shown(chat: Chat, peer: Callable[..., PlainPeer]) -> None:
+    carol = peer("carol")
+    message = carol.call("send_chat_message", message="frist")
+    carol.call("send_chat_message", message="first", edits=message)
+    (row,) = chat.wait(lambda rows: rows and rows[0]["edited"])
+    assert (row["name"], row["text"]) == ("carol", "first")
+
+
+def test_files_stand_under_their_message(chat: Chat, bob: lknb.Room, folder: Path) -> None:
+    (folder / "notes.txt").write_text("notes")
+    (folder / "image.svg").write_bytes(PNG)
+    bob.send_text("see these", attachments=[folder / "notes.txt", folder / "image.svg"])
+    (row,) = chat.wait(lambda rows: rows and all(file.get("there") for file in rows[0]["files"]))
+    assert [(file["name"], file["size"], file["type"]) for file in row["files"]] == [
+        ("notes.txt", 5, None),
+        ("image.svg", len(PNG), "image/png"),
+    ]
+    answer = chat.do("file", key=chat.key("see these"), id=row["files"][0]["id"])
+    assert (answer["name"], answer["size"], answer["buffer"]) == ("notes.txt", 5, b"notes")
+
+
+def test_a_file_without_a_text_is_a_message(chat: Chat, peer: Callable[..., PlainPeer]) -> None:
+    carol = peer("carol")
+    carol.call("send_bytes", data=b"content", topic="lk.chat", name="f.txt", stream_id="f1")
+    (row,) = chat.wait(lambda rows: rows and rows[0]["files"][0].get("there"))
+    assert (row["name"], row["text"], row["files"][0]["name"]) == ("carol", "", "f.txt")
+    # The text that names it may come later.
+    carol.call("send_text_as", text="see", topic="lk.chat", attached_stream_ids=["f1", "f2"])
+    (row,) = chat.wait(lambda rows: len(rows) == 1 and rows[0]["status"] == "ok" and rows[0]["text"] == "see")
+    assert [(file["name"], file["status"]) for file in row["files"]] == [("f.txt", "ok"), ("a file", "missing")]
+
+
+def test_a_large_file_is_read_in_pieces(chat: Chat, peer: Callable[..., PlainPeer]) -> None:
+    sent = peer("carol").call("send_bytes", random_size=2_500_000, topic="lk.chat", name="big")
+    chat.wait(lambda rows: rows and rows[0]["files"][0].get("there"))
+    key, pieces = next(iter(chat.rows["messages"])), b""
+    while len(pieces) < 2_500_000:
+        piece = chat.do("file", key=key, id=sent["stream_id"], at=len(pieces))["buffer"]
+        assert 0 < len(piece) <= 1024 * 1024
+        pieces += piece
+
+
+def test_files_from_the_browser_go_with_a_message(chat: Chat, bob: lknb.Room) -> None:
+    content = bytes(range(256)) * 5000
+    for at in range(0, len(content), 1024 * 1024):
+        piece = content[at : at + 1024 * 1024]
+        chat.do("upload", id="u1", name="../data.bin", size=len(content), at=at, buffer=piece)
+    chat.do("upload", id="u2", name="empty", size=0)
+    chat.do("send", text="", files=["u1", "u2"])
+    eventually(lambda: len(bob.events.filter(kind="bytes", status="ok")) == 2)
+    files = bob.events.filter(kind="bytes")
+    assert [(each.data.name, each.data.size) for each in files] == [("data.bin", len(content)), ("empty", 0)]
+    assert files[0].data.data == content
+    assert [file["status"] for file in chat.look()[0]["files"]] == ["ok", "ok"]
+    with pytest.raises(LookupError, match="not here yet"):
+        chat.do("send", text="again", files=["u1"])
+
+
+def test_files_from_the_browser_are_bounded(chat: Chat) -> None:
+    with pytest.raises(ValueError, match="at most 64 MiB"):
+        chat.do("upload", id="u", name="large", size=65 * 1024 * 1024)
+    for number in range(8):
+        chat.do("upload", id=f"u{number}", name="a", size=10, buffer=b"12345")
+    with pytest.raises(ValueError, match="At most 8 files"):
+        chat.do("upload", id="u8", name="a", size=10)
+    with pytest.raises(LookupError, match="not here yet"):
+        chat.do("send", text="early", files=["u0"])
+    with pytest.raises(ValueError, match="not the next one"):
+        chat.do("upload", id="u1", size=10, at=5, buffer=b"123456")
+    chat.do("discard", id="u2")
+    chat.do("upload", id="u9", name="a", size=0)
+
+
+def test_a_message_that_cannot_be_sent_says_why(chat: Chat) -> None:
+    with pytest.raises(ValueError, match="nothing to send"):
+        chat.do("send", text="")
+    with pytest.raises(LookupError, match="no longer in the chat"):
+        chat.do("send", text="x", reply_to="nothing")
+    with pytest.raises(LknbError, match="nobody"):
+        chat.do("send", text="x", to="nobody")
+
+
+def test_a_stream_that_breaks_off_says_so_on_its_message(chat: Chat, alice: lknb.Room) -> None:
+    with contextlib.suppress(RuntimeError), alice.stream_text() as out:
+        out.write("half")
+        raise RuntimeError
+    (row,) = chat.look()
+    assert (row["status"], row["text"]) == ("failed", "half")
+    assert row["error"]
+
+
+def test_only_the_newest_messages_are_kept_and_the_others_counted(
+    chat: Chat, alice: lknb.Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat.part._chat, "_limit", 3)
+    for number in range(5):
+        alice.send_text(str(number))
+    assert chat.texts() == ["2", "3", "4"]
+    assert chat.values["gone"] == 2
+
+
+def test_who_can_be_written_to_is_told(chat: Chat, bob: lknb.Room) -> None:
+    chat.wait(lambda _: ["bob", "bob"] in [list(each) for each in chat.values["people"]])
+
+
+def test_as_a_table_everything_is_escaped(chat: Chat, alice: lknb.Room, bob: lknb.Room) -> None:
+    bob.send_text(NASTY)
+    chat.wait(lambda rows: rows and rows[0]["status"] == "ok")
+    ((title, table),) = chat.part.tables()
+    assert title == "Chat"
+    assert "<script>" not in table._repr_html_()
+    assert "\x1b" not in repr(table)
+
+
+def test_an_empty_chat_says_what_to_do(alice: lknb.Room) -> None:
+    assert "Write something" in repr(alice.panel("chat"))
