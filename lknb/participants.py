@@ -108,7 +108,8 @@ class Participants(Mapping[str, Participant]):
     def __contains__(self, identity: Any) -> bool:
         return identity in self._now
 
-    def _repr_html_(self) -> str:
+    def table(self) -> Table:
+        """Everybody with their state, a row each."""
         rows = [
             (
                 each.identity + (" (you)" if each.is_local else ""),
@@ -124,7 +125,10 @@ class Participants(Mapping[str, Participant]):
             for each in self._now.values()
         ]
         columns = ("identity", "name", "kind", "state", "quality", "attributes", "metadata", "data tracks", "joined")
-        return Table(columns, rows, empty="Nobody is here.")._repr_html_()
+        return Table(columns, rows, empty="Nobody is here.")
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
 
     def __repr__(self) -> str:
         return "\n".join([f"<{len(self)} participants>", *(f"  {each!r}" for each in self._now.values())])

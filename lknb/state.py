@@ -136,7 +136,8 @@ class State:
         """
         self._check_text(metadata, "room metadata", METADATA_LIMIT)
         sdk = self._connection.sdk
-        self._require_admin()
+        if not self.is_admin:
+            raise PermissionDeniedError("roomAdmin", "Setting the room's metadata")
         import aiohttp
         from livekit import api
 
@@ -157,17 +158,17 @@ class State:
                 raise StateError(f"The server's API could not be reached: {error}.") from None
             await self._confirmed(lambda: sdk.metadata == metadata, "The room's metadata")
 
-    def _require_admin(self) -> None:
+    @property
+    def is_admin(self) -> bool:
+        """Whether this participant may use the server's API for this room."""
         credentials = self._connection.credentials
         if credentials.can_mint:
-            return
+            return True
         assert credentials.token is not None
         try:
-            is_admin = read_token(credentials.token).grants.get("roomAdmin")
+            return bool(read_token(credentials.token).grants.get("roomAdmin"))
         except ConnectError:
-            is_admin = False
-        if not is_admin:
-            raise PermissionDeniedError("roomAdmin", "Setting the room's metadata")
+            return False
 
     @staticmethod
     def _check_text(text: Any, what: str, limit: int) -> None:

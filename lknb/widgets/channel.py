@@ -7,6 +7,7 @@ From a browser: `hello` (tell me everything), `shows` (the parts that are in vie
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class Channel:
         self._last = 0.0
         self._due = False
         self._open = True
+        self._look: asyncio.TimerHandle | None = None
 
     def changed(self) -> None:
         """There is something to tell, soon. Cheap, and safe from any thread."""
@@ -136,8 +138,10 @@ class Channel:
             self._number += 1
             self._last = monotonic()
             self._send({"type": "state", "number": self._number, "parts": parts}, [])
-        if again:
-            LOOP.loop.call_later(max(0.0, min(again) - EVERY), self.changed)
+        # One look ahead: with one for each flush they would add up to a look at every moment.
+        if self._look is not None:
+            self._look.cancel()
+        self._look = LOOP.loop.call_later(max(0.0, min(again) - EVERY), self.changed) if again else None
 
     async def _do(self, message: Json, buffers: list[bytes]) -> None:
         answer: Json = {"type": "reply", "id": message.get("id")}
