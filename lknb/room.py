@@ -391,20 +391,24 @@ class Room:
         """
         self._refuse_closed()
         interest = Interest.of(kind, topic, sender)
-        wants_frames = interest.kinds is None or "track" in interest.kinds
         if interest.kinds == frozenset({"track"}):
             self._connection.require_to_hear("canSubscribe", "Receiving data tracks")
-        tracks = self._tracks
-
-        def ended() -> None:
-            if wants_frames:
-                LOOP.loop.call_soon_threadsafe(tracks.unwant, interest)
-
+        ended = self._want_frames(interest)
         inbox = Inbox(self.events, interest, max_events=max_events, max_bytes=max_bytes, on_close=ended)
         self._inboxes.add(inbox)
-        if wants_frames:
-            LOOP.loop.call_soon_threadsafe(tracks.want, interest)
         return inbox
+
+    def _want_frames(self, interest: Interest) -> Callable[[], None]:
+        """Subscribe to the data tracks that `interest` covers, if any; returns the way to end that, once."""
+        if interest.kinds is not None and "track" not in interest.kinds:
+            return lambda: None
+        tracks = self._tracks  # and not the room: an inbox's end shall not keep it alive
+        LOOP.loop.call_soon_threadsafe(tracks.want, interest)
+
+        def ended() -> None:
+            LOOP.loop.call_soon_threadsafe(tracks.unwant, interest)
+
+        return ended
 
     def _refuse_closed(self) -> None:
         if self.state == "closed":

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from lknb.events import KINDS, Event, checked_kinds
+from lknb.inbox import Interest
 from lknb.tables import Table
 from lknb.widgets.modules import bundled
 from lknb.widgets.part import Json, Part, Rows
@@ -19,6 +20,8 @@ from lknb.widgets.widget import RoomWidget
 
 if TYPE_CHECKING:
     from lknb.room import Room
+    from lknb.widgets.samples import Decoder
+    from lknb.widgets.telemetry import Telemetry
 
 KEPT = 500
 _BURST = 60
@@ -51,16 +54,20 @@ class FeedPart(Part):
         self._cleared = 0  # the number of the newest event when it was cleared
         self._counts: deque[tuple[float, int]] = deque(maxlen=32)
         self._unsubscribe: Callable[[], None] = lambda: None
+        self._unwant: Callable[[], None] = lambda: None
 
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the room's log."""
         super().start(changed)
         self._unsubscribe = self.room.events.subscribe(self._happened)
+        if self._only_kinds is not None and "track" in self._only_kinds:
+            self._unwant = self.room._want_frames(Interest(self._only_kinds, self._only_topic))
         self._refill()
 
     def stop(self) -> None:
         """Follow no longer."""
         self._unsubscribe()
+        self._unwant()
 
     def values(self) -> Json:
         """Counters, the rate, and the filter that all browsers share."""
@@ -207,6 +214,44 @@ class Feed(RoomWidget):
     def table(self, rows: int = _STATIC) -> Table:
         """The newest events as rows, newest first."""
         return self._part.table(rows)
+
+    def plot(
+        self,
+        *fields: str,
+        decoder: Decoder | None = None,
+        window: int = 5_000,
+        time: str | None = None,
+    ) -> Telemetry:
+        """The numbers in what this feed shows, as live lines and as a live table.
+
+        Fields are found by themselves in JSON (numbers in nested objects get dotted names, objects in a list are
+        several samples), in Arrow IPC and in plain numbers. A feed of all kinds plots packets and data tracks.
+
+        Args:
+            fields: only these fields, or those below them; all if none.
+            decoder: how other payloads are read: a struct's format such as "<dff", whose values get the names in
+                `fields`; that and all its names as a tuple; or a function that gets the bytes and returns a dict, a
+                list of dicts, or columns. It is called for each message as it comes, and should be quick.
+            window: how many of the newest samples are kept and shown, at most 200,000.
+            time: the field with a sample's own time: seconds, milli-, micro- or nanoseconds since 1970, seconds since
+                a start of the sender's own, or an ISO text; "timestamp" is also that of a data track's frame. None
+                takes the time of arrival, and spreads the samples of one packet over the time since the one before.
+
+        Raises:
+            ValueError: for a window or a struct's format that does not exist.
+        """
+        from lknb.widgets.telemetry import Telemetry
+
+        part = self._part
+        return Telemetry(
+            self.room,
+            *fields,
+            topic=part._only_topic,
+            kind=part._only_kinds,
+            decoder=decoder,
+            window=window,
+            time=time,
+        )
 
 
 def described(event: Event) -> Json:
