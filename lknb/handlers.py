@@ -42,6 +42,7 @@ class Handler:
         topic: the topic, track or method; None for every topic.
         function: what the user wrote.
         cell: the run of the cell that wrote it.
+        since: when it was registered, aware.
         calls: how often it has been called.
         errors: how often it raised.
         dropped: events it was too slow to get.
@@ -60,6 +61,7 @@ class Handler:
     concurrency: int = 1
     max_size: int | None = None
     cell: Cell | None = field(default_factory=current_cell)
+    since: dt.datetime = field(default_factory=now)
     calls: int = 0
     errors: int = 0
     dropped: int = 0

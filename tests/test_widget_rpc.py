@@ -173,6 +173,13 @@ def test_what_this_notebook_serves(alice: lknb.Room, bob: lknb.Room, console: Rp
     later.start(lambda: None)
     assert told(later, "served")["work"] == row
     later.stop()
+    assert row == told(console, "served")["work"]
+    alice.rpc("work")(lambda: "another function")
+    assert told(console, "served")["work"]["failed"] == told(console, "served")["work"]["calls"] == 0
+    with pytest.raises(lknb.RpcError):
+        bob.perform_rpc("alice", "work", {"unknown": 1})
+    refused = eventually(lambda: (row := told(console, "served")["work"])["failed"] and row)
+    assert (refused["calls"], refused["failed"], refused["took"]) == (1, 1, None)
     alice.off("work")
     eventually(lambda: console.changes() == {"drop": {"served": ["work"]}} or not told(console, "served"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -39,11 +40,28 @@ _calling: ContextVar[list[Event] | None] = ContextVar("lknb_console_call", defau
 
 @dataclass
 class _Served:
-    """What the log says of one method that this notebook serves."""
+    """What the log says of one method since the function that serves it now was registered."""
 
+    since: dt.datetime
+    calls: int = 0
     failed: int = 0
     under_way: set[int] = field(default_factory=set)
     callers: dict[str, None] = field(default_factory=dict)
+
+    def count(self, event: Event, *, ended_before: bool = False) -> None:
+        """Take a call that begins or ends, or one that ended before anybody looked."""
+        if event.status == "open" or ended_before:
+            self.calls += event.number not in self.under_way
+            if event.sender:
+                self.callers.pop(event.sender, None)
+                self.callers[event.sender] = None
+                if len(self.callers) > _CALLERS:
+                    del self.callers[next(iter(self.callers))]
+        if event.status == "open":
+            self.under_way.add(event.number)
+        elif ended_before or event.number in self.under_way:
+            self.under_way.discard(event.number)
+            self.failed += event.status == "failed"
 
 
 class RpcPart(Part):
@@ -68,11 +86,9 @@ class RpcPart(Part):
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the room's log, and look at what it has already."""
         super().start(changed)
-        # Calls that end meanwhile wait for the lock, and so are not counted twice.
-        with self._lock:
-            self._unsubscribe = self.room.events.subscribe(self._happened)
-            for event in self.room.events.filter("rpc"):
-                self._take(event, before=True)
+        self._unsubscribe = self.room.events.subscribe(self._happened)
+        for event in self.room.events.filter("rpc"):
+            self._take(event)
         changed()
 
     def stop(self) -> None:
@@ -81,17 +97,19 @@ class RpcPart(Part):
 
     def _happened(self, event: Event) -> None:
         if event.kind == "rpc":
+            self._take(event)
             with self._lock:
-                self._take(event)
+                if event.direction == "in" and event.topic in self._served:
+                    self._served[event.topic].count(event)
         elif event.kind not in ("participant", "connection", "loss"):
             return
         self.changed()
 
-    def _take(self, event: Event, *, before: bool = False) -> None:
+    def _take(self, event: Event) -> None:
         if event.direction == "out":
             self._called(event)
         else:
-            self._answered(event, before)
+            self._know(event.topic)
 
     def _called(self, event: Event) -> None:
         self._calls.put(str(event.number), event)
@@ -102,25 +120,12 @@ class RpcPart(Part):
         if event.status == "ok" or (event.status == "failed" and event.attributes.get("code") not in ("1400", None)):
             self._know(event.topic)
 
-    def _answered(self, event: Event, before: bool) -> None:
-        self._know(event.topic)
-        served = self._served.setdefault(event.topic, _Served())
-        if event.sender:
-            served.callers.pop(event.sender, None)
-            served.callers[event.sender] = None
-            if len(served.callers) > _CALLERS:
-                del served.callers[next(iter(served.callers))]
-        if event.status == "open":
-            served.under_way.add(event.number)
-        elif before or event.number in served.under_way:
-            served.under_way.discard(event.number)
-            served.failed += event.status == "failed"
-
     def _know(self, method: str) -> None:
-        self._known.pop(method, None)
-        self._known[method] = None
-        if len(self._known) > _METHODS:
-            del self._known[next(iter(self._known))]
+        with self._lock:
+            self._known.pop(method, None)
+            self._known[method] = None
+            if len(self._known) > _METHODS:
+                del self._known[next(iter(self._known))]
 
     # What is told
 
@@ -128,12 +133,14 @@ class RpcPart(Part):
         """Who and what can be called."""
         served = [each.topic for each in self.room.handlers if each.kind == "rpc" and each.topic]
         others = list(self.room.remote_participants.values())
+        with self._lock:
+            known = list(self._known)[::-1]
         return {
             "room": self.room.name,
             "connected": self.room.state == "connected",
             "peers": [[each.identity, each.name] for each in others[:_PEERS]],
             "peersLeftOut": max(0, len(others) - _PEERS),
-            "methods": list(dict.fromkeys([*reversed(list(self._known)), *served]))[:_METHODS],
+            "methods": list(dict.fromkeys([*known, *served]))[:_METHODS],
             "limit": KEPT,
             "longest": TIMEOUT_LIMIT,
         }
@@ -151,15 +158,24 @@ class RpcPart(Part):
     def _look(self) -> None:
         rows = {each.topic: self._row(each) for each in self.room.handlers if each.kind == "rpc" and each.topic}
         self._methods.replace(rows)
+        with self._lock:
+            self._served = {method: seen for method, seen in self._served.items() if method in rows}
         busy = any(row["running"] or row["waiting"] for row in rows.values())
         self.again = _AGAIN_SOON if busy else _AGAIN
 
     def _row(self, handler: Handler) -> Json:
-        seen = self._served.get(handler.topic or "", _Served())
+        method = handler.topic or ""
+        # Calls that end meanwhile wait for the lock, and so are not counted twice.
+        with self._lock:
+            seen = self._served.get(method)
+            if seen is None or seen.since != handler.since:
+                seen = self._served[method] = _Served(handler.since)
+                for event in self.room.events.filter("rpc", method, direction="in", since=handler.since):
+                    seen.count(event, ended_before=event.status != "open")
         return {
-            "method": handler.topic,
+            "method": method,
             "function": handler.name,
-            "calls": handler.calls,
+            "calls": max(seen.calls, handler.calls),  # the log may have let some go
             "errors": handler.errors,
             "failed": seen.failed,
             "running": handler.running,
@@ -271,7 +287,7 @@ def described(event: Event) -> Json:
 
 
 def whole(event: Event) -> Json:
-    """A call with its payload and answer, up to a megabyte each; `more` says that one of them is longer."""
+    """A call with up to a megabyte of its payload and answer; `more`: one of them is longer, `cut`: the payload is."""
     payload, raw = _payload(event)
     answer = _text(event.result, raw) if event.status == "ok" else ""
     code = event.attributes.get("code", "")
@@ -291,6 +307,7 @@ def whole(event: Event) -> Json:
         "duration": event.duration,
         "elapsed": monotonic() - event._started if event.status == "open" else None,
         "more": len(payload) > _WHOLE or len(answer) > _WHOLE,
+        "cut": len(payload) > _WHOLE,
     }
 
 
