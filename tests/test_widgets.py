@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from kernels import Cell, Kernel
 from waiting import eventually
 
 import lknb
+from lknb.loop import LOOP
+from lknb.widgets.widget import MIME
 
 NASTY = '<script>alert(1)</script><img src=x onerror="alert(2)">\u202e\x1b[31m'
 
@@ -60,30 +65,121 @@ def test_what_comes_from_the_room_is_inert(alice: lknb.Room, bob: lknb.Room) -> 
         assert "\u202e" not in view.html() + repr(view)
 
 
-@pytest.fixture
+def test_a_widget_carries_no_token(alice: lknb.Room) -> None:
+    for view in (alice.feed(), alice.panel()):
+        state = json.dumps(view.get_state(), default=str) + view.html() + repr(view)
+        assert not re.search(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]+", state)
+
+
+def test_a_panel_of_tabs_that_do_not_exist(alice: lknb.Room) -> None:
+    with pytest.raises(ValueError, match="did you mean 'chat'"):
+        alice.panel("chatt")
+
+
+def test_a_panel_leaves_and_joins_again(alice: lknb.Room, bob: lknb.Room) -> None:
+    @alice.on_text("greetings")
+    def greet(data: str) -> None:
+        pass
+
+    feed, panel = alice.feed(), alice.panel("feed")
+    head = panel.parts[0]
+    assert head.values() == {
+        "room": alice.name,
+        "identity": "alice",
+        "name": "",
+        "state": "connected",
+        "reason": "joined",
+        "participants": 2,
+        "ended": [],
+    }
+    LOOP.run(head.actions["leave"](), "leave")
+    assert (alice.state, panel.active, feed.active) == ("closed", True, False)
+    assert head.values()["ended"] == ["greet"]
+    assert head.values()["participants"] is None
+    eventually(lambda: "alice" not in bob.participants)
+    LOOP.run(head.actions["rejoin"](), "rejoin")
+    assert (alice.state, head.values()["state"], head.values()["ended"]) == ("connected", "connected", [])
+    eventually(lambda: "alice" in bob.participants)
+    alice.close()
+    assert not panel.active
+
+
+def test_widgets_are_made_where_the_front_end_names_no_cells(alice: lknb.Room) -> None:
+    first, panel, second = alice.feed(), alice.panel(), alice.feed()
+    assert (first.active, panel.active, second.active) == (False, True, True)
+    assert "connected" in first.html()
+
+
+# In a kernel
+
+
+@pytest.fixture(scope="module")
 def kernel(livekit: object) -> Iterator[Kernel]:
     with Kernel() as started:
         yield started
 
 
-def newest(cell: Cell) -> str:
-    """What the cell shows now, as HTML."""
-    return str(cell.shown[-1]["text/html"]) if cell.shown else ""
+def newest(cell: Cell) -> dict[str, Any]:
+    """What the cell shows now."""
+    return cell.shown[-1] if cell.shown else {}
 
 
-def test_a_displayed_feed_follows_the_room_until_it_is_closed(
+def joined(kernel: Kernel, room_name: str) -> None:
+    kernel.run(f"import lknb; room = lknb.connect({room_name!r}, 'watcher')").ok()
+
+
+def test_closing_the_room_leaves_what_was_last_seen_as_html(
     kernel: Kernel, room_name: str, join: Callable[..., lknb.Room]
 ) -> None:
-    kernel.run(f"import lknb; room = lknb.connect({room_name!r}, 'watcher')")
-    shown = kernel.run("room.feed('imu')", cell_id="feed")
-    assert "Send something" in newest(shown)
+    joined(kernel, room_name)
+    feed = kernel.run("room.feed('imu')", cell_id="feed")
+    panel = kernel.run("room", cell_id="panel")
+    for shown in (feed, panel):
+        assert set(newest(shown)) == {"text/plain", "text/html", MIME}
+    assert "Send something" in newest(feed)["text/html"]
     alice = join("alice")
     eventually(lambda: "watcher" in alice.participants)
-    alice.publish_data("fresh packet", topic="imu")
-    eventually(lambda: "fresh packet" in newest(shown))
-    again = kernel.run("room.feed('imu')", cell_id="feed")
-    alice.publish_data("second packet", topic="imu")
-    eventually(lambda: "second packet" in newest(again))
-    assert "second packet" not in newest(shown)
-    kernel.run("room.close()")
-    eventually(lambda: "closed" in newest(again))
+    alice.publish_data("last packet", topic="imu")
+    eventually(lambda: kernel.run("print(len(room.events.filter('data')))").stdout == "1\n")
+    kernel.run("room.close()").ok()
+    for shown in (feed, panel):
+        eventually(lambda shown=shown: "closed" in newest(shown)["text/html"])
+        assert set(newest(shown)) == {"text/plain", "text/html"}
+        assert "last packet" in newest(shown)["text/html"]
+        assert "last packet" in newest(shown)["text/plain"]
+
+
+def test_running_the_cell_again_leaves_one_widget(kernel: Kernel, room_name: str) -> None:
+    joined(kernel, room_name)
+    count = (
+        "import comm, ipywidgets; print(len(ipywidgets.widgets.widget._instances), len(comm.get_comm_manager().comms))"
+    )
+    for _ in range(5):
+        kernel.run("room.feed(); room", cell_id="feed").ok()
+    assert kernel.run(count).stdout == "4 4\n"  # each with its layout
+    kernel.run("1 / 0", cell_id="feed")
+    assert kernel.run(count).stdout == "4 4\n"  # what failed may not have come to it
+    kernel.run("'nothing'", cell_id="feed").ok()
+    assert kernel.run(count).stdout == "0 0\n"
+    kernel.run("room.close()").ok()
+
+
+def test_a_widget_that_another_cell_shows_becomes_static_when_its_own_runs_again(
+    kernel: Kernel, room_name: str
+) -> None:
+    joined(kernel, room_name)
+    kernel.run("feed = room.feed()", cell_id="makes").ok()
+    shown = kernel.run("feed", cell_id="shows")
+    assert MIME in newest(shown)
+    kernel.run("feed = room.feed()", cell_id="makes").ok()
+    eventually(lambda: MIME not in newest(shown))
+    kernel.run("room.close()").ok()
+
+
+def test_a_kernel_that_is_shut_down_leaves_html(livekit: object, room_name: str) -> None:
+    with Kernel() as kernel:
+        joined(kernel, room_name)
+        shown = kernel.run("room.feed()", cell_id="feed")
+        kernel.shut_down()
+        eventually(lambda: MIME not in newest(shown))
+        assert "the interpreter ended" in newest(shown)["text/html"]

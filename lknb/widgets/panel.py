@@ -105,6 +105,7 @@ class Panel(RoomWidget):
     """
 
     _esm = bundled("panel")
+    _head: PanelPart | None = None  # also while it is being made
     tabs = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(self, room: Room, *tabs: str) -> None:
@@ -117,5 +118,5 @@ class Panel(RoomWidget):
 
     def close(self) -> None:
         """Stop following, and leave static HTML; but who leaves the room with this panel can join again with it."""
-        if not self._head.leaving:
+        if self._head is None or not self._head.leaving:
             super().close()

@@ -57,7 +57,7 @@ class RoomWidget(anywidget.AnyWidget):
     def replaces(self, other: RoomWidget) -> bool:
         """Whether displaying this one ends `other`: an earlier run of the same cell made it."""
         if self.cell is None or other.cell is None:
-            return type(self) is type(other)
+            return type(self).__name__ == type(other).__name__  # each instance has a class of its own, for its traits
         return self.cell.ran_again(other.cell)
 
     # As HTML and as text
