@@ -35,17 +35,17 @@ export function chat({ ask, follow, signal }) {
 	let newest = "";
 	/** @type {Set<string>} */
 	const unseen = new Set();
-	const older = h("button", { type: "button", class: "lknb-older", hidden: true, onclick: showOlder });
-	const list = h("div", { class: "lknb-messages" });
+	const older = h("button", { type: "button", class: "lknb-chat-older", hidden: true, onclick: showOlder });
+	const list = h("div", { class: "lknb-chat-messages" });
 	const empty = h("p", { class: "lknb-empty" });
 	const log = h(
 		"div",
-		{ class: "lknb-scroll lknb-log", role: "log", tabIndex: 0, "aria-label": "Messages", "aria-live": "polite" },
+		{ class: "lknb-scroll lknb-chat-log", role: "log", tabIndex: 0, "aria-label": "Messages", "aria-live": "polite" },
 		older,
 		empty,
 		list,
 	);
-	const jump = h("button", { type: "button", class: "lknb-jump", hidden: true, onclick: toEnd });
+	const jump = h("button", { type: "button", class: "lknb-chat-jump", hidden: true, onclick: toEnd });
 	const note = h("p", { class: "lknb-note", hidden: true });
 	log.addEventListener(
 		"scroll",
@@ -159,16 +159,16 @@ export function chat({ ask, follow, signal }) {
 
 	/** @param {string} key */
 	function make(key) {
-		if (key.startsWith("day ")) return h("h4", { class: "lknb-day" });
+		if (key.startsWith("day ")) return h("h4", { class: "lknb-chat-day" });
 		const element = h(
 			"article",
-			{ class: "lknb-message", tabIndex: -1 },
+			{ class: "lknb-chat-message", tabIndex: -1 },
 			h("header", null),
-			h("div", { class: "lknb-quote" }),
-			h("div", { class: "lknb-said", dir: "auto" }),
-			h("p", { class: "lknb-state" }),
-			h("ul", { class: "lknb-files" }),
-			h("div", { class: "lknb-does" }),
+			h("div", { class: "lknb-chat-quote" }),
+			h("div", { class: "lknb-chat-said", dir: "auto" }),
+			h("p", { class: "lknb-chat-state" }),
+			h("ul", { class: "lknb-chat-files" }),
+			h("div", { class: "lknb-chat-does" }),
 		);
 		elements.set(key, element);
 		return element;
@@ -202,7 +202,7 @@ export function chat({ ask, follow, signal }) {
 					{ dateTime: new Date(message.time).toISOString(), title: new Date(message.time).toLocaleString() },
 					time(message.time),
 				),
-				...(message.edited ? [h("span", { class: "lknb-tag" }, "edited")] : []),
+				...(message.edited ? [h("span", { class: "lknb-chat-tag" }, "edited")] : []),
 			);
 		}
 		const answered = JSON.stringify(message.reply);
@@ -229,7 +229,7 @@ export function chat({ ask, follow, signal }) {
 
 	/** @param {Row} reply */
 	function quotation(reply) {
-		const inside = [reply.name ? quoted(`${reply.name}: `, "lknb-who") : "", quoted(oneLine(reply.text))];
+		const inside = [reply.name ? quoted(`${reply.name}: `, "lknb-chat-who") : "", quoted(oneLine(reply.text))];
 		if (!reply.key) return [h("span", null, "In reply to ", ...inside)];
 		const show = () => {
 			const target = elements.get(reply.key);
@@ -301,7 +301,7 @@ export function chat({ ask, follow, signal }) {
 	// Files
 
 	function fileElement() {
-		return h("li", null, h("span", null), h("span", null), h("div", null));
+		return h("li", null, h("span", null), h("span", null), h("div", null), h("div", { class: "lknb-chat-image" }));
 	}
 
 	/**
@@ -310,7 +310,7 @@ export function chat({ ask, follow, signal }) {
 	 * @param {string} key
 	 */
 	function fileFill(row, file, key) {
-		const [name, how, place] = /** @type {HTMLElement[]} */ ([...row.children]);
+		const [name, how, place, picture] = /** @type {HTMLElement[]} */ ([...row.children]);
 		if (!name.firstChild) name.append(quoted(file.name));
 		say(/** @type {HTMLElement} */ (name.firstChild), file.name);
 		say(how, fileState(file));
@@ -327,12 +327,12 @@ export function chat({ ask, follow, signal }) {
 		});
 		place.append(load);
 		if (file.type && file.size <= INLINE) {
-			arrived.set(place, async () => {
-				near.unobserve(place);
+			arrived.set(picture, async () => {
+				near.unobserve(picture);
 				const content = await whole(key, file, () => undefined).catch(() => undefined);
-				if (content) place.prepend(image(/** @type {any} */ (content), file.type, `Image ${file.name}`));
+				if (content) picture.append(image(/** @type {any} */ (content), file.type, `Image ${file.name}`));
 			});
-			near.observe(place);
+			near.observe(picture);
 		}
 	}
 
@@ -363,20 +363,21 @@ export function chat({ ask, follow, signal }) {
 	let attached = [];
 	const box = h("textarea", { rows: 2, "aria-label": "Message", placeholder: "Write a message", maxLength: 1_000_000 });
 	const to = h("select", { "aria-label": "To" }, h("option", { value: "" }, "everybody"));
+	const toLabel = h("label", null, "To ", to);
 	const aboutText = h("span", null);
 	const stop = h("button", { type: "button", onclick: () => choose(null) }, "Cancel");
-	const aboutLine = h("p", { class: "lknb-about", hidden: true }, aboutText, stop);
-	const chosen = h("ul", { class: "lknb-files lknb-chosen" });
+	const aboutLine = h("p", { class: "lknb-chat-about", hidden: true }, aboutText, stop);
+	const chosen = h("ul", { class: "lknb-chat-files lknb-chat-chosen" });
 	const files = h("input", { type: "file", multiple: true, hidden: true, "aria-label": "Files to attach" });
 	const attach = h("button", { type: "button", onclick: () => files.click() }, "Attach…");
-	const button = h("button", { type: "submit", class: "lknb-send" }, "Send");
+	const button = h("button", { type: "submit", class: "lknb-chat-send" }, "Send");
 	const form = h(
 		"form",
-		{ class: "lknb-compose", "aria-label": "New message" },
+		{ class: "lknb-chat-compose", "aria-label": "New message" },
 		aboutLine,
 		box,
 		chosen,
-		h("div", { class: "lknb-bar" }, h("label", null, "To ", to), attach, files, button),
+		h("div", { class: "lknb-bar" }, toLabel, attach, files, button),
 	);
 	box.addEventListener("keydown", (event) => {
 		// Shift+Enter would run the cell.
@@ -426,7 +427,8 @@ export function chat({ ask, follow, signal }) {
 
 	function about() {
 		aboutLine.hidden = next === null;
-		to.disabled = attach.disabled = next?.kind === "edit";
+		// An edit goes to those who have the message.
+		toLabel.hidden = attach.hidden = next?.kind === "edit";
 		say(button, next?.kind === "edit" ? "Save edit" : "Send");
 		if (next) say(aboutText, next.kind === "edit" ? "Editing your message" : `Reply to ${next.name}: ${next.text}`);
 	}
@@ -495,7 +497,7 @@ export function chat({ ask, follow, signal }) {
 	}
 
 	follow(draw);
-	return h("div", { class: "lknb-chat" }, h("div", { class: "lknb-frame" }, log, jump), note, form, said);
+	return h("div", { class: "lknb-chat" }, h("div", { class: "lknb-chat-frame" }, log, jump), note, form, said);
 }
 
 /** @param {Row} file */

@@ -211,7 +211,7 @@ class ChatPart(Part):
             "status": event.status,
             "error": event.error,
             "there": there,
-            "type": event.data._spool.image_type() if there else None,
+            "type": event.data.image_type if there else None,
         }
 
     # What a browser may ask for
@@ -254,9 +254,8 @@ class ChatPart(Part):
             raise LookupError("This file has not arrived, or has been let go.")
         if not isinstance(at, int) or at < 0:
             raise ValueError("at= is a place in the file.")
-        spool = event.data._spool
-        piece = await asyncio.to_thread(spool.read, at, _UPLOAD)
-        return {"name": event.data.name, "type": spool.image_type(), "size": spool.size, "buffer": piece}
+        piece = await asyncio.to_thread(event.data.read, at, _UPLOAD)
+        return {"name": event.data.name, "size": event.data.size, "buffer": piece}
 
     async def upload(self, id: str, name: str = "", size: int = 0, at: int = 0, buffer: bytes = b"") -> None:
         """Take the next piece of a file, at most a megabyte, to be sent with a message."""
