@@ -102,18 +102,23 @@ export function rpc({ ask, follow, signal, store }) {
 		});
 	}
 
+	let asking = 0;
+	let answered = 0;
+
 	/** @param {{ to: string, method: string, payload: string, raw: boolean, timeout: number }} asked */
 	async function make(asked) {
+		const number = ++asking;
 		said.dataset.kind = "";
 		say(said, `Calling ${asked.method} at ${asked.to}.`);
 		const answer = await report(ask("call", asked));
 		if (!answer || signal.aborted) return;
 		const { key, row } = answer.value;
 		said.dataset.kind = row.status === "ok" ? "" : "error";
-		say(
-			said,
-			`${row.method} at ${row.to} ${row.status === "ok" ? "answered" : "failed"} after ${lasted(row.duration)}.`,
-		);
+		const how = row.status === "ok" ? "answered" : `failed with ${code(row)}`;
+		say(said, `${row.method} at ${row.to} ${how} after ${lasted(row.duration)}.`);
+		// One that was slow does not close the answer of one that was made after it.
+		if (number < answered) return;
+		answered = number;
 		present(key, row);
 	}
 
@@ -304,11 +309,7 @@ class Line {
 		say(this.time, clock(row.time));
 		if (!this.call.firstChild) this.call.append(quoted(row.method, "lknb-rpc-method"), " at ", quoted(row.to));
 		this.again.setAttribute("aria-label", `Run again: ${row.method} at ${row.to}`);
-		this.content.replaceChildren(
-			quoted(row.payload || (row.raw ? "empty text" : ""), "lknb-code"),
-			" → ",
-			...brief(row),
-		);
+		this.content.replaceChildren(quoted(row.payload || "empty text", "lknb-rpc-sent lknb-code"), " → ", ...brief(row));
 		this.since = row.status === "open" ? performance.now() - row.elapsed * 1000 : 0;
 		say(this.took, lasted(row.duration));
 		this.tick();
@@ -355,7 +356,7 @@ function brief(row) {
 
 /** @param {Row} row */
 function code(row) {
-	return row.code ? `${row.code} ${row.name}` : "failed";
+	return row.code ? `${row.code} ${row.name}` : "no answer";
 }
 
 /**
@@ -373,7 +374,12 @@ function inFull(row) {
 		);
 	} else {
 		parts.push(
-			h("p", null, h("strong", { class: "lknb-trouble" }, `Error ${code(row)}`), ` after ${lasted(row.duration)}`),
+			h(
+				"p",
+				null,
+				h("strong", { class: "lknb-trouble" }, row.code ? `Error ${code(row)}` : "No answer"),
+				` after ${lasted(row.duration)}`,
+			),
 			h("p", { class: "lknb-rpc-message" }, quoted(row.message)),
 		);
 		if (row.data) parts.push(h("p", null, h("strong", null, "Data of the error")), copyable(row.data, "text"));
