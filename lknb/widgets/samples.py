@@ -277,7 +277,7 @@ def _number(value: Any) -> int | float | None:
 def _parsed(cell: str) -> float | None:
     try:
         # Numbers as spreadsheets write them: none of Python's own "1_000", "nan" or "infinity".
-        return _number(float(cell)) if cell[-1:].isdigit() or cell[-1:] == "." else None
+        return _number(float(cell)) if cell[-1:] in "0123456789." and "_" not in cell else None
     except ValueError:
         return None
 

@@ -389,6 +389,9 @@ function differing(sources) {
 
 /** @param {HTMLElement} element */
 function isDark(element) {
+	// Jupyter says so before its new colours have come.
+	const light = document.body.dataset.jpThemeLight;
+	if (light) return light === "false";
 	const [red, green, blue] = (getComputedStyle(element).color.match(/[\d.]+/g) ?? ["0", "0", "0"]).map(Number);
 	// Light text stands on something dark.
 	return red * 0.3 + green * 0.6 + blue * 0.1 > 127;

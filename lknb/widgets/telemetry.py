@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lknb.errors import LknbError
 from lknb.events import Event, checked_kinds
 from lknb.inbox import Interest
-from lknb.tables import Table
+from lknb.tables import Table, plain
 from lknb.widgets.modules import bundled
 from lknb.widgets.part import Json, Part, Rows
 from lknb.widgets.samples import Decoder, Row, UndecodableError, reader, seconds
@@ -187,7 +187,8 @@ class TelemetryPart(Part):
     def _failed(self, event: Event, reason: str) -> None:
         self._undecoded += 1
         whose = f"{event.kind} {event.topic!r} from {event.sender or 'the server'}"
-        self._reason = f"{whose[:120]}: {reason[:300]}"
+        said = f"{whose[:120]}: {reason[:300]}"
+        self._reason = "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in said)
 
     def _split(self, row: Row, event: Event) -> tuple[float | None, Row]:
         """A sample's own time in seconds, and its numbers by the names that they are shown with."""
@@ -334,7 +335,9 @@ class TelemetryPart(Part):
         if undecoded:
             notes.append(f"{undecoded:,} could not be decoded; the last: {reason}.")
         if refused:
-            notes.append(f"{len(refused):,} fields beyond {FIELDS} are not shown, such as {', '.join(refused[:5])}.")
+            notes.append(
+                f"{len(refused):,} fields beyond {FIELDS} are not shown, such as {', '.join(map(plain, refused[:5]))}."
+            )
         empty = " ".join(
             ['No numbers yet. Send JSON such as {"x": 1.5} with publish_data, or frames of a data track.', *notes]
         )
@@ -363,7 +366,7 @@ class TelemetryPart(Part):
                 (_clock(time), *sources[source], *(_brief(row.get(each)) for each in few))
                 for time, source, row in newest
             ]
-            tables.append(("Newest samples", Table(("time", "from", "topic", *few), rows, note=more)))
+            tables.append(("Newest samples", Table(("time", "from", "topic", *map(plain, few)), rows, note=more)))
         return tables
 
 

@@ -1,0 +1,148 @@
+"""Numbers in payloads: what is found by itself, what a decoder reads, and what is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import pickle
+import struct
+from typing import Any
+
+import pytest
+
+from lknb.widgets.samples import (
+    DEEPEST,
+    LARGEST,
+    LONGEST,
+    WIDEST,
+    UndecodableError,
+    found,
+    given,
+    reader,
+    seconds,
+)
+
+
+@pytest.mark.parametrize(
+    ("payload", "rows"),
+    [
+        (b'{"x": 1, "y": 2.5}', [{"x": 1, "y": 2.5}]),
+        (b'{"accel": {"x": 1, "axes": [2, 3]}}', [{"accel.x": 1, "accel.axes.0": 2, "accel.axes.1": 3}]),
+        (b'[{"x": 1}, {"x": 2}]', [{"x": 1}, {"x": 2}]),
+        (b"[[1, 2], [3, 4]]", [{"0": 1, "1": 2}, {"0": 3, "1": 4}]),
+        (b"[1, 2]", [{"0": 1, "1": 2}]),
+        (b'{"id": 7, "samples": [{"x": 1}, {"x": 2}]}', [{"id": 7, "samples.x": 1}, {"id": 7, "samples.x": 2}]),
+        (b'{"on": true, "name": "imu", "none": null, "x": NaN, "y": Infinity}', [{"on": 1}]),
+        (b'{"x": 1, "huge": 1' + b"0" * 400 + b"}", [{"x": 1}]),
+        (b" 42.5\n", [{"value": 42.5}]),
+        (b"1.5,2.5,-3e2", [{"0": 1.5, "1": 2.5, "2": -300.0}]),
+        (b"x;y\n1;2\n3;4\n", [{"x": 1, "y": 2}, {"x": 3, "y": 4}]),
+        ("1 2", [{"0": 1, "1": 2}]),
+        ({"x": 1}, [{"x": 1}]),
+    ],
+)
+def test_numbers_are_found(payload: Any, rows: list[Any]) -> None:
+    assert found(payload) == rows
+
+
+@pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        (b"", "neither JSON nor numbers"),
+        (b"hello", "neither JSON nor numbers"),
+        (b"nan", "neither JSON nor numbers"),
+        (b"1_000", "neither JSON nor numbers"),
+        (b'{"x": ', "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b'{"a": "b"}', "without numbers"),
+        (b"\xff\x00\x01", 'decoder="<dff"'),
+        (b"\xff\xff\xff\xffnonsense", "not valid Arrow"),
+        (b"ARROW1", "not valid Arrow"),
+        (b"1" * (LARGEST + 1), "more than the"),
+        (pickle.dumps({"x": 1}), "neither JSON nor Arrow"),
+        (None, "NoneType"),
+    ],
+)
+def test_what_has_no_numbers_is_refused_with_the_reason(payload: Any, why: str) -> None:
+    with pytest.raises(UndecodableError, match=why):
+        found(payload)
+
+
+def test_depth_width_and_length_are_bounded() -> None:
+    deep: Any = 1
+    for _ in range(DEEPEST + 1):
+        deep = {"a": deep}
+    assert found({"x": 1, "deep": deep}) == [{"x": 1}]
+    assert len(found({f"field {index}": index for index in range(10 * WIDEST)})[0]) == WIDEST
+    rows = found(json.dumps([{"x": index} for index in range(LONGEST + 5)]).encode())
+    assert (len(rows), rows[-1]) == (LONGEST, {"x": LONGEST + 4})
+    assert all(len(name) <= 80 for name in found({"n" * 1000: 1})[0])
+
+
+def arrow(table: Any, file: bool = False) -> bytes:
+    pa = pytest.importorskip("pyarrow")
+    sink = io.BytesIO()
+    with (pa.ipc.new_file if file else pa.ipc.new_stream)(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("file", [False, True])
+def test_arrow_has_many_samples_in_columns(file: bool) -> None:
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table({"x": [1.5, None], "n": [1, 2], "name": ["a", "b"], "in": [{"y": 3}, {"y": 4}]})
+    assert found(arrow(table, file)) == [{"x": 1.5, "n": 1, "in.y": 3}, {"n": 2, "in.y": 4}]
+
+
+def test_arrow_takes_the_last_of_too_many_rows() -> None:
+    pa = pytest.importorskip("pyarrow")
+    rows = found(arrow(pa.table({"x": list(range(LONGEST + 1))})))
+    assert (len(rows), rows[0], rows[-1]) == (LONGEST, {"x": 1}, {"x": LONGEST})
+
+
+def test_a_struct_is_read_by_its_format_once_or_several_times() -> None:
+    read = reader("<dff", ["t", "x", "y"])
+    one = struct.pack("<dff", 1.0, 0.5, -0.5)
+    assert read(one) == [{"t": 1.0, "x": 0.5, "y": -0.5}]
+    assert len(read(one * 3)) == 3
+    assert reader(("<dff", "t x y"))(one) == read(one)
+    assert reader("<h2s")(struct.pack("<h2s", 5, b"ab")) == [{"0": 5}]
+    with pytest.raises(UndecodableError, match="17 bytes are no multiple of the 16"):
+        read(one + b"!")
+    with pytest.raises(UndecodableError):
+        read(b"")
+
+
+@pytest.mark.parametrize(("form", "names"), [("<q!", []), ("<dff", ["t", "x"]), ("", []), ("<4x", [])])
+def test_a_wrong_format_is_said_at_once(form: str, names: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"format|values"):
+        reader(form, names)
+
+
+def test_a_decoder_returns_a_dict_rows_columns_or_nothing() -> None:
+    assert given({"x": 1, "in": {"y": 2}}) == [{"x": 1, "in.y": 2}]
+    assert given([{"x": 1}, {"x": 2}]) == [{"x": 1}, {"x": 2}]
+    assert given({"x": [1, 2], "id": 7}) == [{"x": 1, "id": 7}, {"x": 2, "id": 7}]
+    assert given(None) == given([]) == []
+    for wrong in (5, "x", b"x", [1, 2]):
+        with pytest.raises(UndecodableError, match=r"the decoder returned|rows"):
+            given(wrong)
+
+
+def test_a_decoder_may_return_arrays_and_tables() -> None:
+    pa = pytest.importorskip("pyarrow")
+    assert given(pa.table({"x": [1, 2]})) == [{"x": 1}, {"x": 2}]
+    pandas = pytest.importorskip("pandas")
+    assert given(pandas.DataFrame({"x": [1, 2]})) == [{"x": 1}, {"x": 2}]
+    assert given({"x": pandas.Series([1, 2]).to_numpy()}) == [{"x": 1}, {"x": 2}]
+
+
+def test_times_in_any_unit_are_seconds() -> None:
+    moment = 1_700_000_000.5
+    for unit in (1, 1e3, 1e6, 1e9):
+        assert seconds(moment * unit) == pytest.approx(moment)
+    when = dt.datetime.fromtimestamp(moment, dt.UTC)
+    assert seconds(when) == seconds(when.isoformat()) == seconds(when.replace(tzinfo=None)) == moment
+    assert seconds(12.5) == 12.5
+    assert seconds("soon") is seconds(None) is seconds(float("nan")) is None
