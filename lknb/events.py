@@ -172,6 +172,8 @@ def weight(event: Event) -> tuple[int, int]:
         return len(data) + _OVERHEAD, 0
     if event.kind == "bytes" and data is not None:
         return (_OVERHEAD, data.size) if data.on_disk else (data.size + _OVERHEAD, 0)
+    if event.kind in ("text", "bytes"):
+        return _OVERHEAD, 0  # sent, broken off, or announced: nothing of it is kept, however large
     size = event.size or 0
     if event.kind == "rpc":
         size += sum(map(len, event.attributes.values()))

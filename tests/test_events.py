@@ -86,6 +86,14 @@ def test_the_end_of_a_stream_counts_its_bytes() -> None:
     assert len(log) == 8
 
 
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_a_file_that_is_sent_or_only_announced_lets_nothing_else_go(direction: Any) -> None:
+    log = filled(EventLog(max_bytes=50_000), packets(4, size=5_000))
+    stream = log.add(Event("bytes", direction, "bob", size=1_000_000_000, status="open"))
+    log.finish(stream)
+    assert (len(log), log.evicted) == (5, 0)
+
+
 def test_a_stream_that_ends_after_it_was_let_go_costs_nothing() -> None:
     log = EventLog(max_events=2, max_bytes=10_000)
     stream = log.add(Event("text", "in", "bob", status="open"))
