@@ -266,7 +266,7 @@ class ByteStreams(Streams):
         self._log.add(event)
         return WriterOnLoop(self._connection, self._log, event, sdk_writer, self._writers, bytes, progress)
 
-    def _arrived(self, reader: Any, sender: str, *_: Any) -> None:
+    def _arrived(self, reader: Any, sender: str) -> None:
         event = opened_by(reader, sender, "bytes")
         self._connection.start(self._receive(reader, event))
 

@@ -104,7 +104,7 @@ class Conversation:
 
     def with_id(self, stream_id: str) -> Message | None:
         """The newest message that replies name by this id."""
-        return next((each for each in reversed(self._messages.values()) if each.id == stream_id), None)
+        return next((each for each in reversed(self.all()) if each.id == stream_id), None)
 
     def take(self, event: Event) -> tuple[Message | None, list[str]]:
         """Take an event, also again when it has ended.

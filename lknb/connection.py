@@ -414,7 +414,7 @@ class Connection:
             reader.close()
             return
         self.heard()
-        self._tell(event, reader, sender, sdk.reply_to if event == "text_stream" else None)
+        self._tell(event, reader, sender)
 
     def _tell(self, event: str, *args: Any) -> None:
         for callback in self._callbacks.get(event, ()):

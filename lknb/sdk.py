@@ -110,7 +110,6 @@ class SdkRoom(rtc.Room):
         quiet_sdk_log()
         super().__init__(loop=asyncio.get_running_loop())
         self._on_event = on_event
-        self.reply_to: str | None = None  # of the text stream that is being handed over
         self._opened: TextStreamInfo | None = None  # the text stream that is being handed over
 
         def with_header(reader: Any, sender: str) -> None:
@@ -138,7 +137,6 @@ class SdkRoom(rtc.Room):
     def _handle_text_stream_opened(self, opened: TextStreamOpened) -> None:
         # On its way to the reader the SDK drops what this one answers, and whether it is an edit.
         self._opened = opened.reader.info
-        self.reply_to = opened.reader.info.reply_to_stream_id or None
         super()._handle_text_stream_opened(opened)
 
     async def join(self, url: str, token: Secret, attempt_timeout: float) -> None:

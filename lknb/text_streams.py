@@ -81,7 +81,8 @@ class TextStreams(Streams):
                 its place. As far as it is in `room.events`, it brings its topic, what it answers and, unless `to` is
                 given, its recipients.
             attachments: the path of a file or several, sent after the text, one after the other, as byte streams of
-                the same topic whose ids the text names: how LiveKit's chat components attach files.
+                the same topic whose ids the text names: how LiveKit's chat components attach files. Of a message
+                with an empty text those show nothing, not even its files.
             progress: whether a long transfer of an attachment shows how it gets on.
 
         Returns:
@@ -218,7 +219,7 @@ class TextStreams(Streams):
             raise ValueError("This text is still being sent. Wait until it has ended, and edit it then.")
         return (sent[-1] if sent else None), 1 + max((each.version or 0 for each in sent), default=0)
 
-    def _arrived(self, reader: Any, sender: str, *_: Any) -> None:
+    def _arrived(self, reader: Any, sender: str) -> None:
         head = header_of(reader)
         event = opened_by(reader, sender, "text", head.reply_to)
         event.attachments, event.version = head.attachments, head.version

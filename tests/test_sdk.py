@@ -7,6 +7,7 @@ import inspect
 
 from livekit import rtc
 from livekit.rtc._ffi_client import FfiClient
+from livekit.rtc._proto.data_stream_pb2 import StreamTextOptions, TextStreamInfo
 from livekit.rtc._proto.room_pb2 import RoomEvent
 
 from lknb.sdk import SdkRoom
@@ -36,6 +37,18 @@ def test_what_is_read_of_the_room_is_there() -> None:
     assert not hasattr(rtc.Room, "server_sid"), "lknb's own names would hide the SDK's"
     assert not hasattr(rtc.Room, "latest_token")
     assert SdkRoom.emit is not rtc.Room.emit
+
+
+def test_what_is_said_in_a_text_header_has_its_fields() -> None:
+    fields = {field.name for field in StreamTextOptions.DESCRIPTOR.fields}
+    assert {"id", "operation_type", "version", "reply_to_stream_id", "attached_stream_ids"} <= fields
+    assert {"operation_type", "version", "reply_to_stream_id"} <= {
+        each.name for each in TextStreamInfo.DESCRIPTOR.fields
+    }
+    opening = inspect.getsource(rtc.TextStreamWriter._send_header)
+    assert "options.CopyFrom(self._options)" in opening
+    assert "self._handle_text_stream_opened(" in inspect.getsource(rtc.Room._on_room_event)
+    assert "chat_message" in {field.name for field in RoomEvent.DESCRIPTOR.oneofs_by_name["message"].fields}
 
 
 def test_readers_are_counted_where_lknb_counts_them() -> None:

@@ -246,7 +246,8 @@ def test_files_from_the_browser_go_with_a_message(chat: Chat, bob: lknb.Room) ->
     files = bob.events.filter(kind="bytes")
     assert [(each.data.name, each.data.size) for each in files] == [("data.bin", len(content)), ("empty", 0)]
     assert files[0].data.data == content
-    assert [file["status"] for file in chat.look()[0]["files"]] == ["ok", "ok"]
+    (row,) = chat.look()
+    assert (row["text"], [file["status"] for file in row["files"]]) == ("data.bin, empty", ["ok", "ok"])
     with pytest.raises(LookupError, match="not here yet"):
         chat.do("send", text="again", files=["u1"])
 

@@ -105,7 +105,7 @@ export function chat({ ask, follow, signal }) {
 		let day = "";
 		for (const [key, message] of some) {
 			const on = dayOf(message.time);
-			if (on !== day) entries.push([`day ${on}`, on]);
+			if (on !== day) entries.push([`day ${key}`, on]);
 			day = on;
 			entries.push([key, message]);
 		}
@@ -215,7 +215,7 @@ export function chat({ ask, follow, signal }) {
 			files,
 			message.files.map((/** @type {Row} */ file) => [file.id, file]),
 			() => fileElement(),
-			(row, file) => fileFill(row, file, key),
+			(row, file) => fileFill(row, file, key, message.own),
 		);
 		const may = `${message.can_reply} ${message.can_edit}`;
 		if (does.dataset.told !== may) {
@@ -308,12 +308,13 @@ export function chat({ ask, follow, signal }) {
 	 * @param {HTMLElement} row
 	 * @param {Row} file
 	 * @param {string} key
+	 * @param {boolean} own
 	 */
-	function fileFill(row, file, key) {
+	function fileFill(row, file, key, own) {
 		const [name, how, place, picture] = /** @type {HTMLElement[]} */ ([...row.children]);
 		if (!name.firstChild) name.append(quoted(file.name));
 		say(/** @type {HTMLElement} */ (name.firstChild), file.name);
-		say(how, fileState(file));
+		say(how, fileState(file, own));
 		row.dataset.status = file.status;
 		if (!file.there || place.dataset.there) return;
 		place.dataset.there = "true";
@@ -500,9 +501,12 @@ export function chat({ ask, follow, signal }) {
 	return h("div", { class: "lknb-chat" }, h("div", { class: "lknb-chat-frame" }, log, jump), note, form, said);
 }
 
-/** @param {Row} file */
-function fileState(file) {
-	if (file.status === "missing") return "has not arrived";
+/**
+ * @param {Row} file
+ * @param {boolean} own
+ */
+function fileState(file, own) {
+	if (file.status === "missing") return own ? "is not sent" : "has not arrived";
 	if (file.status === "open")
 		return `${size(file.transferred)}${file.size ? ` of ${size(file.size)}` : ""}, under way…`;
 	return [size(file.size), file.status === "ok" ? "" : `${file.status}: ${file.error ?? ""}`]

@@ -62,7 +62,7 @@ class ChatPart(Part):
         self._told_of: dict[str, int] = {}  # of the open ones, how much of their beginning
         self._names: dict[str, str] = {}
         self._uploads: dict[str, _Upload] = {}
-        self._shown: Rows[Message] = Rows(self._described, limit=KEPT)
+        self._shown: Rows[Message] = Rows(self._described, limit=KEPT, burst=KEPT)
         self._pieces: Rows[str] = Rows(lambda text: {"text": text}, limit=_ALL_PIECES)
         self.rows = {"messages": self._shown, "pieces": self._pieces}
         self.actions = {
@@ -232,6 +232,8 @@ class ChatPart(Part):
             options["reply_to"] = self._message(reply_to).id
         if to and not edits:
             options["to"] = str(to)
+        # Of a message without text LiveKit's components show nothing, not even its files.
+        text = text or ", ".join(upload.path.name for upload in uploads)
         await self.room.aio.send_text(text, topic=CHAT, **options)
         for each in files or ():
             self._let_go(each)
