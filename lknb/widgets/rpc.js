@@ -222,15 +222,8 @@ export function rpc({ ask, follow, signal, store }) {
 		const { values, rows } = state;
 		peers = values.peers ?? [];
 		choose(to.value);
-		alone.hidden = peers.length > 0 || !values.room;
-		say(
-			alone,
-			`Nobody else is in the room. Somebody joins it with lknb.connect(${JSON.stringify(values.room)}, "bob").`,
-		);
-		if (values.peersLeftOut) {
-			alone.hidden = false;
-			say(alone, `${values.peersLeftOut} more participants are not listed.`);
-		}
+		alone.hidden = !values.room || (values.connected && peers.length > 0 && !values.peersLeftOut);
+		say(alone, hint(values));
 		const methods = (values.methods ?? []).join("\n");
 		if (methods !== offered) {
 			offered = methods;
@@ -262,6 +255,16 @@ export function rpc({ ask, follow, signal, store }) {
 		served,
 		nothing,
 	);
+}
+
+/**
+ * Why somebody may not be in the list, and what to do about it.
+ * @param {Record<string, any>} values
+ */
+function hint(values) {
+	if (!values.connected) return "This notebook is not connected to the room. Calls can be made once it is.";
+	if (values.peersLeftOut) return `${values.peersLeftOut} more participants are not listed. Call them from a cell.`;
+	return `Nobody else is in the room. Somebody joins it with lknb.connect(${JSON.stringify(values.room)}, "bob").`;
 }
 
 /** A call in the list, which can be opened. */

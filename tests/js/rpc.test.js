@@ -75,7 +75,10 @@ function shown() {
 		method: find("input[type=text]"),
 		payload: find("textarea"),
 		draw: (/** @type {any} */ peers, /** @type {[string, any][]} */ calls = []) =>
-			follower({ values: { room: "r", peers, methods: [] }, rows: { calls: new Map(calls), served: new Map() } }),
+			follower({
+				values: { room: "r", connected: true, peers, methods: [] },
+				rows: { calls: new Map(calls), served: new Map() },
+			}),
 		end: () => ending.abort(),
 	};
 }
