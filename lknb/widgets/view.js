@@ -55,8 +55,8 @@ export function widget(label, named, show) {
 					inView = now;
 					update();
 				});
-				// Jupyter's own single-letter commands shall not act on the cell while a button in here has the focus.
-				const root = h("section", { class: "lknb", "aria-label": label, "data-lm-suppress-shortcuts": "true" });
+				const root = h("section", { class: "lknb", "aria-label": label });
+				keepKeys(root, signal);
 				root.append(shown, statusLine(store, signal));
 				el.append(root);
 				roots.push(root);
@@ -76,6 +76,23 @@ export function widget(label, named, show) {
 			},
 		};
 	};
+}
+
+/**
+ * Keep plain keys from Jupyter's own commands: "b" and an arrow shall not act on the cell while a button in here has
+ * the focus. Commands with a modifier stay: saving, and running the cell.
+ * @param {HTMLElement} root
+ * @param {AbortSignal} signal
+ */
+function keepKeys(root, signal) {
+	const keep = (/** @type {KeyboardEvent} */ event) => {
+		const { target } = event;
+		if (!(target instanceof HTMLElement) || !root.contains(target)) return;
+		const plain = !(event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter"));
+		// Lumino looks for it from the focused element upwards, and its commands are meant for just that element.
+		target.toggleAttribute("data-lm-suppress-shortcuts", plain);
+	};
+	window.addEventListener("keydown", keep, { capture: true, signal }); // before the document, where Lumino listens
 }
 
 /**
