@@ -27,6 +27,11 @@ export function participants({ ask, follow, signal }) {
 	});
 	const counts = h("span", { class: "lknb-counts", role: "status" });
 	const people = h("ul", { class: "lknb-people" });
+	const scroll = h(
+		"div",
+		{ class: "lknb-people-scroll", role: "region", tabIndex: 0, "aria-label": "Participants" },
+		people,
+	);
 	const empty = h("p", { class: "lknb-empty" });
 	let asked = 0;
 	search.addEventListener(
@@ -82,7 +87,7 @@ export function participants({ ask, follow, signal }) {
 		return element;
 	}
 
-	return h("div", null, h("div", { class: "lknb-bar" }, search, counts), said, people, empty, own.element, roomBox);
+	return h("div", null, h("div", { class: "lknb-bar" }, search, counts), said, scroll, empty, own.element, roomBox);
 }
 
 /**
@@ -136,7 +141,7 @@ function person(element, key, ask, report) {
 	const permissions = h("p", { class: "lknb-faint" });
 	const permissionsMark = mark();
 	element.append(
-		h("p", { class: "lknb-who" }, identity, name, you, facts, nameMark.element),
+		h("p", { class: "lknb-person-head" }, identity, name, you, facts, nameMark.element),
 		attributes,
 		moreAttributes,
 		h("div", { class: "lknb-marked" }, metadata, metadataMark.element),
@@ -427,7 +432,7 @@ function textEditor(label, read, set) {
 		}
 	});
 	return {
-		element: h("div", { class: "lknb-text-editor" }, why, field.element, whole, note.element, view),
+		element: h("div", { class: "lknb-text-editor" }, why, field.element, whole, h("div", null, note.element), view),
 		/**
 		 * @param {Text & { checksum: number }} text
 		 * @param {string} refused
@@ -483,6 +488,12 @@ function ownState(ask) {
 		"form",
 		{
 			class: "lknb-adding",
+			onkeydown: (/** @type {KeyboardEvent} */ event) => {
+				// JupyterLab keeps the browser from sending the form.
+				if (event.key !== "Enter" || event.isComposing || event.target === add) return;
+				event.preventDefault();
+				adding.requestSubmit();
+			},
 			onsubmit: async (/** @type {Event} */ event) => {
 				event.preventDefault();
 				const [key, value] = [newKey.value, newValue.value];
@@ -581,10 +592,8 @@ function ownState(ask) {
 			});
 			const left = values.attributes - rows.size;
 			const more = left > 0 ? `, ${left} of them not shown: room.attributes has them` : "";
-			say(
-				used,
-				`${values.attributes} attributes, ${values.size.toLocaleString()} of ${values.limit.toLocaleString()} bytes${more}`,
-			);
+			const count = values.attributes === 1 ? "1 attribute" : `${values.attributes} attributes`;
+			say(used, `${count}, ${values.size.toLocaleString()} of ${values.limit.toLocaleString()} bytes${more}`);
 		},
 	};
 }

@@ -1,0 +1,101 @@
+"""Participants and their state in a browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from lab import Notebook
+from playwright.sync_api import expect
+from waiting import eventually
+
+import lknb
+from lknb import server
+
+NASTY = '<img src=x onerror="document.title=1">\u202e'
+
+
+def test_who_is_here_and_what_has_changed(
+    notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
+) -> None:
+    book = notebook(f"import lknb\nroom = lknb.connect({room_name!r}, 'alice')", 'room.panel("participants")')
+    book.run()
+    shown = book.output(1)
+    expect(shown.get_by_text("Nobody else is here.")).to_be_visible()
+    bob = join("bob", attributes={"mood": "fine", NASTY: NASTY}, metadata='{"role": "guide"}')
+    person = shown.locator(".lknb-person", has_text="bob")
+    expect(person).to_contain_text("may publish data")
+    expect(person).to_contain_text('role: "guide"')
+    expect(person).to_contain_text('<img src=x onerror="document.title=1">\\u202e')
+    bob.attributes["mood"] = "curious"
+    line = person.locator("dl > div", has_text="mood")
+    expect(line).to_have_text(re.compile(r"^moodcurious\s*changed \d\d:\d\d:\d\d$"))
+    expect(line).to_have_class(re.compile("lknb-changed"))
+    bob.close()
+    expect(person).to_contain_text("left at")
+
+
+def test_ones_own_state_is_edited_in_place(
+    notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
+) -> None:
+    bob = join("bob")
+    book = notebook(f"import lknb\nroom = lknb.connect({room_name!r}, 'alice')", 'room.panel("participants")', "room")
+    book.run(0, 1)
+    shown = book.output(1)
+
+    def alices() -> dict[str, str]:
+        who = bob.participants.get("alice")
+        return dict(who.attributes) if who else {}
+
+    shown.get_by_label("Key of a new attribute").fill("mood")
+    shown.get_by_label("Value of a new attribute").fill("fine")
+    shown.get_by_label("Value of a new attribute").press("Enter")
+    expect(shown.get_by_text("mood: confirmed by the server")).to_be_visible()
+    eventually(lambda: alices() == {"mood": "fine"})
+    field = shown.get_by_label("Attribute mood", exact=True)
+    form = shown.locator("form", has=book.page.get_by_label("Attribute mood", exact=True))
+    field.fill("curious")
+    field.press("Enter")
+    expect(form.get_by_text("confirmed by the server")).to_be_visible()
+    eventually(lambda: alices() == {"mood": "curious"})
+
+    # Somebody types while it changes in the room.
+    field.press_sequentially(" and")
+    book.set_cell(2, "room.attributes['mood'] = 'tired'")
+    book.run(2)
+    expect(form.get_by_text("changed meanwhile in the room, to tired")).to_be_visible()
+    expect(field).to_have_value("curious and")
+    form.get_by_role("button", name="Do not change").click()
+    expect(field).to_have_value("tired")
+
+    form.get_by_role("button", name="Delete").click()
+    expect(shown.get_by_text("mood: deletion confirmed by the server")).to_be_visible()
+    expect(field).to_have_count(0)
+    eventually(lambda: alices() == {})
+
+    name = shown.get_by_label("Your name", exact=True)
+    name.fill("x" * 300)
+    shown.get_by_role("button", name="Set: Your name").click()
+    expect(shown.get_by_text("at most 256 fit")).to_be_visible()
+    expect(name).to_have_value("x" * 300)
+    metadata = shown.get_by_label("Metadata of the room", exact=True)
+    metadata.fill('{"phase": 2}')
+    metadata.press("Control+Enter")
+    eventually(lambda: bob.room_metadata == '{"phase": 2}')
+
+
+def test_without_the_grant_it_says_so_beforehand(
+    notebook: Callable[..., Notebook], token: Callable[..., str], livekit: server.RunningServer, room_name: str
+) -> None:
+    limited = token("dave", can_update_own_metadata=False)
+    book = notebook(
+        f"import lknb\nroom = lknb.connect({room_name!r}, url={livekit.url!r}, token={limited!r})",
+        'room.panel("participants")',
+    )
+    book.run()
+    shown = book.output(1)
+    expect(shown.get_by_text("needs the grant 'canUpdateOwnMetadata'").first).to_be_visible()
+    expect(shown.get_by_role("button", name="Add")).to_be_disabled()
+    expect(shown.get_by_label("Your name", exact=True)).not_to_be_editable()
+    expect(shown.get_by_text("needs the grant 'roomAdmin'").first).to_be_visible()
+    expect(shown.get_by_label("Metadata of the room", exact=True)).not_to_be_editable()
