@@ -1,8 +1,11 @@
 // Elements made without markup: all text is set as text, and what could disguise it is made visible.
 
-/** Control and direction characters, which could hide or turn around what a line says; tabs and line ends stay. */
+/**
+ * Control and direction characters, which could hide or turn around what a line says; tabs and line ends stay, and what
+ * joins two emoji into one.
+ */
 const DISGUISING =
-	/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+	/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|(?<!\p{Extended_Pictographic}\ufe0f?|\p{Emoji_Modifier})\u200d|\u200d(?!\p{Extended_Pictographic})/gu;
 
 /**
  * Text as it may be shown.

@@ -23,6 +23,18 @@ test("characters that turn a line around or move a cursor are made visible", () 
 	assert.equal(inert("line\n\ttab"), "line\n\ttab");
 });
 
+test("emoji stay whole, and nothing else hides in what joins them", () => {
+	for (const emoji of [
+		"\u{1f469}\u200d\u{1f4bb}",
+		"\u2764\ufe0f\u200d\u{1f525}",
+		"\u{1f469}\u{1f3fd}\u200d\u{1f680}",
+	]) {
+		assert.equal(inert(emoji), emoji);
+	}
+	assert.equal(inert("a\u200db"), "a\\u200db");
+	assert.equal(inert("\u{1f469}\u200db"), "\u{1f469}\\u200db");
+});
+
 test("what is missing is an empty text", () => {
 	assert.equal(inert(null), "");
 	assert.equal(inert(undefined), "");
