@@ -267,6 +267,16 @@ def test_files_from_the_browser_are_bounded(chat: Chat) -> None:
     chat.do("upload", id="u9", name="a", size=0)
 
 
+def test_files_that_a_page_has_left_behind_make_place(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(8):
+        chat.do("upload", id=f"u{number}", name="a", size=0)
+    left = [upload.path.parent for upload in chat.part._uploads.values()]
+    monkeypatch.setattr("lknb.widgets.chat._FORGOTTEN", -1.0)
+    chat.do("upload", id="u8", name="a", size=0)
+    assert list(chat.part._uploads) == ["u8"]
+    assert not any(folder.exists() for folder in left)
+
+
 def test_a_message_that_cannot_be_sent_says_why(chat: Chat) -> None:
     with pytest.raises(ValueError, match="nothing to send"):
         chat.do("send", text="")

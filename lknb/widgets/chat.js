@@ -130,6 +130,8 @@ export function chat({ ask, follow, signal }) {
 				: 'Nobody has written yet. Write below, or room.send_text("hello") in a cell.',
 		);
 		const notes = [];
+		if (values.state && values.state !== "connected")
+			notes.push(`The room is ${values.state}: nothing can be sent ${values.state === "closed" ? "any more" : "now"}.`);
 		if (values.gone) notes.push(`${values.gone.toLocaleString()} older messages have been let go.`);
 		if (values.unreadable) notes.push(`${values.unreadable.toLocaleString()} chat packets could not be read.`);
 		note.hidden = notes.length === 0;

@@ -6,8 +6,9 @@ import asyncio
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from lknb.chat import PACKET_TOPICS, Conversation, Message
@@ -34,6 +35,7 @@ _WHOLE = 1_000_000
 _PEOPLE = 200
 _FILES = 8
 _UPLOAD = 1024 * 1024
+_FORGOTTEN = 600.0  # seconds after which a file that a page has handed over and not sent makes place for others
 _QUOTE = 140
 
 
@@ -45,6 +47,7 @@ class _Upload:
     path: Path
     size: int
     received: int = 0
+    touched: float = field(default_factory=monotonic)
 
 
 class ChatPart(Part):
@@ -263,6 +266,7 @@ class ChatPart(Part):
         """Take the next piece of a file, at most a megabyte, to be sent with a message."""
         upload = self._uploads.get(id)
         if at == 0 and upload is None:
+            self._forget()
             if len(self._uploads) >= _FILES:
                 raise ValueError(f"At most {_FILES} files go with a message. Send them with several.")
             if not isinstance(size, int) or not 0 <= size <= MAX_STREAM_SIZE - sum(
@@ -279,6 +283,7 @@ class ChatPart(Part):
             raise ValueError("This piece of the file is not the next one. Attach the file again.")
         await asyncio.to_thread(_append, upload.path, buffer)
         upload.received += len(buffer)
+        upload.touched = monotonic()
 
     async def discard(self, id: str) -> None:
         """Let a file go that was attached and not sent."""
@@ -289,6 +294,11 @@ class ChatPart(Part):
         if upload is None or upload.received != upload.size:
             raise LookupError("A file is not here yet. Wait until it is attached, or attach it again.")
         return upload
+
+    def _forget(self) -> None:
+        for each, upload in list(self._uploads.items()):
+            if monotonic() - upload.touched > _FORGOTTEN:
+                self._let_go(each)
 
     def _let_go(self, id: Any) -> None:
         upload = self._uploads.pop(str(id), None)
