@@ -148,7 +148,7 @@ class ParticipantsPart(Part):
                 people.setdefault(identity, {"identity": identity[:_VALUE], "name": name[:_VALUE], "left": at * 1000})
         self._people.replace(people)
         mine, marks = self._me(), self._marks_of(self.room.identity)
-        attributes = list(mine.attributes.items())[:KEPT] if mine else []
+        attributes = sorted(mine.attributes.items())[:KEPT] if mine else []
         # Not cut: LiveKit carries no more than 64 KiB of them in all, and what is cut cannot be edited.
         own = {key: {"value": value, "changed": marks.get(("attributes", key), 0)} for key, value in attributes}
         self._mine.replace(own)
@@ -229,7 +229,7 @@ def described(who: Participant, marks: Mapping[tuple[str, str], float]) -> Json:
     """A participant as a row, with when what has just changed; long texts are cut, and said to be."""
     attributes: list[Json] = [
         {"key": key[:_VALUE], "changed": marks.get(("attributes", key), 0), **_beginning(value, _VALUE)}
-        for key, value in list(who.attributes.items())[:_ATTRIBUTES]
+        for key, value in sorted(who.attributes.items())[:_ATTRIBUTES]
     ]
     deleted = [key for kind, key in marks if kind == "attributes" and key not in who.attributes]
     for key in deleted[:_ATTRIBUTES]:
