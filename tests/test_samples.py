@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import io
 import json
 import pickle
+import random
 import struct
 from typing import Any
 
@@ -15,6 +17,7 @@ from lknb.widgets.samples import (
     DEEPEST,
     LARGEST,
     LONGEST,
+    UNPACKED,
     WIDEST,
     UndecodableError,
     found,
@@ -99,6 +102,35 @@ def test_arrow_takes_the_last_of_too_many_rows() -> None:
     pa = pytest.importorskip("pyarrow")
     rows = found(arrow(pa.table({"x": list(range(LONGEST + 1))})))
     assert (len(rows), rows[0], rows[-1]) == (LONGEST, {"x": 1}, {"x": LONGEST})
+
+
+@pytest.mark.parametrize("file", [False, True])
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_compressed_arrow_is_read_unless_it_unpacks_to_too_much(compression: str, file: bool) -> None:
+    pa = pytest.importorskip("pyarrow")
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+
+    def packed(rows: int) -> bytes:
+        table, sink = pa.table({"x": [0.0] * rows, "name": pa.array(["a"] * rows).dictionary_encode()}), io.BytesIO()
+        with (pa.ipc.new_file if file else pa.ipc.new_stream)(sink, table.schema, options=options) as writer:
+            writer.write_table(table)
+        return sink.getvalue()
+
+    assert found(packed(1000)) == [{"x": 0.0}] * 1000
+    with pytest.raises(UndecodableError, match="unpacks to"):
+        found(packed(UNPACKED // 8))
+
+
+def test_damaged_arrow_is_refused() -> None:
+    pa = pytest.importorskip("pyarrow")
+    whole = arrow(pa.table({"x": [1.5, 2.5], "in": [{"y": 3}, {"y": 4}]}))
+    chance = random.Random(1)
+    for _ in range(2000):
+        damaged = bytearray(whole)
+        for _ in range(chance.randint(1, 6)):
+            damaged[chance.randrange(4, len(damaged))] = chance.randrange(256)
+        with contextlib.suppress(UndecodableError):
+            found(bytes(damaged[: chance.choice([len(damaged), chance.randrange(8, len(damaged))])]))
 
 
 def test_a_struct_is_read_by_its_format_once_or_several_times() -> None:

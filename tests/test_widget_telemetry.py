@@ -196,8 +196,9 @@ def test_fields_that_are_called_like_other_columns_are_told_apart(
     alice: lknb.Room, started: Callable[..., TelemetryPart]
 ) -> None:
     part = started(alice)
-    happened(alice, b'{"time": 1, "sender": 2, "topic": 3}')
-    assert part.whole()["set"]["fields"] == ["time (field)", "sender (field)", "topic (field)"]
+    happened(alice, b'{"time": 1, "topic": 2, "psp_pkey": 3, "__ROW_PATH__": 4, "a\\u202eb\\n": 5}')
+    fields = ["time (field)", "topic (field)", "psp_pkey (field)", "__ROW_PATH__ (field)", r"a\u202eb\u000a"]
+    assert part.whole()["set"]["fields"] == fields
 
 
 def test_fields_and_sources_are_bounded_and_said(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:

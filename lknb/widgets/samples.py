@@ -31,6 +31,9 @@ LONGEST = 10_000
 LARGEST = 1_000_000
 """Bytes of a payload that is decoded; a data track's frame has no more."""
 
+UNPACKED = 32_000_000
+"""Bytes that compressed Arrow may unpack to: a packet can hold gigabytes of zeros."""
+
 _NAME = 80
 _ARROW_FILE, _ARROW_STREAM = b"ARROW1", b"\xff\xff\xff\xff"
 
@@ -150,9 +153,14 @@ def arrow_rows(data: bytes) -> list[Row]:
     except ImportError:
         raise UndecodableError('Arrow needs pyarrow: pip install "lknb[data]"') from None
     try:
-        source = pa.BufferReader(data)
-        file = data.startswith(_ARROW_FILE)
-        table = (pa.ipc.open_file(source) if file else pa.ipc.open_stream(source)).read_all()
+        # A file is a stream between its mark and its footer; read as one, nothing comes from where a footer points.
+        stream = pa.py_buffer(data)[8:] if data.startswith(_ARROW_FILE) else pa.py_buffer(data)
+        size = sum(map(_unpacked, pa.ipc.MessageReader.open_stream(stream)))
+        if size > UNPACKED:
+            raise UndecodableError(f"Arrow that unpacks to {size:,} bytes, more than the {UNPACKED:,} that are taken")
+        table = pa.ipc.open_stream(stream).read_all()
+        # Pointers and lengths in it are the sender's.
+        table.validate(full=True)
         for _ in range(DEEPEST):
             if not any(pa.types.is_struct(field.type) for field in table.schema):
                 break
@@ -164,7 +172,9 @@ def arrow_rows(data: bytes) -> list[Row]:
             for field, column in zip(table.schema, table.columns, strict=True)
             if any(is_kind(field.type) for is_kind in numeric)
         }
-    except (pa.ArrowException, ValueError, OSError, KeyError, TypeError) as error:
+    except UndecodableError:
+        raise
+    except (pa.ArrowException, ValueError, OSError, LookupError, TypeError, struct.error) as error:
         raise UndecodableError(f"not valid Arrow IPC: {error}"[:200]) from None
     return _from_columns(columns) if columns else []
 
@@ -188,6 +198,46 @@ def seconds(value: Any) -> float | None:
         if abs(number) >= limit:
             return number / unit
     return float(number)
+
+
+def _unpacked(message: Any) -> int:
+    """The bytes that a message of Arrow IPC unpacks to, as its buffers announce and Arrow then allocates.
+
+    That is not to be had from pyarrow before it is allocated, so it is read from the message's FlatBuffer: see
+    Message.fbs of Arrow's format, whose tables' fields are numbered here.
+    """
+    if message.body is None:
+        return 0
+    head, body = message.metadata.to_pybytes(), message.body
+
+    def number(form: str, at: int) -> int:
+        if at < 0:
+            raise UndecodableError("not valid Arrow IPC: an offset before its beginning")
+        return int(struct.unpack_from(form, head, at)[0])
+
+    def field(table: int, index: int) -> int:
+        known = table - number("<i", table)
+        inside = 4 + 2 * index < number("<H", known)
+        offset = number("<H", known + 4 + 2 * index) if inside else 0
+        return table + offset if offset else 0
+
+    def follow(at: int) -> int:
+        return at + number("<I", at)
+
+    batch = follow(field(follow(0), 2))
+    if message.type == "dictionary":
+        batch = follow(field(batch, 1))
+    buffers = field(batch, 2)
+    if not buffers or not field(batch, 3):  # not compressed
+        return int(body.size)
+    first, total = follow(buffers), 0
+    for at in range(first + 4, first + 4 + 16 * number("<I", first), 16):
+        start, length = number("<q", at), number("<q", at + 8)
+        if length >= 8:
+            if not 0 <= start <= body.size - 8:
+                raise UndecodableError("not valid Arrow IPC: a buffer outside of its body")
+            total += max(length, struct.unpack("<q", body[start : start + 8].to_pybytes())[0])
+    return total
 
 
 def _struct_reader(form: str, names: list[str]) -> Callable[[Any], list[Row]]:

@@ -214,7 +214,13 @@ class Chart {
 			return;
 		}
 		if (!batches.length) return;
-		const client = await library(this.ask);
+		const loading = h(
+			"p",
+			{ class: "lknb-empty", role: "status" },
+			"Getting lines and table ready: 6 MB, once per page.",
+		);
+		if (!this.viewer) this.place.append(loading);
+		const client = await library(this.ask).finally(() => loading.remove());
 		if (this.ended) return;
 		const { fields, sources, window } = state.values;
 		if (anew >= 0) {

@@ -52,6 +52,7 @@ SNAPSHOT = 2_000_000
 
 _KINDS = frozenset({"data", "track"})
 _RESERVED = ("time", "sender", "topic")
+_INTERNAL = ("psp_", "__")  # perspective's own columns
 _VALUE = 8 * 4 / 3  # bytes of a number in base64
 _STATIC = 10
 _FIELDS_STATIC = 8
@@ -203,7 +204,7 @@ class TelemetryPart(Part):
                 continue
             if self._only and not any(name == each or name.startswith(f"{each}.") for each in self._only):
                 continue
-            name = f"{name} (field)" if name in _RESERVED else name
+            name = _shown(name)
             if name not in self._fields:
                 if len(self._fields) >= FIELDS:
                     if len(self._refused) < 1000:
@@ -397,6 +398,12 @@ def packed(samples: list[_Sample], fields: list[str]) -> Json:
         "source": _base64(array("H", [sample.source for sample in samples])),
         "columns": [_base64(array("d", [sample.row.get(name, nan) for sample in samples])) for name in fields],
     }
+
+
+def _shown(name: str) -> str:
+    """A field's name as a column: what could turn text around is escaped, and no other column is called so."""
+    name = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in name)
+    return f"{name} (field)" if name in _RESERVED or name.startswith(_INTERNAL) else name
 
 
 def _base64(numbers: array[Any]) -> str:
