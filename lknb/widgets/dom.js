@@ -87,13 +87,19 @@ export function say(element, value) {
 export function keyed(parent, entries, make, fill) {
 	const had = /** @type {Map<string, { element: E, item: T }>} */ (KEYED.get(parent) ?? new Map());
 	const has = new Map();
+	const listed = new Map(entries);
+	// First, so that those that stay need not move: what moves loses the focus.
+	for (const [key, { element }] of had) {
+		if (listed.has(key)) continue;
+		element.remove();
+		had.delete(key);
+	}
 	/** @type {Element | null} */
 	let at = parent.firstElementChild;
 	if (at?.tagName === "THEAD") at = at.nextElementSibling; // a table's head stays above its bodies
-	for (const [key, item] of entries) {
+	for (const [key, item] of listed) {
 		let known = had.get(key);
-		if (known) had.delete(key);
-		else known = { element: make(key, item), item: /** @type {any} */ (undefined) };
+		if (!known) known = { element: make(key, item), item: /** @type {any} */ (undefined) };
 		if (known.item !== item) {
 			fill(known.element, item, key);
 			known.item = item;
@@ -102,7 +108,6 @@ export function keyed(parent, entries, make, fill) {
 		if (known.element === at) at = at.nextElementSibling;
 		else parent.insertBefore(known.element, at);
 	}
-	for (const { element } of had.values()) element.remove();
 	KEYED.set(parent, has);
 }
 

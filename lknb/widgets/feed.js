@@ -38,14 +38,17 @@ export function feed({ ask, follow, signal }) {
 	const empty = h("p", { class: "lknb-empty" });
 	const scroll = h("div", { class: "lknb-scroll", role: "region", tabIndex: 0, "aria-label": "Events" }, table, empty);
 
-	let asked = 0;
+	/** @type {ReturnType<typeof setTimeout> | undefined} */
+	let typing;
+	let known = "{}";
 	const filter = () => {
-		clearTimeout(asked);
-		asked = /** @type {any} */ (
-			setTimeout(() => {
-				report(ask("filter", { kind: kind.value, topic: topic.value, sender: sender.value, text: text.value }));
-			}, 250)
-		);
+		clearTimeout(typing);
+		typing = setTimeout(async () => {
+			const wanted = { kind: kind.value, topic: topic.value, sender: sender.value, text: text.value };
+			const mine = typing;
+			await report(ask("filter", wanted));
+			if (typing === mine) typing = undefined;
+		}, 250);
 	};
 	for (const each of filters) each.addEventListener("input", filter, { signal });
 	pause.addEventListener("click", () => {
@@ -77,15 +80,11 @@ export function feed({ ask, follow, signal }) {
 		if (values.kinds && kind.options.length === 1)
 			kind.append(...values.kinds.map((/** @type {string} */ name) => h("option", { value: name }, name)));
 		// Another view's filter shows here too, but not while somebody types.
-		if (values.filter && !filters.includes(/** @type {any} */ (document.activeElement))) {
-			for (const [input, name] of /** @type {const} */ ([
-				[kind, "kind"],
-				[topic, "topic"],
-				[sender, "sender"],
-				[text, "text"],
-			])) {
-				if (input.value !== (values.filter[name] ?? "")) input.value = values.filter[name] ?? "";
-			}
+		const now = JSON.stringify(values.filter ?? {});
+		if (now !== known && !typing && !filters.some((each) => each === document.activeElement)) {
+			known = now;
+			const inputs = { kind, topic, sender, text };
+			for (const [name, input] of Object.entries(inputs)) input.value = values.filter[name] ?? "";
 		}
 		say(counts, counted(values, paused));
 		if (!paused) held = new Map(state.rows.events ?? []);
@@ -103,7 +102,23 @@ export function feed({ ask, follow, signal }) {
 
 	/** @param {string} key */
 	function entry(key) {
-		const row = h("tr");
+		const opener = h(
+			"button",
+			{
+				type: "button",
+				class: "lknb-open",
+				"aria-expanded": "false",
+				"aria-label": "Open",
+				onclick: () => open(element, key),
+			},
+			"▸",
+		);
+		const row = h(
+			"tr",
+			null,
+			...["lknb-time", "", "", "", "", "lknb-number"].map((kind) => h("td", { class: kind })),
+			h("td", { class: "lknb-content" }, opener, h("span")),
+		);
 		const element = h("tbody", null, row);
 		row.addEventListener("click", (event) => {
 			const chosen = window.getSelection()?.toString();
@@ -118,47 +133,46 @@ export function feed({ ask, follow, signal }) {
 	 * @param {string} key
 	 */
 	function fill(element, event, key) {
+		const ended = element.dataset.status === "open" && event.status !== "open";
 		element.dataset.status = event.status;
 		element.dataset.kind = event.kind;
-		const arrow = event.direction === "in" ? "←" : "→";
-		const expanded = String(element.rows.length > 1);
-		const opener = h(
-			"button",
-			{
-				type: "button",
-				class: "lknb-open",
-				"aria-expanded": expanded,
-				"aria-label": "Open",
-				onclick: () => open(element, key),
-			},
-			"▸",
-		);
-		element.rows[0].replaceChildren(
-			h("td", { class: "lknb-time" }, clock(event.time)),
-			h("td", { title: event.direction === "in" ? "received" : "sent" }, arrow),
-			h("td", null, event.kind),
-			h("td", null, quoted(event.sender ?? "", "lknb-short")),
-			h("td", null, quoted(event.topic, "lknb-short")),
-			h("td", { class: "lknb-number" }, progress(event)),
-			h("td", { class: "lknb-content" }, opener, ...trouble(event), content(event)),
-		);
+		const [time, way, kind, from, topic, much, what] = element.rows[0].cells;
+		say(time, clock(event.time));
+		say(way, event.direction === "in" ? "←" : "→");
+		way.title = event.direction === "in" ? "received" : "sent";
+		say(kind, event.kind);
+		from.replaceChildren(quoted(event.sender ?? "", "lknb-short"));
+		topic.replaceChildren(quoted(event.topic, "lknb-short"));
+		say(much, progress(event));
+		// The button beside it stays, with the focus that it may have.
+		what.lastElementChild?.replaceChildren(...trouble(event), content(event));
+		if (ended && element.rows.length > 1) fillDetails(element.rows[1].cells[0], event, key);
 	}
 
 	/**
 	 * @param {HTMLTableSectionElement} element
 	 * @param {string} key
 	 */
-	async function open(element, key) {
-		const opener = element.querySelector(".lknb-open");
+	function open(element, key) {
 		const event = held.get(key);
-		opener?.setAttribute("aria-expanded", String(element.rows.length < 2));
-		if (element.rows.length > 1) {
+		const opened = element.rows.length > 1;
+		element.querySelector(".lknb-open")?.setAttribute("aria-expanded", String(!opened));
+		if (opened) {
 			element.rows[1].remove();
-			return;
+		} else if (event) {
+			const place = h("td", { colspan: "7" });
+			element.append(h("tr", { class: "lknb-opened" }, place));
+			fillDetails(place, event, key);
 		}
-		if (!event) return;
-		const place = h("td", { colspan: "7" }, details(event));
-		element.append(h("tr", { class: "lknb-opened" }, place));
+	}
+
+	/**
+	 * @param {HTMLElement} place
+	 * @param {import("./sync.js").Row} event
+	 * @param {string} key
+	 */
+	async function fillDetails(place, event, key) {
+		place.replaceChildren(details(event));
 		if (!event.more && event.status !== "open" && !event.size) return;
 		const answer = await report(ask("read", { number: key }));
 		if (answer) place.replaceChildren(details(answer.value, answer.buffer));
