@@ -400,18 +400,20 @@ class WriterOnLoop:
 
     @contextlib.asynccontextmanager
     async def until_cancelled(self) -> AsyncIterator[None]:
-        """What waits in this block ends with StreamError when the stream is cancelled."""
+        """What waits in this block ends with StreamError when the stream is cancelled or broken off elsewhere."""
+        bound = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as bound:
+            async with bound:
                 self._bounds.add(bound)
                 try:
                     yield
                 finally:
                     self._bounds.discard(bound)
         except TimeoutError:
-            if self.event.error != CANCELLED:
+            if not bound.expired():
                 raise
-            raise StreamError(f"The stream was {CANCELLED} after {self.event.transferred:,} bytes.") from None
+            why = CANCELLED if self.event.error == CANCELLED else f"broken off ({self.event.error})"
+            raise StreamError(f"The stream was {why} after {self.event.transferred:,} bytes.") from None
 
     async def cancel(self) -> None:
         """Break the stream off, whatever waits for it.

@@ -86,7 +86,13 @@ export function transfers({ ask, follow, signal }) {
 			"li",
 			{ class: "lknb-transfer", tabIndex: -1 },
 			h("div", { class: "lknb-transfer-head" }, ...heading(first)),
-			h("div", { class: "lknb-transfer-state" }, bar, told, cancel, download, keep, show),
+			h(
+				"div",
+				{ class: "lknb-transfer-state" },
+				bar,
+				told,
+				h("span", { class: "lknb-transfer-buttons" }, cancel, show, download, keep),
+			),
 			trouble,
 			saved,
 			picture,
@@ -156,8 +162,12 @@ function heading(row) {
 	const incoming = row.direction === "in";
 	const others = row.recipients - row.to.length;
 	return [
-		h("span", { class: "lknb-arrow", title: incoming ? "received" : "sent" }, incoming ? "←" : "→"),
-		quoted(row.name || "unnamed", "lknb-transfer-name"),
+		h(
+			"span",
+			{ class: "lknb-transfer-name" },
+			h("span", { "aria-hidden": "true" }, incoming ? "← " : "→ "),
+			quoted(row.name || "unnamed"),
+		),
 		h(
 			"span",
 			{ class: "lknb-transfer-facts" },

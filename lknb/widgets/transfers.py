@@ -137,7 +137,7 @@ class TransfersPart(Part):
         return super().changes()
 
     def _look(self) -> None:
-        log = self.room.events[:1]
+        log = self.room.events
         oldest = log[0].number if len(log) else 0
         open_ones = False
         for key, event in self._shown.items():
