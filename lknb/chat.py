@@ -10,6 +10,7 @@ from lknb.events import Event
 
 # What LiveKit's components sent before there were text streams, and send next to them for servers up to 1.8.2.
 PACKET_TOPICS = frozenset({"lk-chat-topic", "lk-chat-update-topic"})
+_FILES = 50  # of a message, over all its edits; more are messages by themselves
 
 
 @dataclass(eq=False)
@@ -131,7 +132,7 @@ class Conversation:
         if event is message.said and event.status == "failed" and event is not message.first:
             message._take_back(event.error)
         for each in event.attachments:
-            if each in message.attachments:
+            if each in message.attachments or len(message.attachments) >= _FILES:
                 continue
             message.attachments += (each,)
             # A file that was faster than its text has been a message by itself.

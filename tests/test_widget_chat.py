@@ -225,6 +225,15 @@ def test_a_file_without_a_text_is_a_message(chat: Chat, peer: Callable[..., Plai
     assert [(file["name"], file["status"]) for file in row["files"]] == [("f.txt", "ok"), ("a file", "missing")]
 
 
+def test_a_message_has_so_many_files_at_most(chat: Chat, peer: Callable[..., PlainPeer]) -> None:
+    ids = [f"f{number}" for number in range(60)]
+    carol = peer("carol")
+    carol.call("send_text_as", text="many", topic="lk.chat", attached_stream_ids=ids)
+    carol.call("send_bytes", data=b"content", topic="lk.chat", name="f.txt", stream_id="f59")
+    rows = chat.wait(lambda rows: len(rows) == 2)
+    assert [len(row["files"]) for row in rows] == [50, 1]
+
+
 def test_a_large_file_is_read_in_pieces(chat: Chat, peer: Callable[..., PlainPeer]) -> None:
     sent = peer("carol").call("send_bytes", random_size=2_500_000, topic="lk.chat", name="big")
     chat.wait(lambda rows: rows and rows[0]["files"][0].get("there"))

@@ -162,6 +162,8 @@ class ChatPart(Part):
             return "the server"
         there = self.room.participants.get(identity)
         if there is not None:
+            if len(self._names) >= 2 * KEPT:
+                self._names.clear()
             self._names[identity] = there.name or identity
         return self._names.get(identity, identity)
 
@@ -188,7 +190,7 @@ class ChatPart(Part):
             "can_reply": message.is_text and said.status == "ok",
             "can_edit": message.is_text and message.own and said.status == "ok",
             "reply": self._quote(said.reply_to) if said.reply_to else None,
-            "files": [self._described_file(each, message.files.get(each)) for each in message.attachments[:50]],
+            "files": [self._described_file(each, message.files.get(each)) for each in message.attachments],
         }
 
     def _quote(self, stream_id: str) -> Json:
