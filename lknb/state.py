@@ -181,10 +181,24 @@ class State:
             )
 
     async def _write(self, send: Callable[[], Any], done: Callable[[], bool], what: str) -> None:
-        try:
-            await self._connection.call(send(), f"setting {what[0].lower()}{what[1:]}", limit=_CONFIRM_WITHIN)
-        except TimeoutError:
-            pass  # the SDK's own call may stall after the server has done it: what counts is the value
+        async def sent() -> None:
+            with contextlib.suppress(TimeoutError):
+                await self._connection.call(send(), f"setting {what[0].lower()}{what[1:]}", limit=_CONFIRM_WITHIN)
+
+        # The SDK's own call may stall for 5 s after the server has done it: what counts is the value. Where it had that
+        # value before, only the call's end tells that the server was asked.
+        had_it = done()
+        sending = self._connection.start(sent())
+        sending.add_done_callback(lambda task: task.cancelled() or task.exception())
+        while not sending.done() and (had_it or not done()):
+            self._changed.clear()
+            changed = asyncio.ensure_future(self._changed.wait())
+            try:
+                await asyncio.wait((sending, changed), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
+        if sending.done():
+            sending.result()
         await self._confirmed(done, what)
 
     async def _confirmed(self, done: Callable[[], bool], what: str) -> None:

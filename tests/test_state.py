@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -339,3 +340,11 @@ def test_a_closed_room_changes_nothing(alice: lknb.Room) -> None:
     ):
         with pytest.raises(lknb.NotConnectedError, match="closed"):
             change()
+
+
+def test_a_write_ends_when_the_server_has_confirmed_it(alice: lknb.Room) -> None:
+    # The SDK's own call stalls for 5 s in about one of ten writes that follow each other at once.
+    for number in range(30):
+        begun = time.monotonic()
+        alice.attributes["level"] = str(number)
+        assert time.monotonic() - begun < 3
