@@ -15,6 +15,7 @@ from lknb.loop import LOOP
 
 P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def blocking(
@@ -40,5 +41,17 @@ def awaitable(
     @functools.wraps(method)
     async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await LOOP.wait(method(getattr(self, f"_{system}"), *args, **kwargs))
+
+    return call
+
+
+def opening(
+    system: str, method: Callable[Concatenate[Any, P], T], writer: Callable[[T], R]
+) -> Callable[Concatenate[Any, P], R]:
+    """A method that returns what `self._<system>` opens, as a `writer` for the caller's kind of code."""
+
+    @functools.wraps(method)
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return writer(method(getattr(self, f"_{system}"), *args, **kwargs))
 
     return call

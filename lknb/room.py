@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
@@ -14,7 +13,7 @@ from lknb.connection import Connection
 from lknb.connection import State as ConnectionState
 from lknb.data_tracks import DataTracks, RemoteTrack
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
-from lknb.facade import awaitable, blocking
+from lknb.facade import awaitable, blocking, opening
 from lknb.handlers import Handler, Handlers, Where, forget
 from lknb.inbox import Inbox, Interest
 from lknb.loop import LOOP
@@ -34,6 +33,10 @@ if TYPE_CHECKING:
     from lknb.widgets.widget import RoomWidget
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _as_it_is(writer: AsyncStreamWriter) -> AsyncStreamWriter:
+    return writer
 
 
 class AioRoom:
@@ -65,13 +68,8 @@ class AioRoom:
     set_name = awaitable("state", State.set_name)
     set_room_metadata = awaitable("state", State.set_room_metadata)
 
-    @functools.wraps(TextStreams.stream_text)
-    def stream_text(self, **options: Any) -> AsyncStreamWriter:  # noqa: D102 - wrapped
-        return self._text.stream_text(**options)
-
-    @functools.wraps(ByteStreams.stream_bytes)
-    def stream_bytes(self, name: str = "unknown", **options: Any) -> AsyncStreamWriter:  # noqa: D102 - wrapped
-        return self._bytes.stream_bytes(name, **options)
+    stream_text = opening("text", TextStreams.stream_text, _as_it_is)
+    stream_bytes = opening("bytes", ByteStreams.stream_bytes, _as_it_is)
 
     async def close(self) -> None:
         """Leave the room; see `Room.close`."""
@@ -200,13 +198,8 @@ class Room:
     set_name = blocking("state", State.set_name)
     set_room_metadata = blocking("state", State.set_room_metadata)
 
-    @functools.wraps(TextStreams.stream_text)
-    def stream_text(self, **options: Any) -> StreamWriter:  # noqa: D102 - wrapped
-        return StreamWriter(self._text.stream_text(**options))
-
-    @functools.wraps(ByteStreams.stream_bytes)
-    def stream_bytes(self, name: str = "unknown", **options: Any) -> StreamWriter:  # noqa: D102 - wrapped
-        return StreamWriter(self._bytes.stream_bytes(name, **options))
+    stream_text = opening("text", TextStreams.stream_text, StreamWriter)
+    stream_bytes = opening("bytes", ByteStreams.stream_bytes, StreamWriter)
 
     # Receive
 

@@ -74,7 +74,7 @@ def test_what_blocks_has_an_awaitable_twin_with_the_same_signature_and_words() -
             continue
         twin, method = getattr(AioRoom, name), getattr(Room, name)
         assert not inspect.iscoroutinefunction(method), name
-        if name not in ("close",):
+        if name not in ("close", "rejoin"):
             assert inspect.signature(twin).parameters.keys() == inspect.signature(method).parameters.keys(), name
             assert twin.__doc__ == method.__doc__, name
 
