@@ -412,8 +412,7 @@ class WriterOnLoop:
         except TimeoutError:
             if not bound.expired():
                 raise
-            why = CANCELLED if self.event.error == CANCELLED else f"broken off ({self.event.error})"
-            raise StreamError(f"The stream was {why} after {self.event.transferred:,} bytes.") from None
+            raise self._broken() from None
 
     async def cancel(self) -> None:
         """Break the stream off, whatever waits for it.
@@ -457,7 +456,12 @@ class WriterOnLoop:
     def refuse_broken(self) -> None:
         """Raise StreamError when the stream has broken off."""
         if self.event.status == "failed":
-            raise StreamError(f"This stream has broken off ({self.event.error}). Open another one.")
+            raise self._broken()
+
+    def _broken(self) -> StreamError:
+        if self.event.error == CANCELLED:
+            return StreamError(f"This stream was {CANCELLED}, after {self.event.transferred:,} bytes.")
+        return StreamError(f"This stream has broken off ({self.event.error}). Open another one.")
 
 
 class AsyncStreamWriter:
