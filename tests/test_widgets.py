@@ -110,6 +110,11 @@ def test_widgets_are_made_where_the_front_end_names_no_cells(alice: lknb.Room) -
     assert "connected" in first.html()
 
 
+def test_a_room_is_one_line_where_nothing_can_be_shown(alice: lknb.Room, capsys: pytest.CaptureFixture[str]) -> None:
+    alice._ipython_display_()
+    assert capsys.readouterr().out == f"{alice!r}\n"
+
+
 # In a kernel
 
 

@@ -113,8 +113,9 @@ export function seen(root) {
 		(element.textContent ?? "").replace(/\s+/g, " ").trim().slice(0, LONGEST);
 	const walk = (/** @type {Element} */ element) => {
 		if (lines.length >= MOST_LINES) return;
-		if (element instanceof HTMLTableElement) {
-			lines.push([...element.rows].slice(0, MOST_ROWS).map((row) => [...row.cells].map(text)));
+		if (element.tagName === "TABLE") {
+			const { rows } = /** @type {HTMLTableElement} */ (element);
+			lines.push([...rows].slice(0, MOST_ROWS).map((row) => [...row.cells].map(text)));
 		} else if (element.children.length && !/^(P|LI|PRE|SUMMARY|H\d)$/.test(element.tagName)) {
 			for (const child of element.children) walk(child);
 		} else if (text(element)) {

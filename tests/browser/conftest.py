@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from lab import Lab, Notebook, launch
-from playwright.sync_api import Error, sync_playwright
+from playwright.sync_api import Error, expect, sync_playwright
 
 from lknb import server
+
+expect.set_options(timeout=20_000)  # the machine may be busy
 
 
 @pytest.fixture(scope="package")

@@ -185,3 +185,27 @@ def test_a_view_says_that_its_kernel_is_gone_and_stays_readable(notebook: Open, 
     book.page.locator(".jp-Dialog").get_by_role("button", name="Ok").click()  # JupyterLab's own "Kernel Restarting"
     output.get_by_role("button", name="Clear").click()
     expect(output.locator(".lknb-outcome")).to_contain_text("Run the cell again")
+
+
+def test_a_kernel_that_is_shut_down_or_restarted_leaves_what_was_seen(
+    notebook: Open, join: Join, room_name: str
+) -> None:
+    book = notebook(joined(room_name), "room.feed()")
+    book.run()
+    join("bob").send_text("the last word")
+    expect(row(book.output(1), "the last word")).to_be_visible()
+    # JupyterLab hears nothing of a kernel that it restarts, until the new one is there.
+    book.kernel("restart")
+    expect(book.output(1)).to_contain_text("The kernel is gone")
+    expect(row(book.output(1), "the last word")).to_be_visible()
+    assert "the last word" in json.dumps(book.save()["metadata"]["widgets"])
+    book.run()
+    join("carol").send_text("another word")
+    expect(row(book.output(1), "another word")).to_be_visible()
+    # One that is shut down has time to leave HTML.
+    book.kernel("shutdown")
+    expect(book.output(1)).to_contain_text("another word")
+    expect(book.output(1).locator(".lknb")).to_have_count(0)
+    saved = book.save()
+    assert set(saved["cells"][1]["outputs"][0]["data"]) == {"text/html", "text/plain"}
+    assert "widgets" not in saved["metadata"]
