@@ -337,24 +337,30 @@ async function load(ask) {
 	style.textContent = value.style;
 	document.head.append(style);
 	const url = URL.createObjectURL(new Blob([/** @type {BlobPart} */ (buffer)], { type: "text/javascript" }));
-	// A widget of perspective's own may have been first: what it has defined is there, and not defined twice.
-	const registry = /** @type {any} */ (customElements);
-	const define = customElements.define.bind(customElements);
-	registry.define = (
-		/** @type {string} */ name,
-		/** @type {CustomElementConstructor} */ element,
-		/** @type {any} */ options,
-	) => {
-		if (!customElements.get(name)) define(name, element, options);
-	};
+	tolerate();
 	try {
 		const module = await import(url);
 		await module.ready;
 		return await module.worker();
 	} finally {
-		delete registry.define;
 		URL.revokeObjectURL(url);
 	}
+}
+
+/**
+ * Let perspective's module come more than once, as it does with each widget of perspective's own, before or after this
+ * one: it defines some elements without asking whether they are there, and the page would refuse the rest of it.
+ */
+function tolerate() {
+	const registry = /** @type {any} */ (customElements);
+	const define = customElements.define.bind(customElements);
+	registry.define = (
+		/** @type {string} */ name,
+		/** @type {CustomElementConstructor} */ element,
+		/** @type {ElementDefinitionOptions} */ options,
+	) => {
+		if (!/^(regular|perspective)-/.test(name) || !customElements.get(name)) define(name, element, options);
+	};
 }
 
 /**

@@ -34,8 +34,8 @@ def until(viewer: Locator, condition: str, argument: Any = None) -> None:
     """Wait until an expression of `viewer`, `table` and `argument` is true."""
     viewer.page.wait_for_function(
         """async ([viewer, argument]) => {
-            const table = await viewer.getTable();
-            return CONDITION;
+            const table = await viewer.getTable().catch(() => undefined);  // which it has after a moment
+            return table !== undefined && (CONDITION);
         }""".replace("CONDITION", condition),
         arg=[viewer.element_handle(), argument],
         timeout=_SLOW,
@@ -94,11 +94,12 @@ def test_lines_and_table_appear_move_and_go(
     assert not errors
 
 
-def test_two_plots_share_one_page_and_follow_the_theme(
+def test_plots_share_a_page_with_perspectives_own_widget_and_follow_the_theme(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
 ) -> None:
-    book = notebook(joined(room_name), "room.feed('imu').plot()", "room.panel('telemetry')")
-    book.run()
+    own = "import perspective.widget\nperspective.widget.PerspectiveWidget({'a': [1, 2, 3]})"
+    book = notebook(joined(room_name), "room.feed('imu').plot()", "room.panel('telemetry')", own)
+    book.run(0, 1, 2)
     bob = join("bob")
     bob.publish_data('{"x": 1}', topic="imu")
     bob.publish_data('{"x": 2}', topic="imu")
@@ -106,6 +107,8 @@ def test_two_plots_share_one_page_and_follow_the_theme(
     for viewer in viewers:
         viewer.scroll_into_view_if_needed(timeout=_SLOW)
         until(viewer, "await table.size() === 2")
+    book.run(3)
+    until(book.output(3).locator("perspective-viewer"), "await table.size() === 3")
     theme = "(name) => window.jupyterapp.commands.execute('apputils:change-theme', { theme: name }).then(() => true)"
     try:
         book.page.evaluate(theme, "JupyterLab Dark")
