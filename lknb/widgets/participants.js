@@ -346,6 +346,7 @@ function editor(label, rows, set, others = []) {
 		update();
 	});
 	input.addEventListener("keydown", (event) => {
+		if (event.key === "Enter") event.stopPropagation(); // with Shift or Ctrl it would run the cell
 		if (event.key === "Escape" && dirty()) back.click();
 		if (event.key !== "Enter" || event.isComposing || (rows === 1 ? event.shiftKey : !event.ctrlKey && !event.metaKey))
 			return;
@@ -489,8 +490,9 @@ function ownState(ask) {
 		{
 			class: "lknb-adding",
 			onkeydown: (/** @type {KeyboardEvent} */ event) => {
-				// JupyterLab keeps the browser from sending the form.
-				if (event.key !== "Enter" || event.isComposing || event.target === add) return;
+				if (event.key !== "Enter" || event.isComposing) return;
+				event.stopPropagation(); // with Shift or Ctrl it would run the cell, and what is typed were gone
+				if (event.target === add) return;
 				event.preventDefault();
 				adding.requestSubmit();
 			},

@@ -77,11 +77,14 @@ def test_ones_own_state_is_edited_in_place(
     name.fill("x" * 300)
     shown.get_by_role("button", name="Set: Your name").click()
     expect(shown.get_by_text("at most 256 fit")).to_be_visible()
-    expect(name).to_have_value("x" * 300)
     metadata = shown.get_by_label("Metadata of the room", exact=True)
     metadata.fill('{"phase": 2}')
     metadata.press("Control+Enter")
     eventually(lambda: bob.room_metadata == '{"phase": 2}')
+    form = shown.locator("form", has=book.page.get_by_label("Metadata of the room", exact=True))
+    expect(form.get_by_text("confirmed by the server")).to_be_visible()
+    expect(name).to_have_value("x" * 300)  # what was refused is still there to be mended
+    expect(book.page.get_by_text("[2]:", exact=True)).to_be_visible()  # nor has the key run the cell
 
 
 def test_without_the_grant_it_says_so_beforehand(
