@@ -61,7 +61,7 @@ class ParticipantsPart(Part):
         self.again = _LOOK_EVERY
         self._filter = ""
         self._matching = 0
-        # When what changed, by identity, kind of event and key; replaced as a whole, since events come on any thread.
+        # When what changed, by identity, kind of event and key.
         self._marks: deque[tuple[float, str, str, str]] = deque(maxlen=_MARKS)
         self._left: deque[tuple[float, str, str]] = deque(maxlen=_LEFT)
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -100,7 +100,7 @@ class ParticipantsPart(Part):
     def values(self) -> Json:
         """The counts, this participant's own name and metadata, the room's, and whether they may be set."""
         room, mine = self.room, self._me()
-        marks = self._marks_of("")
+        marks = self._marked().get("", {})
         return {
             "identity": room.identity,
             "state": room.state,
@@ -141,13 +141,14 @@ class ParticipantsPart(Part):
         matching = [each for each in everybody if self._fits(each)]
         self._matching = len(matching)
         matching.sort(key=lambda each: not each.is_local)  # oneself first, the others as they are
+        marked = self._marked()
         for each in matching[:KEPT]:
-            people[each.identity] = described(each, self._marks_of(each.identity))
+            people[each.identity] = described(each, marked.get(each.identity, {}))
         for at, identity, name in list(self._left):
             if identity not in self.room.participants and self._filter in f"{identity} {name}".lower():
                 people.setdefault(identity, {"identity": identity[:_VALUE], "name": name[:_VALUE], "left": at * 1000})
         self._people.replace(people)
-        mine, marks = self._me(), self._marks_of(self.room.identity)
+        mine, marks = self._me(), marked.get(self.room.identity, {})
         attributes = sorted(mine.attributes.items())[:KEPT] if mine else []
         # Not cut: LiveKit carries no more than 64 KiB of them in all, and what is cut cannot be edited.
         own = {key: {"value": value, "changed": marks.get(("attributes", key), 0)} for key, value in attributes}
@@ -160,9 +161,12 @@ class ParticipantsPart(Part):
         told += [f"{key}={value}" for key, value in who.attributes.items()]
         return any(self._filter in each.lower() for each in told)
 
-    def _marks_of(self, identity: str) -> dict[tuple[str, str], float]:
-        """When what has changed of somebody, by kind and key, in milliseconds; of the room itself for ""."""
-        return {(kind, key): at * 1000 for at, who, kind, key in list(self._marks) if who == identity}
+    def _marked(self) -> dict[str, dict[tuple[str, str], float]]:
+        """When what has changed, in milliseconds: by identity ("" for the room itself), then by kind and key."""
+        marked: dict[str, dict[tuple[str, str], float]] = {}
+        for at, who, kind, key in list(self._marks):  # a copy, since events come on any thread
+            marked.setdefault(who, {})[kind, key] = at * 1000
+        return marked
 
     # What a browser may ask for
 
