@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -96,14 +95,14 @@ def verdict(cell: Cell) -> str:
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def tutorial(request: pytest.FixtureRequest, livekit: server.RunningServer) -> Iterator[Tutorial]:
+def tutorial(request: pytest.FixtureRequest, livekit: server.RunningServer) -> Tutorial:
     path = NOTEBOOKS / f"{request.param.replace('_', '-')}.ipynb"
     module = importlib.import_module(f"solutions.{request.param}")
     tutorial = Tutorial(path, module, nbformat.read(path, as_version=4))
     with Kernel() as kernel:
         kernel.run(f"import os; os.chdir({str(NOTEBOOKS)!r}); del os").ok()
         tutorial.run(kernel)
-    yield tutorial
+    return tutorial
 
 
 def test_no_cell_fails(tutorial: Tutorial) -> None:
