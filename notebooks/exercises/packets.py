@@ -1,0 +1,212 @@
+"""Checks of packets-and-data-tracks.ipynb: an examiner joins the room, listens, and sends."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import lknb
+
+from . import Verdict, check, not_yet, right, shown, variable
+
+_ROWS = 1000
+_ADVISED = 15 * 1024
+_PATIENCE = 1.0
+
+
+@check
+def check_1() -> Verdict:
+    """`send(columns)` sends a thousand rows as Arrow, in few packets that are not too large."""
+    import numpy as np
+
+    send = variable("send")
+    noise = np.random.default_rng()
+    columns = {"t": np.arange(_ROWS) / 10, **{name: noise.normal(size=_ROWS) for name in ("temperature", "wind")}}
+    with _examiner() as examiner:
+        inbox = examiner.listen(("data", "track"), sender="alice")
+        failure = _failure(send, {name: values.copy() for name, values in columns.items()})
+        packets = [event for event in _collected(inbox, _ROWS) if event.topic == "climate"]
+    if failure:
+        return not_yet(f"`send(columns)` {failure}{_cure(failure)}")
+    if not packets:
+        return not_yet('no packet came on the topic `climate`. Send with `alice.publish_data(..., topic="climate")`.')
+    return _judged(packets, columns)
+
+
+def _cure(failure: str) -> str:
+    return " Send some of the rows in each packet." if "PayloadTooLarge" in failure else ""
+
+
+def _judged(packets: list[lknb.Event], columns: dict[str, Any]) -> Verdict:
+    import numpy as np
+    import pyarrow as pa
+
+    largest = max(event.size or 0 for event in packets)
+    tables = []
+    for number, event in enumerate(packets, start=1):
+        try:
+            tables.append(pa.ipc.open_stream(event.data).read_all())
+        except (pa.ArrowException, OSError, ValueError):
+            begins = shown(bytes(event.data[:20]))
+            return not_yet(f"packet {number} begins with {begins} and is not an Arrow stream. `pack` makes one.")
+    found = pa.concat_tables([table.select(tables[0].column_names) for table in tables]) if _alike(tables) else None
+    if found is None or set(found.column_names) != set(columns):
+        names = ", ".join(tables[0].column_names) or "none"
+        return not_yet(f"each packet needs the columns {', '.join(columns)}; the first one has: {names}.")
+    if found.num_rows != _ROWS:
+        hint = " Do the slices overlap?" if found.num_rows > _ROWS else " Are the last rows sent, too?"
+        return not_yet(f"{found.num_rows:,} rows arrived instead of {_ROWS:,}.{hint}")
+    if not all(np.array_equal(found[name].to_numpy(), values) for name, values in columns.items()):
+        return not_yet("all rows are there, but not in their order, or with other values.")
+    if largest > _ADVISED:
+        return not_yet(
+            f"all arrived, but a packet has {largest:,} bytes, and {_ADVISED:,} are advised. Put fewer rows into each."
+        )
+    # With 24 bytes a row, two packets of 15 KiB hold all; up to four leave room for round numbers of rows.
+    if len(packets) > 4:
+        return not_yet(f"all rows arrived, in {len(packets):,} packets. Four are enough: put more rows into each.")
+    return right(f"{_ROWS:,} rows came in {len(packets)} packets, the largest of {largest:,} bytes.")
+
+
+def _alike(tables: list[Any]) -> bool:
+    return all(set(table.column_names) == set(tables[0].column_names) for table in tables)
+
+
+@check
+def check_2() -> Verdict:
+    """The method `missing` of bob counts what has not come of the newest series."""
+    bob = variable("bob")
+    with _examiner() as examiner:
+        for name, lost in (("a series of 40", {3, 17, 18, 38, 39}), ("a second series, of 25", {0, 24})):
+            total = int(name.split()[-1])
+            numbers = [number for number in range(total) if number not in lost]
+            random.shuffle(numbers)
+            examiner.publish_data(json.dumps({"start": total}), topic="series", to=bob.identity)
+            for number in numbers:
+                examiner.publish_data(json.dumps({"number": number}), topic="series", to=bob.identity)
+            said = _asked(examiner, bob.identity, "missing", len(lost))
+            if isinstance(said, Exception):
+                return not_yet(
+                    f"calling `missing` failed: {_brief(said)} Run the exercise's cell; what fails is shown there."
+                )
+            if said != len(lost):
+                return not_yet(
+                    f"`missing` says {shown(said)} of {name}, and {len(lost)} are missing.{_reason(said, lost, total)}"
+                )
+    return right("the missing numbers are counted, in any order, at both ends, and anew for each series.")
+
+
+def _asked(examiner: lknb.Room, whom: str, method: str, expected: int) -> Any:
+    """What the method answers; asked again for a while, since handlers work off their packets meanwhile."""
+    deadline = time.monotonic() + 2
+    while True:
+        try:
+            answer = examiner.perform_rpc(whom, method, timeout=3)
+        except lknb.LknbError as error:
+            return error
+        if answer == expected or time.monotonic() > deadline:
+            return answer
+        time.sleep(0.05)
+
+
+def _reason(said: Any, lost: set[int], total: int) -> str:
+    if not isinstance(said, int):
+        return " Return a number."
+    if said == 0:
+        return " Keep the numbers that came, for example in a set."
+    if said == len(lost - {total - 1, total - 2}):
+        return " The last ones are missing, too: the start says how many there are."
+    if said > total:
+        return " Does each packet count, whatever its order? Late is not lost."
+    if total == 25:
+        return " Forget the numbers of the series before when a new one starts."
+    return " Packets come in any order, so a gap may close later."
+
+
+@check
+def check_3() -> Verdict:
+    """`tick(number)` pushes a frame with a timestamp in microseconds."""
+    tick = variable("tick")
+    with _examiner() as examiner:
+        inbox = examiner.listen(("data", "track"), sender="alice")
+        pushed: dict[str, int] = {}
+        frames: list[lknb.Event] = []
+        packets = 0
+        number = 100
+        # Until her subscription has reached the publisher, frames go nowhere.
+        deadline = time.monotonic() + 4
+        while len(frames) < 5 and packets < 5 and time.monotonic() < deadline:
+            number += 1
+            pushed[str(number)] = time.time_ns() // 1000
+            if failure := _failure(tick, number):
+                return not_yet(f"`tick({number})` {failure}")
+            time.sleep(0.03)
+            for event in _collected(inbox, len(inbox)):
+                packets += event.kind == "data" and event.topic == "clock"
+                frames += [event] if event.kind == "track" and event.topic == "clock" else []
+    if not frames:
+        what = (
+            "packets came instead: `publish_data` sends those, `clock.push` sends frames." if packets else "none came."
+        )
+        return not_yet(f"no frame came on the track `clock`; {what}")
+    return _timed(frames[-1], pushed)
+
+
+def _timed(frame: lknb.Event, pushed: dict[str, int]) -> Verdict:
+    text = frame.text()
+    if text not in pushed:
+        return not_yet(
+            f"a frame holds {shown(frame.data)}; expected was the number as text, such as `{list(pushed)[-1]}`."
+        )
+    if frame.timestamp is None:
+        return not_yet("the frame has no timestamp: `push(..., timestamp=...)` takes it.")
+    expected = pushed[text]
+    if abs(frame.timestamp - expected) < 5e6:
+        return right(f"frame {text} came with the time of its measurement, to the microsecond.")
+    for unit, scale in (("seconds", 1e-6), ("milliseconds", 1e-3), ("nanoseconds", 1e3)):
+        if abs(frame.timestamp - expected * scale) < 5e6 * scale + 1:
+            return not_yet(f"the timestamp {frame.timestamp} is the time in {unit}; expected were microseconds.")
+    return not_yet(f"the timestamp is {frame.timestamp}, and the time was {expected} microseconds since 1970.")
+
+
+def _examiner() -> lknb.Room:
+    return lknb.connect(variable("alice").name, identity="examiner")
+
+
+def _collected(inbox: lknb.Inbox, count: int) -> list[lknb.Event]:
+    """What comes, until there are `count` or nothing has come for a while."""
+    found: list[lknb.Event] = []
+    while len(found) < count:
+        try:
+            found.append(inbox.next(timeout=_PATIENCE))
+        except TimeoutError:
+            break
+    return found
+
+
+def _failure(function: Any, *args: Any, seconds: float = 8) -> str:
+    """Call a function of the reader's; in words how that failed, or nothing."""
+    if not callable(function):
+        return f"cannot be called: it is {shown(function)}. Define it with `def`."
+    raised: list[BaseException] = []
+    thread = threading.Thread(target=_called, args=(function, args, raised), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        return f"had not returned after {seconds:g} s."
+    return f"raised {_brief(raised[0])}" if raised else ""
+
+
+def _called(function: Callable[..., Any], args: tuple[Any, ...], raised: list[BaseException]) -> None:
+    try:
+        function(*args)
+    except BaseException as error:
+        raised.append(error)
+
+
+def _brief(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
