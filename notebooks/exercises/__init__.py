@@ -21,6 +21,8 @@ from typing import Any
 
 from IPython import get_ipython
 
+import lknb
+
 _NOTHING = object()
 
 
@@ -53,8 +55,8 @@ class Verdict:
         return f'<div><b style="color: {colour}">{self._word}:</b> {text}</div>'
 
 
-class _MissingError(Exception):
-    """A variable that an exercise should have made is not there."""
+class _UnreadyError(Exception):
+    """What a check needs is not there, and how to get it."""
 
 
 def right(text: str) -> Verdict:
@@ -72,8 +74,30 @@ def variable(name: str, default: Any = _NOTHING) -> Any:
     ipython = get_ipython()
     value = default if ipython is None else ipython.user_ns.get(name, default)
     if value is _NOTHING:
-        raise _MissingError(name)
+        raise _UnreadyError(f"there is no `{name}` in this notebook. Run the cells above, and keep the name.")
     return value
+
+
+def open_room(name: str) -> lknb.Room:
+    """The open room that the notebook calls `name`; if it is none, the check ends with "Not yet"."""
+    room = variable(name)
+    if not isinstance(room, lknb.Room):
+        raise _UnreadyError(f"`{name}` is {shown(room)}, and no room any more. Run the cell that joins.")
+    if room.state != "connected":
+        raise _UnreadyError(f"{name}'s room is {room.state}. Run the notebook from its first cell on.")
+    return room
+
+
+def why_silent(room: lknb.Room, kind: str, topic: str) -> str:
+    """What may be the reason that nobody answers streams of this kind and topic: no handler, or one that raises."""
+    serving = [each for each in room.handlers if each.kind == kind and each.topic in (topic, None)]
+    if not serving:
+        return (
+            f'{room.identity} has no handler for it: decorate a function with `@{room.identity}.on_{kind}("{topic}")`.'
+        )
+    if any(each.errors for each in serving):
+        return "The handler raised: its traceback stands below the exercise's cell."
+    return "The handler was called, and raised nothing." if any(each.calls for each in serving) else ""
 
 
 def shown(value: object, limit: int = 60) -> str:
@@ -93,8 +117,8 @@ def check(function: Callable[..., Verdict]) -> Callable[..., Verdict]:
     def bounded(*args: Any, **kwargs: Any) -> Verdict:
         try:
             return function(*args, **kwargs)
-        except _MissingError as missing:
-            return not_yet(f"there is no `{missing}` in this notebook. Run the cells above, and keep the name.")
+        except _UnreadyError as unready:
+            return not_yet(str(unready))
         except Exception as error:
             return not_yet(f"the check ended with {type(error).__name__}: {error}")
 
