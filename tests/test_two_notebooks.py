@@ -1,0 +1,170 @@
+"""The pair of notebooks that meet in one room: both at once in two kernels, and each of them alone."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from kernels import Cell, Kernel
+from waiting import eventually
+
+from lknb import server
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+NAMES = ("producer", "analyst")
+JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+")
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def saved(name: str) -> Any:
+    return nbformat.read(NOTEBOOKS / f"two-notebooks-{name}.ipynb", as_version=4)
+
+
+class Run:
+    """A notebook in a kernel of its own, its cells run one after the other as Run All does.
+
+    Attributes:
+        cells: by id, each cell that has been run; the last one may still run.
+        texts: by id, what a cell had shown when it had ended, which is what is saved.
+    """
+
+    def __init__(self, name: str, patience: float, kernel: Kernel) -> None:
+        self.cells: dict[str, Cell] = {}
+        self.texts: dict[str, str] = {}
+        self._code = {cell.id: cell.source for cell in saved(name).cells if cell.cell_type == "code"}
+        self._kernel = kernel
+        kernel.run(f"import os; os.environ['LKNB_PATIENCE'] = '{patience:g}'; del os").ok()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> Run:
+        self._thread.start()
+        return self
+
+    def wait(self, timeout: float = 90) -> Run:
+        self._thread.join(timeout)
+        assert set(self.texts) == set(self._code), f"not all cells have ended: {self.cells!r}"
+        return self
+
+    def _run(self) -> None:
+        for cell_id, code in self._code.items():
+            cell = self.cells[cell_id] = self._kernel.start(code, cell_id=cell_id)
+            if not cell.done.wait(60) or cell.error:
+                return
+            self.texts[cell_id] = "\n".join([cell.stdout, *(data["text/plain"] for data in cell.shown)])
+
+
+def quiet(run: Run) -> None:
+    """Nothing failed and nothing warned, not even later."""
+    for cell_id, cell in run.cells.items():
+        assert not cell.error, f"{cell_id}: {cell.error}"
+        assert not cell.stderr, f"{cell_id}: {cell.stderr}"
+
+
+@pytest.fixture(scope="module")
+def kernels(livekit: server.RunningServer) -> Iterator[tuple[Kernel, Kernel]]:
+    with Kernel() as one, Kernel() as other:
+        yield one, other
+
+
+@pytest.fixture(scope="module", params=NAMES, ids=["producer first", "analyst first"])
+def pair(kernels: tuple[Kernel, Kernel], request: pytest.FixtureRequest) -> tuple[Run, Run]:
+    """Producer and analyst after they have met, whoever came first."""
+    runs = {name: Run(name, 45, kernel) for name, kernel in zip(NAMES, kernels, strict=True)}
+    first = runs[request.param]
+    first.start()
+    waits_for_the_other(first)
+    for run in runs.values():
+        if run is not first:
+            run.start()
+    for run in runs.values():
+        run.wait()
+    return runs["producer"], runs["analyst"]
+
+
+def waits_for_the_other(run: Run) -> None:
+    eventually(lambda: "meet" in run.cells and "Start the other notebook now" in run.cells["meet"].stdout, timeout=45)
+
+
+def test_both_run_to_their_end(pair: tuple[Run, Run]) -> None:
+    for run in pair:
+        quiet(run)
+        assert run.texts["close"].strip() == "[]"
+
+
+def test_they_meet(pair: tuple[Run, Run]) -> None:
+    producer, analyst = pair
+    assert "analyst is here." in producer.texts["meet"]
+    assert "producer is here." in analyst.texts["meet"]
+
+
+def test_the_producer_obeys(pair: tuple[Run, Run]) -> None:
+    producer, analyst = pair
+    assert analyst.texts["call"].splitlines() == [
+        "20.0",
+        "400 INVALID_ARGUMENTS: between 1 and 50 samples a second, not 1000",
+    ]
+    assert "stopped by the analyst" in producer.texts["produce"]
+    assert "pace" in producer.texts["log"]
+    assert "stopping" in producer.texts["log"]
+
+
+def test_the_recordings_show_it(pair: tuple[Run, Run]) -> None:
+    _, analyst = pair
+    rows = {name: [float(value) for value in rest.split()] for name, rest in summary(analyst.texts["compare"])}
+    assert [rows[phase][0] for phase in ("rest", "working", "faster")] == [20, 20, 20]
+    assert rows["working"][1] > rows["rest"][1] + 20, "the work shows in the CPU's share"
+    assert rows["rest"][2] > 95, "ten samples a second"
+    assert rows["faster"][2] < rows["rest"][2], "and then twenty"
+    assert all(values[3] == 0 for values in rows.values()), "reliable packets: none is missing"
+
+
+def test_the_report_is_read_and_thanked_for(pair: tuple[Run, Run]) -> None:
+    producer, analyst = pair
+    assert "Report of the analyst" in producer.texts["report"]
+    assert summary(producer.texts["report"]) == summary(analyst.texts["compare"])
+    assert analyst.texts["report"].split("\n")[:2] == ["stopping", "Read. Thank you!"]
+
+
+def summary(text: str) -> list[tuple[str, str]]:
+    return [(name, numbers.strip()) for name, numbers in re.findall(r"^(rest|working|faster)\s+(.+)$", text, re.M)]
+
+
+def test_the_widgets_leave_what_they_showed(pair: tuple[Run, Run]) -> None:
+    producer, analyst = pair
+    assert "pace" in str(producer.cells["feed"].shown[-1]["text/html"])
+    assert "workload" in str(analyst.cells["plot"].shown[-1]["text/html"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_alone_it_says_what_to_do_and_runs_to_its_end(kernels: tuple[Kernel, Kernel], name: str) -> None:
+    run = Run(name, 1, kernels[NAMES.index(name)]).start().wait()
+    quiet(run)
+    other = NAMES[1 - NAMES.index(name)]
+    assert f"Start the other notebook now: two-notebooks-{other}.ipynb, all cells." in run.texts["meet"]
+    assert "Nobody came." in run.texts["meet"]
+    assert "No report: " in run.texts["report"]
+    assert run.texts["close"].strip() == "[]"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_saved_shows_the_two_together(name: str) -> None:
+    notebook = saved(name)
+    nbformat.validate(notebook)
+    text = nbformat.writes(notebook)
+    assert "is here." in text
+    assert "Report of the analyst" in text
+    assert not JWT.search(text)
+    for path in {str(ROOT), str(Path.home()), tempfile.gettempdir()} - {"/"}:
+        assert f"{path}/" not in text
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.execution_count, cell.id
+            assert not any(output.output_type == "error" for output in cell.outputs), cell.id
