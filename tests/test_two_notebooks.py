@@ -90,7 +90,7 @@ def pair(kernels: tuple[Kernel, Kernel], request: pytest.FixtureRequest) -> tupl
 
 
 def waits_for_the_other(run: Run) -> None:
-    eventually(lambda: "meet" in run.cells and "Start the other notebook now" in run.cells["meet"].stdout, timeout=45)
+    eventually(lambda: "meet" in run.cells and "Start the other notebook now" in run.cells["meet"].stdout, within=45)
 
 
 def test_both_run_to_their_end(pair: tuple[Run, Run]) -> None:
