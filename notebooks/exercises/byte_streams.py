@@ -1,0 +1,151 @@
+"""The checks of byte-streams.ipynb: an examiner joins bob's room, sends him files, and looks at what comes back."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import lknb
+from exercises import Verdict, check, not_yet, open_room, right, shown, variable, why_silent
+
+PATIENCE = 2.0
+"""Seconds that an answer may take."""
+
+_NOT_SENT = 0.3  # seconds after which what has not come is taken for not sent
+
+
+def _answer(inbox: lknb.Inbox, timeout: float = PATIENCE) -> str | None:
+    try:
+        return str(inbox.next(timeout=timeout).data)
+    except TimeoutError:
+        return None
+
+
+def _nothing(bob: lknb.Room, examiner: lknb.Room, topic: str, what: str) -> Verdict:
+    """Why no text of this topic came from bob."""
+    others = [event.topic for event in examiner.events.filter("text", sender=bob.identity) if event.topic != topic]
+    if others:
+        return not_yet(
+            f"{what} was sent, and a text came back, but its topic is {shown(others[-1])}, and not `{topic}`."
+        )
+    return not_yet(f"{what} was sent, and no text came back. {why_silent(bob, 'bytes', topic)}")
+
+
+def _pixel(red: int, green: int, blue: int) -> bytes:
+    """A PNG of one pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
+    row = zlib.compress(bytes([0, red, green, blue]))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", row) + chunk(b"IEND", b"")
+
+
+@check
+def check_1() -> Verdict:
+    """Pictures are saved under safe names and none is overwritten; what only claims to be one is not saved."""
+    bob, album = open_room("bob"), Path(variable("album"))
+    before = _files(album)
+    with lknb.connect(bob.name, "examiner") as examiner:
+        answers = examiner.listen("text", topic="album", sender="bob")
+
+        def send(data: bytes, name: str) -> str | None:
+            examiner.send_bytes(data, name=name, topic="album", to="bob", mime_type="image/png")
+            return _answer(answers)
+
+        said = send(b"no picture at all", "fake.png")
+        if said is None:
+            return _nothing(bob, examiner, "album", "a file `fake.png` that holds no picture")
+        if said != "no picture":
+            return not_yet(
+                f"`fake.png` holds plain text, and bob answered {shown(said)}, and not `'no picture'`. A name and a "
+                "`mime_type` are only claims; `data.image_type` looks at the content."
+            )
+        if _files(album) != before:
+            return not_yet("bob answered `'no picture'` for `fake.png`, and saved it all the same.")
+        pictures = _pixel(255, 0, 0), _pixel(0, 0, 255)
+        first, second = (send(picture, "../pixel.png") for picture in pictures)
+        if first is None or second is None:
+            return _nothing(bob, examiner, "album", "a picture called `../pixel.png`")
+        for said, picture in zip((first, second), pictures, strict=True):
+            if "/" in said:
+                return not_yet(f"bob answered {shown(said)}; only the name was asked for: `path.name`.")
+            if said == "no picture":
+                return not_yet("bob answered `'no picture'` for a PNG of one pixel. Its `image_type` is `'image/png'`.")
+            saved = album / said
+            if not saved.is_file():
+                return not_yet(f"bob answered {shown(said)}, but no such file is in `album`: `data.save(album)`.")
+            if saved.read_bytes() != picture:
+                return not_yet(
+                    f"two different pictures came as `../pixel.png`, and bob answered {shown(first)} and "
+                    f"{shown(second)}: one has overwritten the other. `data.save(album)` finds a free name."
+                )
+    return right(f"two pictures of the same name became {shown(first)} and {shown(second)}, and the fake was refused.")
+
+
+def _files(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+
+
+@check
+def check_2() -> Verdict:
+    """The sums of two tables with different columns."""
+    bob = open_room("bob")
+    tables = [("value,place\n1,7\n2,7\n39,7\n", 42), ("place,value\n100,3\n200,4\n", 7)]
+    with lknb.connect(bob.name, "examiner") as examiner:
+        answers = examiner.listen("text", topic="numbers", sender="bob")
+        for text, total in tables:
+            examiner.send_bytes(text.encode(), name="numbers.csv", topic="numbers", to="bob")
+            said = _answer(answers)
+            if said is None:
+                return _nothing(bob, examiner, "numbers", "a table")
+            try:
+                sum_ = float(said)
+            except ValueError:
+                return not_yet(f"for a table whose `value` sums to {total} came {shown(said)}, which is no number.")
+            if sum_ != total:
+                columns = text.partition("\n")[0]
+                return not_yet(
+                    f"for a table with the columns `{columns}`, whose `value` sums to {total}, came {shown(said)}. "
+                    '`pd.read_csv(io.BytesIO(data.data))["value"]` is the column, wherever it stands.'
+                )
+    return right("both tables were added up, wherever the column stood.")
+
+
+@check
+def check_3() -> Verdict:
+    """`half` after half of the parcel, before its end; then `all`; each once."""
+    bob = open_room("bob")
+    with lknb.connect(bob.name, "examiner") as examiner:
+        answers = examiner.listen("text", topic="parcels", sender="bob")
+        with examiner.stream_bytes("parcel.bin", total_size=1_000, topic="parcels", to="bob") as parcel:
+            parcel.write(bytes(400))
+            early = _answer(answers, _NOT_SENT)
+            parcel.write(bytes(200))
+            half = None if early else _answer(answers)
+            parcel.write(bytes(400))
+        if early is not None:
+            return not_yet(
+                f"400 of 1,000 bytes were there when bob wrote {shown(early)}. Add up the `len` of the chunks, and "
+                "compare with `event.size`, which is what was announced."
+            )
+        last = _answer(answers)
+        if half is None and last is None:
+            return _nothing(bob, examiner, "parcels", "a parcel")
+        if half is None:
+            return not_yet(
+                f"600 of 1,000 bytes were there and nothing came; {shown(last)} came only when all were. With "
+                "`stream=True` a handler is called at the beginning, and its `data` is an iterator of the chunks."
+            )
+        if half != "half":
+            return not_yet(f"600 of 1,000 bytes were there and {shown(half)} came, and not `'half'`.")
+        if last == "half":
+            return not_yet("`'half'` came in time, and then once more. Say it once.")
+        if last != "all":
+            came = "nothing" if last is None else shown(last)
+            return not_yet(f"`'half'` came in time, but at the end {came}, and not `'all'`.")
+        if (more := _answer(answers, _NOT_SENT)) is not None:
+            return not_yet(f"`'half'` and `'all'` came in time, and then {shown(more)}.")
+    return right("`'half'` came when 600 of 1,000 bytes were there, and `'all'` at the end.")
