@@ -1,8 +1,37 @@
-"""What the cells of measure-a-room.ipynb say; it has no exercises."""
+"""Answers to the exercises of measure-a-room.ipynb, and what its other cells say."""
 
-SOLUTIONS: dict[str, str] = {}
+IN_TIME = """
+def in_time(table, limit):
+    return (table["ms"] <= limit).groupby(table["system"]).mean()
+"""
 
-WRONG: dict[str, list[tuple[str, str]]] = {}
+METADATA = """
+heard = bob.listen("metadata", sender="alice")
+metadata_ms = [one_way(alice.set_metadata, heard, f"note {time.time_ns()}") for _ in range(10)]
+heard.close()
+"""
+
+SOLUTIONS = {"exercise-1": IN_TIME, "exercise-2": METADATA}
+
+WRONG = {
+    "exercise-1": [
+        ("in_time = 0.5", "cannot be called"),
+        ("def in_time(table, limit):\n    return None", "expected was a Series"),
+        ("def in_time(table, limit):\n    return table['millis'] < limit", "raised KeyError"),
+        ("def in_time(table, limit):\n    return table['ms'] <= limit", "the names of the systems"),
+        (IN_TIME.replace("<=", "<"), "50 ms is within 50 ms"),
+        (IN_TIME.replace("return", "table = table.dropna()\n    return"), "The lost one has no time"),
+        (IN_TIME.replace("mean", "sum"), "between 0 and 1"),
+    ],
+    "exercise-2": [
+        ("metadata_ms = None", "expected was a list of numbers"),
+        ("metadata_ms = [None] * 10", "expected was a list of numbers"),
+        ("metadata_ms = [1.5, 2.5]", "there are 2 times"),
+        ("metadata_ms = [1.5] * 10_000", "bob has seen"),
+        (METADATA + "metadata_ms = [each / 1000 for each in metadata_ms]", "in seconds?"),
+        (METADATA + "metadata_ms[3] = -1.0", "each should be above 0"),
+    ],
+}
 
 OUTPUTS = {
     "connect": ["on this machine"],
