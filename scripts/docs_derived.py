@@ -31,14 +31,14 @@ class Derived(griffe.Extension):
             for attribute in list(owner.attributes.values()):
                 call = attribute.value
                 if isinstance(call, griffe.ExprCall) and str(call.function) in _DERIVED:
-                    owner.set_member(attribute.name, _function(pkg, owner, attribute.name, call))
+                    owner.set_member(attribute.name, _function(pkg, owner, attribute, call))
 
 
 def _entries(line: re.Match[str]) -> str:
     return "\n".join(f"{line[1]}{name}: {why or 'as that class says'}." for name, why in re.findall(_ERROR, line[2]))
 
 
-def _function(pkg: griffe.Module, owner: Any, name: str, call: griffe.ExprCall) -> griffe.Function:
+def _function(pkg: griffe.Module, owner: Any, attribute: griffe.Attribute, call: griffe.ExprCall) -> griffe.Function:
     system, method = str(call.arguments[1]).rsplit(".", 1)
     home = owner.module.members[system].target_path.removeprefix(f"{pkg.name}.")
     original = pkg[f"{home}.{method}"]
@@ -46,11 +46,11 @@ def _function(pkg: griffe.Module, owner: Any, name: str, call: griffe.ExprCall) 
     if str(call.function) == "opening" and str(call.arguments[2]) == "StreamWriter":
         returns = "StreamWriter"
     derived = griffe.Function(
-        name,
+        attribute.name,
         parameters=original.parameters,
         returns=returns,
-        lineno=original.lineno,
-        endlineno=original.endlineno,
+        lineno=attribute.lineno,
+        endlineno=attribute.endlineno,
         docstring=original.docstring,
         parent=owner,
     )

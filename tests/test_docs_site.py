@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib.util
 import os
 import re
@@ -197,10 +198,7 @@ def test_what_the_pages_name_exists() -> None:
         for name in re.findall(r"(?<![\w./-])lknb\.([A-Za-z]\w+)\b", text):
             assert name in (*lknb.__all__, "data"), f"{named(page)}: lknb.{name}"
         for name in re.findall(r"`(\w+Error)`", text):
-            builtin = (
-                getattr(__builtins__, name, None) if not isinstance(__builtins__, dict) else __builtins__.get(name)
-            )
-            assert name in lknb.__all__ or builtin, f"{named(page)}: {name}"
+            assert name in lknb.__all__ or hasattr(builtins, name), f"{named(page)}: {name}"
 
 
 def test_pages_fetch_nothing() -> None:
