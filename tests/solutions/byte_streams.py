@@ -144,7 +144,7 @@ OUTPUTS = {
     "send-python": ["('hills.png', {'taken': 'at dusk'}, True)"],
     "receive-table": ["harbour", "14.0"],
     "handled": ["evening.csv: 2 rows, ['station', 'hour', 'degrees']"],
-    "progress": ["Sending noise.bin", "4,000,000 B"],
+    "progress": ["4,000,000 B"],
     "live": ["25% 50% 75% 100%"],
     "broken": ["alice sees: the disk is gone", "bob sees:   failed", "None"],
     "short": ["15,000 of the 40,000 bytes announced", "'failed'"],
