@@ -81,7 +81,8 @@ WRONG = {
 OUTPUTS = {
     "connect": ["alice", "bob"],
     "packet-next": ['alice imu b\'{"roll": 1.5, "pitch": -0.25}\'', "reliable: True"],
-    "packet-python": ["alice rolls by 2.0", "b'seen'"],
+    "handler-send": ["b'28 bytes, thank you'"],
+    "packet-python": ["alice rolls by 2.0", "b'thank you'"],
     "telemetry": ["60 samples arrived"],
     "frame": ["resting", "working", "kernel_cpu"],
     "lossy": ["reliable", "lossy", "out of order"],
