@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import lknb
-from exercises import Verdict, check, not_yet, right, shown, variable
+from exercises import Verdict, check, not_yet, open_room, right, shown, variable
 
 PATIENCE = 3.0
 """Seconds that a method of the reader's may take."""
@@ -23,7 +23,7 @@ _chairs = itertools.count(1)
 @check
 def check_1() -> Verdict:
     """`fahrenheit` computes, refuses what is no number, and is served to alice and examiner alone."""
-    house, alice = _room("house"), _room("alice")
+    house, alice = open_room("house"), open_room("alice")
     with (
         lknb.connect(house.name, identity="examiner") as examiner,
         lknb.connect(house.name, identity="stranger") as stranger,
@@ -74,7 +74,7 @@ def _why_not_converted(error: lknb.RpcError, who: str, celsius: float) -> str:
 @check
 def check_2() -> Verdict:
     """`reserve` gives each chair to one caller, and tells the others with 602 who has it."""
-    house = _room("house")
+    house = open_room("house")
     chair, other = f"chair {next(_chairs)}", f"chair {next(_chairs)}"  # new ones each time the check is run
     with (
         lknb.connect(house.name, identity="examiner") as examiner,
@@ -115,7 +115,7 @@ def check_2() -> Verdict:
 @check
 def check_3() -> Verdict:
     """`persistent` calls again after a timeout, three times at most, and lets other errors pass."""
-    persistent, alice = variable("persistent"), _room("alice")
+    persistent, alice = variable("persistent"), open_room("alice")
     if not callable(persistent):
         return not_yet(f"`persistent` is {shown(persistent)}, and not a function.")
     calls = {"late": 0, "never": 0, "strict": 0}
@@ -215,14 +215,6 @@ def _told(result: _Result | None) -> str:
     if isinstance(error, lknb.RpcError):
         return f"the error {error.code} {error.name}"
     return f"the answer {shown(value)}" if error is None else f"{type(error).__name__}: {error}"
-
-
-def _room(name: str) -> lknb.Room:
-    """The reader's room called `name`; with a plain error when it is none, or closed."""
-    room = variable(name)
-    if not isinstance(room, lknb.Room) or room.state == "closed":
-        raise lknb.LknbError(f"`{name}` is not an open room. Run the notebook's cells again, from the first one on.")
-    return room
 
 
 def _call(room: lknb.Room, method: str, payload: Any) -> tuple[Any, lknb.RpcError | None]:
