@@ -150,16 +150,18 @@ def test_every_page_is_in_the_navigation() -> None:
     assert sorted(listed) == sorted(named(page) for page in DOCS.rglob("*.md"))
 
 
+def written(node: ast.AST) -> str | None:
+    """A string as it stands in the code, with `…` for what is filled in."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(each.value) if isinstance(each, ast.Constant) else "…" for each in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
 def code_texts() -> list[str]:
-    """Every string in lknb's Python, with `…` for what is filled in."""
+    """Every string in lknb, with `…` for what is filled in."""
     texts = []
     for path in sorted((ROOT / "lknb").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.JoinedStr):
-                parts = [str(each.value) if isinstance(each, ast.Constant) else "…" for each in node.values]
-                texts.append("".join(parts))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                texts.append(node.value)
+        texts += [text for node in ast.walk(ast.parse(path.read_text())) if (text := written(node))]
     for path in sorted((ROOT / "lknb" / "widgets").glob("*.js")):
         texts += re.findall(r'"([^"\n]{12,})"', path.read_text())
     return texts
@@ -180,6 +182,25 @@ def test_quoted_messages_stand_in_the_code() -> None:
     assert len(quotes()) > 40
     wrong = [quote for quote in quotes() if quote not in texts]
     assert not wrong
+
+
+def raised() -> Iterator[tuple[str, str]]:
+    """What lknb raises as one of its own errors, and where, as far as the message stands at the raising."""
+    # These three put their messages together themselves.
+    own = {"UnknownParticipantError", "PermissionDeniedError", "PayloadTooLargeError"}
+    errors = {name for name in lknb.__all__ if name.endswith("Error")} - own
+    for path in sorted((ROOT / "lknb").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in errors:
+                message = next((text for text in map(written, node.args) if text), None)
+                if message:
+                    yield squeezed(message), f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def test_every_error_of_lknb_is_explained() -> None:
+    quoted = quotes()
+    missing = [f"{where}: {message}" for message, where in raised() if not any(quote in message for quote in quoted)]
+    assert not missing, "Explain these in docs/troubleshooting.md:\n" + "\n".join(missing)
 
 
 def test_a_message_is_quoted_once() -> None:

@@ -1,0 +1,93 @@
+"""The notebooks as pages of the site: their text, their cells, and what these showed when the notebook was saved."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+_AFTER = "Install"
+_FIRST = ("quickstart", "text-streams", "byte-streams", "rpc", "packets-and-data-tracks", "state")
+_LONGEST = 4_000
+_LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#]+)(#[^)]*)?\)")
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def names() -> list[str]:
+    """The notebooks, in the order in which to read them."""
+    there = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+    return [name for name in _FIRST if name in there] + [name for name in there if name not in _FIRST]
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put the notebooks into the navigation."""
+    entries: list[Any] = list(config.nav or [])
+    at = next(number for number, each in enumerate(entries) if _AFTER in each)
+    entries.insert(at + 1, {"Tutorials": [f"tutorials/{name}.md" for name in names()]})
+    config.nav = entries
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add a page for each notebook."""
+    for name in names():
+        text = page(json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")), name)
+        files.append(File.generated(config, f"tutorials/{name}.md", content=text))
+    return files
+
+
+def page(notebook: dict[str, Any], name: str) -> str:
+    """A notebook as Markdown."""
+    parts = []
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(_LINK.sub(_linked, source))
+        elif source.strip():
+            parts.append(_fenced(source, "python"))
+            parts += [_shown(output) for output in cell["outputs"]]
+        if len(parts) == 1:
+            parts.append(f"To run it: `make lab NOTEBOOK=notebooks/{name}.ipynb`")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _linked(link: re.Match[str]) -> str:
+    """A link as it leads from the page: to another notebook's, to one of docs, or away; else only its words."""
+    words, target, anchor = link[1], link[2], link[3] or ""
+    if re.match(r"https?:", target):
+        return link[0]
+    if target.endswith(".ipynb") and target.removesuffix(".ipynb") in names():
+        return f"[{words}]({target.removesuffix('.ipynb')}.md{anchor})"
+    if target.startswith("../docs/") and (NOTEBOOKS / target).is_file():
+        return f"[{words}](../{target.removeprefix('../docs/')}{anchor})"
+    return words
+
+
+def _shown(output: dict[str, Any]) -> str:
+    if output["output_type"] == "stream":
+        return _fenced("".join(output["text"]), "text")
+    if output["output_type"] == "error":
+        return _fenced("\n".join(output["traceback"]), "text")
+    data = output["data"]
+    for kind in ("image/png", "image/jpeg"):
+        if kind in data:
+            return f'<img alt="" src="data:{kind};base64,{"".join(data[kind].split())}">'
+    if "image/svg+xml" in data:
+        # As an image, in which nothing of it runs.
+        drawn = base64.b64encode("".join(data["image/svg+xml"]).encode()).decode()
+        return f'<img alt="" src="data:image/svg+xml;base64,{drawn}">'
+    return _fenced("".join(data.get("text/plain", "")), "text")
+
+
+def _fenced(text: str, language: str) -> str:
+    text = _ESCAPES.sub("", text).rstrip("\n")
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}\n..."
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall(r"`+", text)), 3)
+    return f"{fence}{language}\n{text}\n{fence}" if text else ""
