@@ -13,7 +13,15 @@ from mkdocs.structure.files import File, Files
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 _AFTER = "Install"
-_FIRST = ("quickstart", "text-streams", "byte-streams", "rpc", "packets-and-data-tracks", "state")
+_FIRST = (
+    "quickstart",
+    "text-streams",
+    "byte-streams",
+    "rpc",
+    "packets-and-data-tracks",
+    "state",
+    "two-notebooks-producer",
+)
 _LONGEST = 4_000
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#]+)(#[^)]*)?\)")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
