@@ -96,7 +96,7 @@ def waits_for_the_other(run: Run) -> None:
 def test_both_run_to_their_end(pair: tuple[Run, Run]) -> None:
     for run in pair:
         quiet(run)
-        assert run.texts["close"].strip() == "[]"
+        assert run.texts["close"].splitlines()[-1] == "[]", "no room is open any more"
 
 
 def test_they_meet(pair: tuple[Run, Run]) -> None:
@@ -120,9 +120,9 @@ def test_the_recordings_show_it(pair: tuple[Run, Run]) -> None:
     _, analyst = pair
     rows = {name: [float(value) for value in rest.split()] for name, rest in summary(analyst.texts["compare"])}
     assert [rows[phase][0] for phase in ("rest", "working", "faster")] == [20, 20, 20]
-    assert rows["working"][1] > rows["rest"][1] + 20, "the work shows in the CPU's share"
-    assert rows["rest"][2] > 95, "ten samples a second"
-    assert rows["faster"][2] < rows["rest"][2], "and then twenty"
+    assert rows["working"][1] >= 60 > rows["rest"][1], "60 % of 100 ms are 60 ms of the processor"
+    assert rows["working"][2] > 95, "ten samples a second"
+    assert rows["faster"][2] < rows["working"][2], "and then twenty"
     assert all(values[3] == 0 for values in rows.values()), "reliable packets: none is missing"
 
 
@@ -139,8 +139,10 @@ def summary(text: str) -> list[tuple[str, str]]:
 
 def test_the_widgets_leave_what_they_showed(pair: tuple[Run, Run]) -> None:
     producer, analyst = pair
-    assert "pace" in str(producer.cells["feed"].shown[-1]["text/html"])
-    assert "workload" in str(analyst.cells["plot"].shown[-1]["text/html"])
+    for run, seen in ((producer, "pace"), (analyst, "cpu_ms")):
+        # An update belongs to its display, whichever cell sends it.
+        shown = [data["text/html"] for cell in run.cells.values() for data in cell.shown if "text/html" in data]
+        assert any(": closed, " in each and seen in each for each in shown)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -151,7 +153,7 @@ def test_alone_it_says_what_to_do_and_runs_to_its_end(kernels: tuple[Kernel, Ker
     assert f"Start the other notebook now: two-notebooks-{other}.ipynb, all cells." in run.texts["meet"]
     assert "Nobody came." in run.texts["meet"]
     assert "No report: " in run.texts["report"]
-    assert run.texts["close"].strip() == "[]"
+    assert run.texts["close"].splitlines()[-1] == "[]", "no room is open any more"
 
 
 @pytest.mark.parametrize("name", NAMES)
