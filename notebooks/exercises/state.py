@@ -10,7 +10,7 @@ from typing import Any
 import lknb
 from exercises import Verdict, check, not_yet, open_room, right, shown, variable
 
-WITHIN = 3.0
+WITHIN = 2.0
 """Seconds for a change to be seen by another participant."""
 
 _exams = itertools.count(1)
@@ -125,8 +125,8 @@ def check_3() -> Verdict:
         _configure(host, '{"title": "Exam", "minutes": 45}', early)
         if not _comes_true(lambda: settings == {"title": "Exam", "minutes": 45}):
             return not_yet(
-                f"the room's metadata was set, and 3 s later the dict is {shown(settings)}. Register a handler with "
-                "`@room.on_room_metadata()`, and have it change this dict, not make another one."
+                f"the room's metadata was set, and {WITHIN:g} s later the dict is {shown(settings)}. Register a "
+                "handler with `@room.on_room_metadata()`, and have it change this dict, not make another one."
             )
         with lknb.connect(exam, identity="late") as late:
             try:

@@ -132,7 +132,7 @@ OUTPUTS = {
     "connect": ["alice, bob"],
     "attrs": ["alice     desk       3", "alice     status     ready"],
     "python": ["bob hears {'status': 'busy'}", "and alice is at desk 3"],
-    "delete": ["bob has changed {'lunch': ''}", "{'status': 'back'}"],
+    "delete": ["bob: lunch is now '12:30'", "bob: lunch is now ''", "{'status': 'back'}"],
     "team": ["Participants", "Dave", "where=studio"],
     "day": ["carol is on the phone", "dave is arriving"],
     "board": ["ready for tea", "arriving"],
