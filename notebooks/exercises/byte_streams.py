@@ -46,7 +46,9 @@ def _pixel(red: int, green: int, blue: int) -> bytes:
 @check
 def check_1() -> Verdict:
     """Pictures are saved under safe names and none is overwritten; what only claims to be one is not saved."""
-    bob, album = open_room("bob"), Path(variable("album"))
+    bob, album = open_room("bob"), variable("album")
+    if not isinstance(album, Path):
+        return not_yet(f"`album` is {shown(album)}, and should be the folder as a `Path`. Run the cell above again.")
     before = _files(album)
     with lknb.connect(bob.name, "examiner") as examiner:
         answers = examiner.listen("text", topic="album", sender="bob")
