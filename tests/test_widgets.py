@@ -12,6 +12,7 @@ from kernels import Cell, Kernel
 from waiting import eventually
 
 import lknb
+from lknb.events import Event
 from lknb.loop import LOOP
 from lknb.widgets.widget import MIME
 
@@ -63,6 +64,20 @@ def test_what_comes_from_the_room_is_inert(alice: lknb.Room, bob: lknb.Room) -> 
         assert "<img" not in view.html()
         assert "\x1b" not in view.html() + repr(view)
         assert "\u202e" not in view.html() + repr(view)
+
+
+def test_a_feed_keeps_no_payload_that_the_log_has_let_go(alice: lknb.Room) -> None:
+    alice.events._max_events = 10
+    part = alice.feed().parts[0]
+    for number in range(30):
+        alice.events.add(Event("data", "in", sender="bob", topic="imu", data=b"payload %d" % number))
+    rows = part.whole()["rows"]["events"]
+    assert [row["preview"] for _, row in rows[-30:]] == [f"payload {number}" for number in range(30)]
+    kept = [item for _, item in part.rows["events"].items() if isinstance(item, Event)]
+    assert len(kept) == 10
+    with pytest.raises(LookupError, match="let this event go"):
+        LOOP.run(part.actions["read"](rows[1][0]), "read")
+    assert LOOP.run(part.actions["read"](rows[-1][0]), "read")["preview"] == "payload 29"
 
 
 def test_a_widget_carries_no_token(alice: lknb.Room) -> None:

@@ -47,7 +47,9 @@ class FeedPart(Part):
         super().__init__(room)
         self._only_kinds, self._only_topic = checked_kinds(kind), topic
         self._filter: dict[str, str] = {}
-        self._shown: Rows[Event] = Rows(described, limit=KEPT, burst=_BURST)
+        # An event, or its row alone once the log has let the event go.
+        self._shown: Rows[Event | Json] = Rows(_row, limit=KEPT, burst=_BURST)
+        self._evicted = 0
         self.rows = {"events": self._shown}
         self.actions = {"filter": self.filter, "read": self.read, "download": self.download, "clear": self.clear}
         self._matched = 0
@@ -100,7 +102,21 @@ class FeedPart(Part):
             key = str(event.number)
             self._matched += key not in self._shown
             self._shown.put(key, event)
+        self._let_go()
         self.changed()
+
+    def _let_go(self) -> None:
+        """Keep no payload that the log, which is bounded in bytes, has let go."""
+        log = self.room.events
+        if log.evicted == self._evicted:
+            return
+        self._evicted = log.evicted
+        oldest = log[0].number
+        for key, item in self._shown.items():
+            if isinstance(item, Event):
+                if item.number >= oldest:
+                    break
+                self._shown.swap(key, described(item))
 
     def _passes(self, event: Event) -> bool:
         return (
@@ -151,9 +167,9 @@ class FeedPart(Part):
     async def read(self, number: str) -> Json:
         """The whole of one event, up to a megabyte."""
         event = self._shown.get(number)
-        if event is None:
-            raise LookupError("This event is no longer in the room's log.")
-        return whole(event)
+        if isinstance(event, Event):
+            return whole(event)
+        raise LookupError("The room's log has let this event go; what its row shows is all that is left.")
 
     async def download(self, form: str = "json") -> Json:
         """The log's fitting events as a file: JSON lines, or CSV."""
@@ -271,6 +287,10 @@ def described(event: Event) -> Json:
         "reliable": event.reliable,
         **_preview(event),
     }
+
+
+def _row(item: Event | Json) -> Json:
+    return described(item) if isinstance(item, Event) else item
 
 
 def _preview(event: Event) -> Json:

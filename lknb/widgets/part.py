@@ -63,6 +63,12 @@ class Rows(Generic[T]):
             while len(self._items) > self._limit:
                 self._drop(next(iter(self._items)))
 
+    def swap(self, key: str, item: T) -> None:
+        """Keep another item in place of one that is told the same, if it is still there."""
+        with self._lock:
+            if key in self._items:
+                self._items[key] = item
+
     def touch(self, key: str) -> None:
         """Have an item told again, if it is still there."""
         with self._lock:
