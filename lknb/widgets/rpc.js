@@ -63,6 +63,7 @@ export function rpc({ ask, follow, signal, store }) {
 	payload.addEventListener("keydown", (event) => {
 		if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
 			event.preventDefault();
+			event.stopPropagation(); // it would run the cell as well
 			form.requestSubmit();
 		}
 	});

@@ -155,9 +155,12 @@ class Notebook:
     def start(self, index: int) -> None:
         """Run a cell, without waiting for its end."""
         self.page.evaluate(
-            """([path, index]) => {
+            """async ([path, index]) => {
                 const widget = window.lknbNotebooks[path];
-                window.jupyterapp.shell.activateById(widget.id);
+                const shell = window.jupyterapp.shell;
+                shell.activateById(widget.id);
+                // Commands act on the tab that is the current one, which it becomes a moment later.
+                while (shell.currentWidget !== widget) await new Promise(requestAnimationFrame);
                 widget.content.activeCellIndex = index;
                 widget.content.mode = "command";
                 (window.lknbRuns ??= {})[path + index] = window.jupyterapp.commands.execute("notebook:run-cell");
