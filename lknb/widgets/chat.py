@@ -125,17 +125,8 @@ class ChatPart(Part):
 
     # What there is to tell
 
-    def changes(self) -> Json | None:
-        """What has changed, and how far the open texts and files have got."""
-        self._look_again()
-        return super().changes()
-
-    def whole(self) -> Json:
-        """All there is to tell."""
-        self._look_again()
-        return super().whole()
-
-    def _look_again(self) -> None:
+    def look(self) -> None:
+        """How far the open texts and files have got."""
         for message in list(self._open.values()):
             self._cut(message)
             if message.files or self._told_of.get(message.key, 0) < _HEAD:

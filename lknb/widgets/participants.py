@@ -87,16 +87,6 @@ class ParticipantsPart(Part):
             self._marks.append((at, who, event.topic or event.kind, ""))
         self.changed()
 
-    def whole(self) -> Json:
-        """All there is to tell."""
-        self._look()
-        return super().whole()
-
-    def changes(self) -> Json | None:
-        """What has changed since the last time."""
-        self._look()
-        return super().changes()
-
     def values(self) -> Json:
         """The counts, this participant's own name and metadata, the room's, and whether they may be set."""
         room, mine = self.room, self._me()
@@ -131,7 +121,8 @@ class ParticipantsPart(Part):
 
     # What there is to see
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Everybody as they are now, and what of them is still marked."""
         since = time.time() - MARKED
         for old in (self._marks, self._left):
             while old and old[0][0] < since:

@@ -145,17 +145,8 @@ class RpcPart(Part):
             "longest": TIMEOUT_LIMIT,
         }
 
-    def whole(self) -> Json:
-        """All there is to tell, the served methods as they are now."""
-        self._look()
-        return super().whole()
-
-    def changes(self) -> Json | None:
-        """What has changed, the served methods as they are now."""
-        self._look()
-        return super().changes()
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """The served methods as they are now."""
         rows = {each.topic: self._row(each) for each in self.room.handlers if each.kind == "rpc" and each.topic}
         self._methods.replace(rows)
         with self._lock:

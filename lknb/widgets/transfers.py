@@ -126,17 +126,8 @@ class TransfersPart(Part):
             "imageLimit": IMAGE_LIMIT,
         }
 
-    def whole(self) -> Json:
-        """All there is to tell."""
-        self._look()
-        return super().whole()
-
-    def changes(self) -> Json | None:
-        """What has changed, with how far the open ones are."""
-        self._look()
-        return super().changes()
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """How far the open ones are; what the log has let go is let go here too."""
         log = self.room.events
         oldest = log[0].number if len(log) else 0
         open_ones = False
