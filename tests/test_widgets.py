@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from jupyter_client.session import json_packer
 from kernels import Cell, Kernel
 from waiting import eventually
 
@@ -42,6 +43,18 @@ def test_a_feed_of_one_kind(alice: lknb.Room, bob: lknb.Room) -> None:
 def test_an_empty_feed_says_what_to_do(alice: lknb.Room) -> None:
     assert "Send something" in repr(alice.feed("nothing"))
     assert "Send something" in alice.feed("nothing").html()
+
+
+def test_what_no_message_can_carry_does_not_stop_a_widget(
+    alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = alice.panel("chat")
+    got: list[dict[str, Any]] = []
+    monkeypatch.setattr(panel, "send", lambda message, buffers: got.append(json.loads(json_packer(message))))
+    panel._channel.received({"type": "hello", "browser": "one", "parts": ["chat"]})
+    bob.publish_data(r'{"message": "half of a pair: \ud800"}', topic="lk-chat-topic")
+    eventually(lambda: "half of a pair: ?" in json.dumps(got))
+    panel.close()
 
 
 def test_a_panel_shows_people_attributes_and_events(alice: lknb.Room, bob: lknb.Room) -> None:
