@@ -31,6 +31,7 @@ _HEAD = 2_000
 _PIECE = 4_000
 _PIECES = 5
 _ALL_PIECES = 100
+_AFTER = _HEAD + _PIECES * _PIECE  # characters of a text that stay when the room's log has let it go
 _WHOLE = 1_000_000
 _PEOPLE = 200
 _FILES = 8
@@ -60,7 +61,8 @@ class ChatPart(Part):
         super().__init__(room)
         self._chat = Conversation(CHAT, KEPT)
         # Events come on any thread.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._evicted = 0
         self._open: dict[str, Message] = {}
         self._told_of: dict[str, int] = {}  # of the open ones, how much of their beginning
         self._names: dict[str, str] = {}
@@ -80,9 +82,10 @@ class ChatPart(Part):
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the room's log."""
         super().start(changed)
-        self._unsubscribe = self.room.events.subscribe(self._happened)
-        for event in self.room.events[:]:
-            self._happened(event)
+        with self._lock:  # what comes meanwhile comes after what was there before
+            self._unsubscribe = self.room.events.subscribe(self._happened)
+            for event in self.room.events[:]:
+                self._happened(event)
 
     def stop(self) -> None:
         """Follow no longer."""
@@ -91,16 +94,28 @@ class ChatPart(Part):
             self._let_go(upload)
 
     def _happened(self, event: Event) -> None:
-        if event.topic == self._chat.topic or event.topic in PACKET_TOPICS:
-            with self._lock:
+        with self._lock:
+            if event.topic == self._chat.topic or event.topic in PACKET_TOPICS:
                 message, gone = self._chat.take(event)
-            for key in gone:
-                self._shown.drop(key)
-                self._open.pop(key, None)
-            if message is not None:
-                self._show(message)
-            self.changed()
-        elif event.kind in ("participant", "connection"):
+                for key in gone:
+                    self._shown.drop(key)
+                    self._open.pop(key, None)
+                    self._told_of.pop(key, None)
+                if message is not None:
+                    self._show(message)
+                self.changed()
+            elif event.kind in ("participant", "connection"):
+                self.changed()
+            self._keep_no_more_than_the_log()
+
+    def _keep_no_more_than_the_log(self) -> None:
+        """The log is bounded in bytes and in files on disk: what it has let go stays as the beginning of a text."""
+        log = self.room.events
+        if log.evicted == self._evicted:
+            return
+        self._evicted = log.evicted
+        for message in self._chat.let_go(log[0].number, _AFTER):
+            self._shown.touch(message.key)
             self.changed()
 
     def _show(self, message: Message) -> None:
@@ -171,6 +186,7 @@ class ChatPart(Part):
             "more_to": max(0, len(message.first.to) - 5),
             "text": text[:_HEAD],
             "length": len(text),
+            "cut": message.cut,
             "piece": str(said.number),
             "size": said.size if said.status != "open" else said.transferred,
             "open": said.status == "open",
@@ -179,7 +195,7 @@ class ChatPart(Part):
             "trouble": message.trouble,
             "edited": message.edited,
             "can_reply": message.is_text and said.status == "ok",
-            "can_edit": message.is_text and message.own and said.status == "ok",
+            "can_edit": message.is_text and message.own and said.status == "ok" and not message.cut,
             "reply": self._quote(said.reply_to) if said.reply_to else None,
             "files": [self._described_file(each, message.files.get(each)) for each in message.attachments],
         }
@@ -207,6 +223,7 @@ class ChatPart(Part):
             "status": event.status,
             "error": event.error,
             "there": there,
+            "gone": event.direction == "in" and event.status == "ok" and not there,
             "type": event.data.image_type if there else None,
         }
 
