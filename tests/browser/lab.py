@@ -102,7 +102,8 @@ class Lab:
             self._context = self._browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
             self._context.grant_permissions(["clipboard-read", "clipboard-write"], origin=self.url)
         page = self._context.new_page()
-        load(page, f"{self.url}/lab?reset")
+        # A workspace of its own: another page's tabs are not opened here.
+        load(page, f"{self.url}/lab/workspaces/page-{next(_numbers)}")
         return page
 
     def notebook(self, *cells: str, page: Page | None = None) -> Notebook:
