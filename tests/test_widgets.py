@@ -15,6 +15,8 @@ from waiting import eventually
 import lknb
 from lknb.events import Event
 from lknb.loop import LOOP
+from lknb.widgets.feed import FeedPart
+from lknb.widgets.rpc import RpcPart
 from lknb.widgets.widget import MIME
 
 NASTY = '<script>alert(1)</script><img src=x onerror="alert(2)">\u202e\x1b[31m'
@@ -91,6 +93,52 @@ def test_a_feed_keeps_no_payload_that_the_log_has_let_go(alice: lknb.Room) -> No
     with pytest.raises(LookupError, match="let this event go"):
         LOOP.run(part.actions["read"](rows[1][0]), "read")
     assert LOOP.run(part.actions["read"](rows[-1][0]), "read")["preview"] == "payload 29"
+
+
+def test_an_event_that_outlasts_its_row_is_counted_once(alice: lknb.Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = FeedPart(alice, kind="text")
+    monkeypatch.setattr(part._shown, "_limit", 2)
+    part.start(lambda: None)
+    with alice.stream_text() as out:
+        out.write("slow")
+        for _ in range(3):
+            alice.send_text("quick")
+    part.stop()
+    assert part.values()["matched"] == 4
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_of_a_long_log_the_newest_are_downloaded_and_the_others_counted(
+    alice: lknb.Room, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lknb.widgets.feed._FILE", 1000)
+    part = FeedPart(alice, kind="data")
+    part.start(lambda: None)
+    for number in range(20):
+        alice.publish_data(f"=packet {number}", topic="imu")
+    got = LOOP.run(part.download(form), "download")
+    part.stop()
+    lines = got["buffer"].decode().splitlines()[form == "csv" :]
+    assert len(lines) + got["left"] == 20
+    assert got["left"] > 0
+    assert "=packet 19" in lines[-1]
+    assert form == "json" or "'=packet 19" in lines[-1]
+
+
+def test_calls_keep_no_payload_that_the_log_has_let_go(alice: lknb.Room, bob: lknb.Room) -> None:
+    bob.rpc("echo")(lambda payload: payload)
+    part = RpcPart(alice)
+    part.start(lambda: None)
+    alice.perform_rpc("bob", "echo", "x" * 1000)
+    alice.events._max_events = 2
+    for _ in range(3):
+        alice.publish_data("pushes it out")
+    ((key, row),) = part.whole()["rows"]["calls"]
+    assert (row["status"], row["payload"][:3], row["more"]) == ("ok", '"xx', True)
+    with pytest.raises(LookupError, match="what its row shows"):
+        LOOP.run(part.read(key), "read")
+    assert "echo" in repr(part.tables()[0][1])
+    part.stop()
 
 
 def test_a_widget_carries_no_token(alice: lknb.Room) -> None:

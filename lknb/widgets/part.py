@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from lknb.events import Event
 from lknb.tables import Table
 
 if TYPE_CHECKING:
@@ -132,6 +133,16 @@ class Rows(Generic[T]):
         if key in self._dropped:
             del self._dropped[key]
             self._told.add(key)
+
+
+def keep_rows_only(rows: Rows[Event | Json], oldest: int, describe: Callable[[Event], Json]) -> None:
+    """Keep of the events before number `oldest`, which the room's log has let go, their rows and no payloads."""
+    for key, item in rows.items():
+        if isinstance(item, Event):
+            if item.number >= oldest:
+                break
+            if item.status != "open":
+                rows.swap(key, describe(item))
 
 
 class Part:
