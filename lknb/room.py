@@ -484,6 +484,8 @@ class Room:
     def _forget(self, widget: RoomWidget) -> None:
         if widget in self._widgets:
             self._widgets.remove(widget)
+        if not self._widgets and self.state == "closed":  # with the panel that it was left with
+            unwatch(self._cell_ended)
 
     def _cell_ended(self, cell: Cell) -> None:
         for widget in [each for each in self._widgets if cell.ran_again(each.cell)]:
