@@ -238,7 +238,7 @@ def test_a_transfer_that_is_not_there(part: TransfersPart, action: str, key: Any
         ask(part, action, key=key)
 
 
-@pytest.mark.parametrize("at", [-1, "0", None, True, 1.5])
+@pytest.mark.parametrize("at", [-1, "0", None, True, 1.5, 8, 2**70])
 def test_a_place_that_is_none(part: TransfersPart, alice: lknb.Room, bob: lknb.Room, at: Any) -> None:
     bob.send_bytes(b"content")
     with pytest.raises(ValueError, match="a place in the file"):

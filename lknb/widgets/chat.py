@@ -267,7 +267,7 @@ class ChatPart(Part):
         event = self._message(key).files.get(str(id))
         if event is None or not isinstance(event.data, ReceivedFile):
             raise LookupError("This file has not arrived, or has been let go.")
-        if not isinstance(at, int) or at < 0:
+        if not isinstance(at, int) or not 0 <= at <= event.data.size:
             raise ValueError("at= is a place in the file.")
         piece = await asyncio.to_thread(event.data.read, at, _UPLOAD)
         return {"name": event.data.name, "size": event.data.size, "buffer": piece}

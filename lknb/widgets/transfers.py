@@ -208,7 +208,7 @@ class TransfersPart(Part):
                 f"{file.name} is {readable(file.size)}; at most {readable(DOWNLOAD_LIMIT)} go through the browser. "
                 "Save it to the kernel's folder."
             )
-        if isinstance(at, bool) or not isinstance(at, int) or at < 0:
+        if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at <= file.size:
             raise ValueError("at= is a place in the file.")
         return {"buffer": await asyncio.to_thread(file.read, at, PIECE)}
 
