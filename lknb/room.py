@@ -514,13 +514,14 @@ class Room:
         LOOP.run(self._join_again(), "rejoin")
 
     def _let_go(self) -> None:
+        # While the handlers are still there, which the static HTML tells of.
+        for widget in list(self._widgets):
+            widget.close()
         forget(self._handlers)
         for inbox in list(self._inboxes):
             inbox.close()
         for link in list(self._links):
             link.unlink()
-        for widget in list(self._widgets):
-            widget.close()
         if not self._widgets:
             unwatch(self._cell_ended)
 

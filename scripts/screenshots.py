@@ -83,9 +83,9 @@ def picture(book: Notebook, index: int, name: str) -> None:
         book.page.evaluate(
             "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme }).then(() => true)", title
         )
-        expect(
-            book.page.locator(f"body[data-jp-theme-light={'true' if theme == 'light' else 'false'}]")
-        ).to_have_count(1)
+        expect(book.page.locator(f"body[data-jp-theme-light={'true' if theme == 'light' else 'false'}]")).to_have_count(
+            1
+        )
         time.sleep(1)  # the theme's style sheet, and the charts that follow it
         target = IMAGES / f"{name}-{theme}.png"
         book.output(index).scroll_into_view_if_needed()

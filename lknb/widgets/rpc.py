@@ -253,7 +253,7 @@ class RpcPart(Part):
                 )
                 for row in reversed(newest)
             ],
-            empty='No call yet. Make one with room.perform_rpc("bob", "add", {"a": 1, "b": 2}).',
+            empty='No call from here yet. Make one with room.perform_rpc("bob", "add", {"a": 1, "b": 2}).',
         )
         served = Table(
             ("method", "function", "calls", "errors", "running", "last run", "mean", "longest", "callers"),

@@ -304,7 +304,7 @@ class TransfersPart(Part):
                 event.direction,
                 event.name or "",
                 event.sender or "",
-                ", ".join(event.to) or "everybody",
+                ", ".join(event.to) or ("everybody" if event.direction == "out" else ""),
                 event.topic,
                 _moved(event),
                 event.status if not event.error else f"{event.status}: {event.error}",
