@@ -48,18 +48,19 @@ def current_cell() -> Cell | None:
 Watcher = Callable[[Cell], None]
 
 _watchers: list[Watcher] = []
-_watching = False
+_watched: Any = None  # the shell that tells us of its cells
 
 
 def watch_cells(watcher: Watcher) -> None:
     """Call `watcher(cell)` after each cell that has run without an error, where the front end names its cells."""
-    global _watching
+    global _watched
     if watcher not in _watchers:
         _watchers.append(watcher)
     ipython = shell()
-    if ipython is not None and not _watching:
+    if ipython is not None and ipython is not _watched:
+        unwatch_cells()
         ipython.events.register("post_run_cell", _cell_ended)
-        _watching = True
+        _watched = ipython
 
 
 def unwatch(watcher: Watcher) -> None:
@@ -70,11 +71,10 @@ def unwatch(watcher: Watcher) -> None:
 
 def unwatch_cells() -> None:
     """Hear no more of cells, for an extension that is unloaded."""
-    global _watching
-    ipython = shell()
-    if _watching and ipython is not None:
-        ipython.events.unregister("post_run_cell", _cell_ended)
-    _watching = False
+    global _watched
+    if _watched is not None:
+        _watched.events.unregister("post_run_cell", _cell_ended)
+    _watched = None
 
 
 def _cell_ended(result: Any) -> None:

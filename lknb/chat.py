@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lknb.events import Event
@@ -25,6 +25,7 @@ class Message:
         trouble: why its last edit failed.
         attachments: the ids of the byte streams that belong to it.
         files: those of them that have begun, by id.
+        cut: how many characters of its text have been let go.
     """
 
     first: Event
@@ -34,8 +35,9 @@ class Message:
     trouble: str | None = None
     attachments: tuple[str, ...] = ()
     files: dict[str, Event] = field(default_factory=dict)
+    cut: int = 0
     _packet: str | None = None
-    _before: tuple[Event, str | None, bool] | None = None
+    _before: tuple[Event, str | None, bool, int] | None = None
 
     @property
     def key(self) -> str:
@@ -64,13 +66,33 @@ class Message:
         return str(self.said.so_far() or "") if self.is_text else ""
 
     def _say(self, event: Event, packet: str | None = None) -> None:
-        self._before = (self.said, self._packet, self.edited)
-        self.said, self._packet, self.edited, self.trouble = event, packet, True, None
+        self._before = (self.said, self._packet, self.edited, self.cut)
+        self.said, self._packet, self.edited, self.cut, self.trouble = event, packet, True, 0, None
 
     def _take_back(self, error: str | None) -> None:
         if self._before is not None:
-            (self.said, self._packet, self.edited), self._before = self._before, None
+            (self.said, self._packet, self.edited, self.cut), self._before = self._before, None
             self.trouble = error
+
+    def _let_go(self, number: int, most: int) -> None:
+        """Keep of the event of this number no file, and of its text at most so many characters."""
+        said, first = self.said, self.first
+        if said.number == number:
+            text = self.text()
+            self.cut = max(0, len(text) - most)
+            self.said = replace(said, data=text[:most] if self.is_text else None)
+            if self._packet is not None:
+                self._packet = text[:most]
+        if first.number == number:
+            self.first = self.said if first is said else replace(first, data=None)
+        if self._before is not None and self._before[0].number == number:
+            before, packet, edited, _ = self._before
+            text = str(before.data or "") if packet is None else packet
+            before = replace(before, data=text[:most] if before.kind == "text" else None)
+            self._before = (before, packet and packet[:most], edited, max(0, len(text) - most))
+        for each, file in self.files.items():
+            if file.number == number:
+                self.files[each] = replace(file, data=None)
 
 
 class Conversation:
@@ -91,6 +113,9 @@ class Conversation:
         self._messages: dict[str, Message] = {}
         self._by_id: dict[tuple[str | None, str], Message] = {}
         self._attached: dict[tuple[str | None, str], Message] = {}
+        # Whose events still have their payloads, by the events' numbers; and those that outlast their place in the log.
+        self._whole: dict[int, tuple[Message, Event]] = {}
+        self._late: dict[int, tuple[Message, Event]] = {}
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -113,13 +138,33 @@ class Conversation:
         Returns:
             The message that it made or changed, if any, and the keys of those that are gone because of it.
         """
+        message: Message | None = None
+        gone: list[str] = []
         if event.kind == "text" and event.topic == self.topic:
-            return self._text(event)
-        if event.kind == "bytes" and event.topic == self.topic:
-            return self._file(event)
-        if event.kind == "data" and event.topic in PACKET_TOPICS:
-            return self._take_packet(event)
-        return None, []
+            message, gone = self._text(event)
+        elif event.kind == "bytes" and event.topic == self.topic:
+            message, gone = self._file(event)
+        elif event.kind == "data" and event.topic in PACKET_TOPICS:
+            message, gone = self._take_packet(event)
+        if message is not None and event.number not in self._late:
+            self._whole[event.number] = (message, event)
+        return message, gone
+
+    def let_go(self, oldest: int, most: int) -> list[Message]:
+        """Keep no payload of events before number `oldest` but `most` characters of each text.
+
+        Returns:
+            The messages that have changed because of it.
+        """
+        while self._whole and (number := next(iter(self._whole))) < oldest:
+            self._late[number] = self._whole.pop(number)
+        ended = [number for number, (_, event) in self._late.items() if event.status != "open"]
+        changed = []
+        for number in ended:
+            message, _ = self._late.pop(number)
+            message._let_go(number, most)
+            changed.append(message)
+        return changed
 
     def _text(self, event: Event) -> tuple[Message, list[str]]:
         message = self._by_id.get((event.sender, event.id))
@@ -139,6 +184,10 @@ class Conversation:
             alone = self._attached.get((event.sender, each))
             if alone is not None and alone is not message:
                 message.files.update(alone.files)
+                for file in alone.files.values():
+                    for known in (self._whole, self._late):
+                        if file.number in known:
+                            known[file.number] = (message, file)
                 gone += self._remove(alone)
             self._attached[event.sender, each] = message
         return message, gone
@@ -163,7 +212,8 @@ class Conversation:
         stream_id = told["id"] if isinstance(told.get("id"), str) else event.id
         message = self._by_id.get((event.sender, stream_id))
         if message is not None:
-            message._say(event, told["message"])
+            if event is not message.said:
+                message._say(event, told["message"])
             return message, []
         message = Message(event, event, stream_id, edited="editTimestamp" in told, _packet=told["message"])
         return message, self._add(message)

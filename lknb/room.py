@@ -484,6 +484,8 @@ class Room:
     def _forget(self, widget: RoomWidget) -> None:
         if widget in self._widgets:
             self._widgets.remove(widget)
+        if not self._widgets and self.state == "closed":  # with the panel that it was left with
+            unwatch(self._cell_ended)
 
     def _cell_ended(self, cell: Cell) -> None:
         for widget in [each for each in self._widgets if cell.ran_again(each.cell)]:
@@ -512,13 +514,14 @@ class Room:
         LOOP.run(self._join_again(), "rejoin")
 
     def _let_go(self) -> None:
+        # While the handlers are still there, which the static HTML tells of.
+        for widget in list(self._widgets):
+            widget.close()
         forget(self._handlers)
         for inbox in list(self._inboxes):
             inbox.close()
         for link in list(self._links):
             link.unlink()
-        for widget in list(self._widgets):
-            widget.close()
         if not self._widgets:
             unwatch(self._cell_ended)
 

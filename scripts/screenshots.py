@@ -66,8 +66,11 @@ def company() -> Iterator[dict[str, lknb.Room]]:
 
 def act(book: Notebook, others: dict[str, lknb.Room]) -> None:
     """What there is to see."""
+    heard = others["agent"].listen("text", sender="bob")
     others["bob"].send_text("Hello everybody! Has the robot started already?")
     question = others["bob"].send_text("What is the weather like in Berlin?")
+    while heard.next(timeout=10).id != question.id:
+        pass
     others["agent"].send_text("In Berlin it is sunny, 21 degrees, with a light wind.", reply_to=question.id)
     others["bob"].send_bytes(b"time,x,y\n" * 4000, topic="files", name="walk.csv", mime_type="text/csv")
     others["agent"].set_attributes({"status": "answering"})
@@ -80,9 +83,9 @@ def picture(book: Notebook, index: int, name: str) -> None:
         book.page.evaluate(
             "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme }).then(() => true)", title
         )
-        expect(
-            book.page.locator(f"body[data-jp-theme-light={'true' if theme == 'light' else 'false'}]")
-        ).to_be_visible()
+        expect(book.page.locator(f"body[data-jp-theme-light={'true' if theme == 'light' else 'false'}]")).to_have_count(
+            1
+        )
         time.sleep(1)  # the theme's style sheet, and the charts that follow it
         target = IMAGES / f"{name}-{theme}.png"
         book.output(index).scroll_into_view_if_needed()
@@ -118,7 +121,8 @@ def main() -> int:
                 act(book, others)
                 for index, name in enumerate(wanted, start=3):
                     if name == "telemetry":
-                        time.sleep(5)  # for the lines to grow
+                        book.output(index).scroll_into_view_if_needed()
+                        time.sleep(15)  # for the charts to load, and the lines to grow
                     picture(book, index, name)
         finally:
             lab.close()

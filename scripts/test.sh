@@ -27,7 +27,8 @@ LKNB_BROWSER=$(scripts/browser.sh) && export LKNB_BROWSER || unset LKNB_BROWSER
 
 echo "--- pytest $*"
 [ -z "$failed" ] || printf 'Failed above, so this run fails whatever the tests say:%s\n' "$failed"
-"$bin/python" -m pytest "$@"
+# Two at a time, files as a whole; arguments may say otherwise.
+"$bin/python" -m pytest -n 2 --dist loadgroup "$@"
 status=$?
 [ -z "$failed" ] || exit 1
 exit $status

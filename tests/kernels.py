@@ -86,6 +86,7 @@ class Kernel:
         self._manager.start_kernel(extra_arguments=["--HistoryManager.hist_file=:memory:"], env=env)
         self._client: Any = None
         self._cells: dict[str, Cell] = {}
+        self._displays: dict[str, Cell] = {}
         # Guards the cells: tests send, the reader receives.
         self._lock = threading.Lock()
         self._ending = threading.Event()
@@ -175,8 +176,13 @@ class Kernel:
         kind, content = message["header"]["msg_type"], message["content"]
         with self._lock:
             cell = self._cells.get(message["parent_header"].get("msg_id", ""))
+        display = content.get("transient", {}).get("display_id")
+        if kind == "update_display_data":
+            cell = self._displays.get(display, cell)  # wherever it comes from, as JupyterLab does it
         if cell is None:
             return
+        if display is not None:
+            self._displays.setdefault(display, cell)
         if kind == "execute_input":
             cell.number = content["execution_count"]
         elif kind == "stream" and content["name"] == "stdout":

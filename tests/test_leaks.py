@@ -77,7 +77,7 @@ def test_ten_thousand_calls_streams_and_packets_leave_nothing_behind(alice: lknb
     gc.collect()
     after = (subscription_count(), tasks(), process.memory_info().rss)
 
-    assert after[0] == before[0], "subscriptions in the SDK"
+    assert after[0] <= before[0], "subscriptions in the SDK"
     assert after[1] <= before[1], "tasks on the loop"
     assert after[2] - before[2] < 40 * 1024 * 1024, "memory"
     # The threads of handlers end when they have been idle for some seconds.

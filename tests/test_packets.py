@@ -24,8 +24,15 @@ EVERY_BYTE = bytes(range(256))
 @pytest.mark.parametrize("reliable", [True, False])
 def test_packets_to_a_plain_peer(alice: lknb.Room, peer: Peers, reliable: bool) -> None:
     plain = peer()
-    sent = alice.publish_data(EVERY_BYTE, topic="imu", reliable=reliable, to="peer")
-    got = plain.wait("data", topic="imu")
+    # A lossy one may be lost, on a machine that is busy also on the way to itself.
+    for patience in (1,) * (0 if reliable else 9) + (10,):
+        sent = alice.publish_data(EVERY_BYTE, topic="imu", reliable=reliable, to="peer")
+        try:
+            got = plain.wait("data", topic="imu", timeout=patience)
+            break
+        except AssertionError:
+            if patience > 1:
+                raise
     assert (got["data"], got["sender"], got["reliable"]) == (EVERY_BYTE, "alice", reliable)
     assert (sent.data, sent.size, sent.to, sent.status, sent.reliable) == (EVERY_BYTE, 256, ("peer",), "ok", reliable)
 

@@ -292,3 +292,49 @@ def test_nothing_is_sent_after_closing(browser: Browser) -> None:
     browser.channel.received({"type": "do", "id": "1", "part": "counting", "action": "double", "args": {"number": 1}})
     time.sleep(2 * EVERY)  # nothing is to come
     assert len(browser.sent) == 1
+
+
+def test_rows_that_nobody_was_told_of_leave_nothing_behind() -> None:
+    rows: Rows[int] = Rows(lambda number: {"n": number}, limit=10)
+    rows.put("0", 0)
+    rows.whole()
+    for number in range(1, 1000):
+        rows.put(str(number), number)
+    assert rows._dropped == {"0": None}
+    put, dropped = rows.changes()
+    assert ([key for key, _ in put], dropped) == ([str(number) for number in range(990, 1000)], ["0"])
+
+
+def test_a_row_that_came_back_untold_is_still_taken_back() -> None:
+    rows: Rows[int] = Rows(lambda number: {"n": number})
+    rows.put("a", 1)
+    rows.whole()
+    rows.drop("a")
+    rows.put("a", 2)
+    rows.drop("a")
+    assert rows.changes() == ([], ["a"])
+
+
+def test_more_browsers_than_are_known_each_get_what_they_show() -> None:
+    browser = Browser(*(Counting(f"part {number}") for number in range(70)))
+    for number in range(70):
+        browser.says("hello", who=f"page {number}", parts=[f"part {number}"])
+    settle()
+    browser.says("ack", who="page 0", number=0)
+    eventually(lambda: {"type": "forgotten", "browser": "page 0"} in browser.of("forgotten"))
+    browser.says("hello", who="page 0", parts=["part 0"])
+    eventually(lambda: browser.whole("part 0"))
+    browser.channel.close()
+
+
+def test_a_page_that_is_gone_without_a_word_is_forgotten(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lknb.widgets.channel._BEHIND", 1)
+    browser.says("hello", who="gone", parts=["counting"])
+    browser.says("hello", parts=[])
+    for number in range(2):
+        browser.parts[0].add(number)
+        eventually(lambda count=number: len(browser.states) > count)
+    settle()
+    browser.parts[0].add(2)
+    time.sleep(2 * EVERY)  # nothing is to come: who is left shows nothing
+    assert len(browser.states) == 2

@@ -314,6 +314,39 @@ def test_only_the_newest_messages_are_kept_and_the_others_counted(
     assert chat.values["gone"] == 2
 
 
+def test_what_the_log_has_let_go_stays_as_the_beginning_of_a_text(
+    chat: Chat, alice: lknb.Room, bob: lknb.Room, folder: Path
+) -> None:
+    (folder / "a.png").write_bytes(PNG)
+    first = alice.send_text("x" * 30_000)
+    alice.send_text("own, short")
+    bob.send_text("with a file", attachments=[folder / "a.png"])
+    chat.wait(lambda rows: len(rows) == 3 and rows[2]["files"] and rows[2]["files"][0].get("there"))
+    alice.events._max_events = 2
+    for _ in range(3):
+        alice.publish_data("pushes the others out")
+    long, short, file = chat.look()
+    assert (long["cut"], long["length"], long["can_edit"]) == (8_000, 22_000, False)
+    assert chat.shown(long) == "x" * 22_000
+    assert (short["text"], short["cut"], short["can_edit"]) == ("own, short", 0, True)
+    assert (file["files"][0]["there"], file["files"][0]["gone"]) == (False, True)
+    held = [event for message in chat.part._chat.all() for event in (message.first, message.said)]
+    assert all(event is not first and len(event.data) <= 22_000 for event in held)
+    chat.do("send", text="now longer", edits=chat.key("own, short"))
+    chat.wait(lambda rows: rows[1]["text"] == "now longer" and rows[1]["edited"])
+
+
+def test_a_text_that_outlasts_its_place_in_the_log_is_cut_when_it_has_ended(chat: Chat, alice: lknb.Room) -> None:
+    alice.events._max_events = 1
+    with alice.stream_text() as out:
+        out.write("y" * 30_000)
+        alice.publish_data("pushes it out")
+        assert chat.look()[0]["cut"] == 0
+    alice.publish_data("one more")
+    (row,) = chat.look()
+    assert (row["status"], row["length"], row["cut"]) == ("ok", 22_000, 8_000)
+
+
 def test_who_can_be_written_to_is_told(chat: Chat, bob: lknb.Room) -> None:
     chat.wait(lambda _: ["bob", "bob"] in [list(each) for each in chat.values["people"]])
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -116,6 +118,17 @@ def test_who_has_left_is_shown_as_such_and_then_gone(
     bob.close()
     eventually(lambda: watched.person("bob").get("left"))
     assert watched.values["total"] == 1
+    monkeypatch.setattr(participants, "MARKED", 0.0)
+    eventually(lambda: not watched.person("bob"))
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_who_has_left(
+    alice: lknb.Room, bob: lknb.Room, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = watch(alice)
+    bob.close()
+    eventually(lambda: watched.person("bob").get("left"))
+    monkeypatch.setattr(participants, "time", SimpleNamespace(time=lambda: 0.0, monotonic=time.monotonic))
     monkeypatch.setattr(participants, "MARKED", 0.0)
     eventually(lambda: not watched.person("bob"))
 

@@ -193,7 +193,7 @@ def test_peers_come_and_go(console: RpcPart, bob: lknb.Room) -> None:
 
 
 def test_a_room_says_what_it_called_and_serves_as_text(alice: lknb.Room, bob: lknb.Room) -> None:
-    assert "No call yet" in repr(alice.panel("rpc"))
+    assert "No call from here yet" in repr(alice.panel("rpc"))
     alice.rpc(NASTY[:20])(lambda: None)
     bob.rpc("echo")(lambda payload: payload)
     alice.perform_rpc("bob", "echo", {"payload": NASTY})

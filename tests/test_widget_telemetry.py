@@ -93,6 +93,14 @@ def test_frames_are_subscribed_to_while_somebody_looks(
     eventually(lambda: not alice.data_tracks[0].subscribed)
 
 
+def test_a_snapshot_that_is_late_subscribes_to_nothing(alice: lknb.Room) -> None:
+    part = TelemetryPart(alice)
+    part.start(lambda: None)
+    part.stop()
+    part.whole()
+    assert part._end == []
+
+
 def test_a_feed_of_frames_subscribes_to_them_and_plots_them(alice: lknb.Room, bob: lknb.Room) -> None:
     feed = alice.feed("lidar", kind="track")
     plot = feed.plot("near", "far", decoder="<ff", window=100)

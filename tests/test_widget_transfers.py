@@ -133,6 +133,30 @@ def test_what_the_log_has_let_go_is_not_kept(join: Join, room_name: str) -> None
     assert part.values()["total"] == 5
 
 
+def test_what_the_log_has_let_go_is_not_kept_while_nobody_looks(alice: lknb.Room, bob: lknb.Room) -> None:
+    part = TransfersPart(alice)
+    part.start(lambda: None)
+    bob.send_bytes(bytes(5_000_000), name="on disk")
+    eventually(lambda: any(event.data is not None for event in alice.events.filter("bytes")))
+    alice.events._max_events = 2
+    for _ in range(3):
+        alice.publish_data("pushes it out")
+    part.stop()
+    assert part._shown.items() == []
+
+
+def test_a_transfer_that_outlasts_its_row_is_counted_once(alice: lknb.Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = TransfersPart(alice)
+    monkeypatch.setattr(part._shown, "_limit", 2)
+    part.start(lambda: None)
+    with alice.stream_bytes("slow") as out:
+        out.write(b"1")
+        for number in range(3):
+            alice.send_bytes(b"1", name=f"file {number}")
+    part.stop()
+    assert part.values()["total"] == 4
+
+
 def test_the_static_form_is_a_table(part: TransfersPart, alice: lknb.Room, bob: lknb.Room) -> None:
     assert "room.send_file(path)" in repr(part.tables()[0][1])
     bob.send_bytes(b"12", name="<script>.txt", topic="t")
@@ -214,7 +238,7 @@ def test_a_transfer_that_is_not_there(part: TransfersPart, action: str, key: Any
         ask(part, action, key=key)
 
 
-@pytest.mark.parametrize("at", [-1, "0", None, True, 1.5])
+@pytest.mark.parametrize("at", [-1, "0", None, True, 1.5, 8, 2**70])
 def test_a_place_that_is_none(part: TransfersPart, alice: lknb.Room, bob: lknb.Room, at: Any) -> None:
     bob.send_bytes(b"content")
     with pytest.raises(ValueError, match="a place in the file"):
@@ -263,6 +287,14 @@ def test_all_uploads_together_are_bounded(part: TransfersPart, monkeypatch: pyte
     ask(part, "begin", name="x", size=transfers.UPLOAD_LIMIT)
     with pytest.raises(LookupError, match="Send the file again"):
         ask(part, "send", key=second)
+
+
+def test_uploads_that_do_not_go_on_are_let_go(part: TransfersPart, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfers, "_UPLOAD_IDLE", 0.4)
+    ask(part, "begin", name="left", size=1)
+    key = ask(part, "begin", name="goes on for a while", size=10)
+    eventually(lambda: ask(part, "upload", key=key, at=0) == 0 and len(part._uploads) == 1)
+    eventually(lambda: not part._uploads)
 
 
 @pytest.mark.parametrize(("at", "size"), [(1, 1), (0, 11), (-1, 1), ("0", 1)])

@@ -8,11 +8,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from jupyter_client.session import json_packer
 from kernels import Cell, Kernel
 from waiting import eventually
 
 import lknb
+from lknb import cells
+from lknb.events import Event
 from lknb.loop import LOOP
+from lknb.widgets.feed import FeedPart
+from lknb.widgets.rpc import RpcPart
 from lknb.widgets.widget import MIME
 
 NASTY = '<script>alert(1)</script><img src=x onerror="alert(2)">\u202e\x1b[31m'
@@ -43,6 +48,18 @@ def test_an_empty_feed_says_what_to_do(alice: lknb.Room) -> None:
     assert "Send something" in alice.feed("nothing").html()
 
 
+def test_what_no_message_can_carry_does_not_stop_a_widget(
+    alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = alice.panel("chat")
+    got: list[dict[str, Any]] = []
+    monkeypatch.setattr(panel, "send", lambda message, buffers: got.append(json.loads(json_packer(message))))
+    panel._channel.received({"type": "hello", "browser": "one", "parts": ["chat"]})
+    bob.publish_data(r'{"message": "half of a pair: \ud800"}', topic="lk-chat-topic")
+    eventually(lambda: "half of a pair: ?" in json.dumps(got))
+    panel.close()
+
+
 def test_a_panel_shows_people_attributes_and_events(alice: lknb.Room, bob: lknb.Room) -> None:
     bob.attributes["mood"] = "curious"
     eventually(lambda: alice.participants["bob"].attributes)
@@ -63,6 +80,66 @@ def test_what_comes_from_the_room_is_inert(alice: lknb.Room, bob: lknb.Room) -> 
         assert "<img" not in view.html()
         assert "\x1b" not in view.html() + repr(view)
         assert "\u202e" not in view.html() + repr(view)
+
+
+def test_a_feed_keeps_no_payload_that_the_log_has_let_go(alice: lknb.Room) -> None:
+    alice.events._max_events = 10
+    part = alice.feed().parts[0]
+    for number in range(30):
+        alice.events.add(Event("data", "in", sender="bob", topic="imu", data=b"payload %d" % number))
+    rows = part.whole()["rows"]["events"]
+    assert [row["preview"] for _, row in rows[-30:]] == [f"payload {number}" for number in range(30)]
+    kept = [item for _, item in part.rows["events"].items() if isinstance(item, Event)]
+    assert len(kept) == 10
+    with pytest.raises(LookupError, match="let this event go"):
+        LOOP.run(part.actions["read"](rows[1][0]), "read")
+    assert LOOP.run(part.actions["read"](rows[-1][0]), "read")["preview"] == "payload 29"
+
+
+def test_an_event_that_outlasts_its_row_is_counted_once(alice: lknb.Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = FeedPart(alice, kind="text")
+    monkeypatch.setattr(part._shown, "_limit", 2)
+    part.start(lambda: None)
+    with alice.stream_text() as out:
+        out.write("slow")
+        for _ in range(3):
+            alice.send_text("quick")
+    part.stop()
+    assert part.values()["matched"] == 4
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_of_a_long_log_the_newest_are_downloaded_and_the_others_counted(
+    alice: lknb.Room, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lknb.widgets.feed._FILE", 1000)
+    part = FeedPart(alice, kind="data")
+    part.start(lambda: None)
+    for number in range(20):
+        alice.publish_data(f"=packet {number}", topic="imu")
+    got = LOOP.run(part.download(form), "download")
+    part.stop()
+    lines = got["buffer"].decode().splitlines()[form == "csv" :]
+    assert len(lines) + got["left"] == 20
+    assert got["left"] > 0
+    assert "=packet 19" in lines[-1]
+    assert form == "json" or "'=packet 19" in lines[-1]
+
+
+def test_calls_keep_no_payload_that_the_log_has_let_go(alice: lknb.Room, bob: lknb.Room) -> None:
+    bob.rpc("echo")(lambda payload: payload)
+    part = RpcPart(alice)
+    part.start(lambda: None)
+    alice.perform_rpc("bob", "echo", "x" * 1000)
+    alice.events._max_events = 2
+    for _ in range(3):
+        alice.publish_data("pushes it out")
+    ((key, row),) = part.whole()["rows"]["calls"]
+    assert (row["status"], row["payload"][:3], row["more"]) == ("ok", '"xx', True)
+    with pytest.raises(LookupError, match="what its row shows"):
+        LOOP.run(part.read(key), "read")
+    assert "echo" in repr(part.tables()[0][1])
+    part.stop()
 
 
 def test_a_widget_carries_no_token(alice: lknb.Room) -> None:
@@ -102,6 +179,15 @@ def test_a_panel_leaves_and_joins_again(alice: lknb.Room, bob: lknb.Room) -> Non
     eventually(lambda: "alice" in bob.participants)
     alice.close()
     assert not panel.active
+
+
+def test_the_panel_that_a_room_was_left_with_does_not_keep_the_room(alice: lknb.Room) -> None:
+    panel = alice.panel("feed")
+    assert alice._cell_ended in cells._watchers
+    LOOP.run(panel.parts[0].actions["leave"](), "leave")
+    assert panel.active
+    panel.close()
+    assert alice._cell_ended not in cells._watchers
 
 
 def test_widgets_are_made_where_the_front_end_names_no_cells(alice: lknb.Room) -> None:

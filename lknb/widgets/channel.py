@@ -1,6 +1,7 @@
 """How a widget's browsers are kept up to date: snapshots, numbered batches, acknowledgements, and calls back.
 
-From the kernel: `state` (a number, and for each part either everything or what changed), `taken` and `reply` to a call.
+From the kernel: `state` (a number, and for each part either everything or what changed), `taken` and `reply` to a call,
+`forgotten` (to a browser that had long not been heard; it says hello again).
 From a browser: `hello` (tell me everything), `shows` (the parts that are in view), `ack` (of a number), `do` (a call),
 `bye`. Any browser that has missed something says hello again. While nobody looks, nothing is sent.
 """
@@ -26,7 +27,8 @@ UNHEARD = 0.5
 """Seconds between two while none does: it is slow or gone, or the kernel is busy with a cell and cannot hear it."""
 
 _AHEAD = 2
-_BROWSERS = 16
+_BROWSERS = 64
+_BEHIND = 500  # states: who is so many behind another browser is gone, as pages go without a word
 _logger = logging.getLogger("lknb")
 
 Send = Callable[[Json, list[bytes]], None]
@@ -82,19 +84,24 @@ class Channel:
     # On the loop thread
 
     def _heard(self, message: Json) -> None:
-        kind, who = message.get("type"), str(message.get("browser"))
+        kind, who = message.get("type"), str(message.get("browser"))[:64]
+        browser = self._browsers.pop(who, None)
         if kind == "bye":
-            self._browsers.pop(who, None)
             return
         if kind == "hello":
-            self._browsers[who] = _Browser(acknowledged=self._number)
-            while len(self._browsers) > _BROWSERS:
-                self._browsers.pop(next(iter(self._browsers)))
-        browser = self._browsers.get(who)
+            browser = _Browser(acknowledged=self._number)
         if browser is None:
+            if kind in ("ack", "shows"):
+                self._send({"type": "forgotten", "browser": who}, [])
             return
+        self._browsers[who] = browser  # who was heard last is the last
+        while len(self._browsers) > _BROWSERS:
+            self._browsers.pop(next(iter(self._browsers)))
         if kind == "ack" and isinstance(message.get("number"), int):
             browser.acknowledged = min(message["number"], self._number)
+            for other, each in list(self._browsers.items()):
+                if each.acknowledged < browser.acknowledged - _BEHIND:
+                    del self._browsers[other]
         elif kind in ("hello", "shows"):
             named = message.get("parts")
             shows = frozenset(name for name in self._parts if isinstance(named, list) and name in named)

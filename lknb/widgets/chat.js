@@ -280,6 +280,8 @@ export function chat({ ask, follow, signal }) {
 		if (message.open && parted) notes.push(`${size(bytes)} so far, of which the beginning is shown.`);
 		if (message.error) notes.push(`${message.own ? "Not sent" : "Broke off"}: ${message.error}`);
 		else if (message.status === "failed") notes.push(message.own ? "Not sent" : "Broke off");
+		if (message.cut)
+			notes.push(`${message.cut.toLocaleString()} more characters have been let go, as the room's log is bounded.`);
 		if (message.trouble) notes.push(`The edit did not come through: ${message.trouble}`);
 		if (isWhole && whole.more)
 			notes.push(`${whole.more.toLocaleString()} more characters are not shown: the text is in room.events.`);
@@ -318,15 +320,19 @@ export function chat({ ask, follow, signal }) {
 		say(/** @type {HTMLElement} */ (name.firstChild), file.name);
 		say(how, fileState(file, own));
 		row.dataset.status = file.status;
-		if (!file.there || place.dataset.there) return;
-		place.dataset.there = "true";
+		if (String(file.there) === place.dataset.there) return;
+		place.dataset.there = String(file.there);
+		if (!file.there) {
+			place.replaceChildren();
+			return;
+		}
 		const load = h("button", { type: "button", "aria-label": `Download ${inert(file.name)}` }, "Download");
 		load.addEventListener("click", async () => {
 			load.disabled = true;
 			const content = await report(whole(key, file, (done) => say(load, `${Math.floor((100 * done) / file.size)} %`)));
 			load.disabled = false;
 			say(load, "Download");
-			if (content) save(file.name, /** @type {any} */ (content));
+			if (content && !signal.aborted) save(file.name, /** @type {any} */ (content));
 		});
 		place.append(load);
 		if (file.type && file.size <= INLINE) {
@@ -347,14 +353,13 @@ export function chat({ ask, follow, signal }) {
 	async function whole(key, file, progress) {
 		/** @type {any[]} */
 		const parts = [];
-		let at = 0;
-		do {
-			const answer = await ask("file", { key, id: file.id, at });
-			if (!answer.buffer?.byteLength) break;
-			parts.push(answer.buffer);
-			at += answer.buffer.byteLength;
+		for (let at = 0; at < file.size && !signal.aborted; ) {
+			const { buffer } = await ask("file", { key, id: file.id, at });
+			if (!buffer?.byteLength) throw new Error(`${file.name} could not be read to its end. Try again.`);
+			parts.push(buffer);
+			at += buffer.byteLength;
 			progress(at);
-		} while (at < file.size && !signal.aborted);
+		}
 		return new Blob(parts);
 	}
 
@@ -511,7 +516,8 @@ function fileState(file, own) {
 	if (file.status === "missing") return own ? "is not sent" : "has not arrived";
 	if (file.status === "open")
 		return `${size(file.transferred)}${file.size ? ` of ${size(file.size)}` : ""}, under way…`;
-	return [size(file.size), file.status === "ok" ? "" : `${file.status}: ${file.error ?? ""}`]
+	const how = file.gone ? "let go, as the room's log is bounded" : "";
+	return [size(file.size), file.status === "ok" ? how : `${file.status}: ${file.error ?? ""}`]
 		.filter(Boolean)
 		.join(", ");
 }

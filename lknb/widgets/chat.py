@@ -31,6 +31,7 @@ _HEAD = 2_000
 _PIECE = 4_000
 _PIECES = 5
 _ALL_PIECES = 100
+_AFTER = _HEAD + _PIECES * _PIECE  # characters of a text that stay when the room's log has let it go
 _WHOLE = 1_000_000
 _PEOPLE = 200
 _FILES = 8
@@ -60,7 +61,8 @@ class ChatPart(Part):
         super().__init__(room)
         self._chat = Conversation(CHAT, KEPT)
         # Events come on any thread.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._evicted = 0
         self._open: dict[str, Message] = {}
         self._told_of: dict[str, int] = {}  # of the open ones, how much of their beginning
         self._names: dict[str, str] = {}
@@ -80,9 +82,10 @@ class ChatPart(Part):
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the room's log."""
         super().start(changed)
-        self._unsubscribe = self.room.events.subscribe(self._happened)
-        for event in self.room.events[:]:
-            self._happened(event)
+        with self._lock:  # what comes meanwhile comes after what was there before
+            self._unsubscribe = self.room.events.subscribe(self._happened)
+            for event in self.room.events[:]:
+                self._happened(event)
 
     def stop(self) -> None:
         """Follow no longer."""
@@ -91,16 +94,28 @@ class ChatPart(Part):
             self._let_go(upload)
 
     def _happened(self, event: Event) -> None:
-        if event.topic == self._chat.topic or event.topic in PACKET_TOPICS:
-            with self._lock:
+        with self._lock:
+            if event.topic == self._chat.topic or event.topic in PACKET_TOPICS:
                 message, gone = self._chat.take(event)
-            for key in gone:
-                self._shown.drop(key)
-                self._open.pop(key, None)
-            if message is not None:
-                self._show(message)
-            self.changed()
-        elif event.kind in ("participant", "connection"):
+                for key in gone:
+                    self._shown.drop(key)
+                    self._open.pop(key, None)
+                    self._told_of.pop(key, None)
+                if message is not None:
+                    self._show(message)
+                self.changed()
+            elif event.kind in ("participant", "connection"):
+                self.changed()
+            self._keep_no_more_than_the_log()
+
+    def _keep_no_more_than_the_log(self) -> None:
+        """The log is bounded in bytes and in files on disk: what it has let go stays as the beginning of a text."""
+        log = self.room.events
+        if log.evicted == self._evicted:
+            return
+        self._evicted = log.evicted
+        for message in self._chat.let_go(log[0].number, _AFTER):
+            self._shown.touch(message.key)
             self.changed()
 
     def _show(self, message: Message) -> None:
@@ -125,17 +140,8 @@ class ChatPart(Part):
 
     # What there is to tell
 
-    def changes(self) -> Json | None:
-        """What has changed, and how far the open texts and files have got."""
-        self._look_again()
-        return super().changes()
-
-    def whole(self) -> Json:
-        """All there is to tell."""
-        self._look_again()
-        return super().whole()
-
-    def _look_again(self) -> None:
+    def look(self) -> None:
+        """How far the open texts and files have got."""
         for message in list(self._open.values()):
             self._cut(message)
             if message.files or self._told_of.get(message.key, 0) < _HEAD:
@@ -180,6 +186,7 @@ class ChatPart(Part):
             "more_to": max(0, len(message.first.to) - 5),
             "text": text[:_HEAD],
             "length": len(text),
+            "cut": message.cut,
             "piece": str(said.number),
             "size": said.size if said.status != "open" else said.transferred,
             "open": said.status == "open",
@@ -188,7 +195,7 @@ class ChatPart(Part):
             "trouble": message.trouble,
             "edited": message.edited,
             "can_reply": message.is_text and said.status == "ok",
-            "can_edit": message.is_text and message.own and said.status == "ok",
+            "can_edit": message.is_text and message.own and said.status == "ok" and not message.cut,
             "reply": self._quote(said.reply_to) if said.reply_to else None,
             "files": [self._described_file(each, message.files.get(each)) for each in message.attachments],
         }
@@ -216,6 +223,7 @@ class ChatPart(Part):
             "status": event.status,
             "error": event.error,
             "there": there,
+            "gone": event.direction == "in" and event.status == "ok" and not there,
             "type": event.data.image_type if there else None,
         }
 
@@ -259,7 +267,7 @@ class ChatPart(Part):
         event = self._message(key).files.get(str(id))
         if event is None or not isinstance(event.data, ReceivedFile):
             raise LookupError("This file has not arrived, or has been let go.")
-        if not isinstance(at, int) or at < 0:
+        if not isinstance(at, int) or not 0 <= at <= event.data.size:
             raise ValueError("at= is a place in the file.")
         piece = await asyncio.to_thread(event.data.read, at, _UPLOAD)
         return {"name": event.data.name, "size": event.data.size, "buffer": piece}

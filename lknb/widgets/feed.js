@@ -66,7 +66,10 @@ export function feed({ ask, follow, signal }) {
 				title: `Download the fitting events as ${label}`,
 				onclick: async () => {
 					const answer = await report(ask("download", { form }));
-					if (answer) save(answer.value.name, answer.buffer ?? "");
+					if (!answer) return;
+					save(answer.value.name, answer.buffer ?? "");
+					const { left } = answer.value;
+					if (left) say(said, `${left.toLocaleString()} older events did not fit: room.events has them.`);
 				},
 			},
 			label,

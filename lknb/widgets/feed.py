@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import datetime as dt
 import io
 import json
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from lknb.events import KINDS, Event, checked_kinds
 from lknb.inbox import Interest
 from lknb.tables import Table
 from lknb.widgets.modules import bundled
-from lknb.widgets.part import Json, Part, Rows
+from lknb.widgets.part import Json, Part, Rows, keep_rows_only
 from lknb.widgets.widget import RoomWidget
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ KEPT = 500
 _BURST = 60
 _PREVIEW = 400
 _WHOLE = 1_000_000
+_FILE = 8_000_000
 _STATIC = 25
 _RATE_OVER = 1.0
 
@@ -47,10 +49,13 @@ class FeedPart(Part):
         super().__init__(room)
         self._only_kinds, self._only_topic = checked_kinds(kind), topic
         self._filter: dict[str, str] = {}
-        self._shown: Rows[Event] = Rows(described, limit=KEPT, burst=_BURST)
+        # An event, or its row alone once the log has let the event go.
+        self._shown: Rows[Event | Json] = Rows(_row, limit=KEPT, burst=_BURST)
+        self._evicted = 0
         self.rows = {"events": self._shown}
         self.actions = {"filter": self.filter, "read": self.read, "download": self.download, "clear": self.clear}
         self._matched = 0
+        self._open: set[int] = set()  # the counted ones that come again when they end
         self._cleared = 0  # the number of the newest event when it was cleared
         self._counts: deque[tuple[float, int]] = deque(maxlen=32)
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -98,9 +103,22 @@ class FeedPart(Part):
     def _happened(self, event: Event) -> None:
         if self._passes(event):
             key = str(event.number)
-            self._matched += key not in self._shown
+            self._matched += key not in self._shown and event.number not in self._open
             self._shown.put(key, event)
+            if event.status == "open":
+                self._open.add(event.number)
+        if event.status != "open":
+            self._open.discard(event.number)
+        self._let_go()
         self.changed()
+
+    def _let_go(self) -> None:
+        """Keep no payload that the log, which is bounded in bytes, has let go."""
+        log = self.room.events
+        if log.evicted == self._evicted:
+            return
+        self._evicted = log.evicted
+        keep_rows_only(self._shown, log[0].number, described)
 
     def _passes(self, event: Event) -> bool:
         return (
@@ -129,6 +147,7 @@ class FeedPart(Part):
         for event in fitting[-KEPT:]:
             self._shown.put(str(event.number), event)
         self._matched = len(fitting)
+        self._open = {event.number for event in fitting if event.status == "open"}
         self._counts.clear()
         self.changed()
 
@@ -151,21 +170,19 @@ class FeedPart(Part):
     async def read(self, number: str) -> Json:
         """The whole of one event, up to a megabyte."""
         event = self._shown.get(number)
-        if event is None:
-            raise LookupError("This event is no longer in the room's log.")
-        return whole(event)
+        if isinstance(event, Event):
+            return await asyncio.to_thread(whole, event)
+        raise LookupError("The room's log has let this event go; what its row shows is all that is left.")
 
     async def download(self, form: str = "json") -> Json:
-        """The log's fitting events as a file: JSON lines, or CSV."""
+        """The log's fitting events as JSON lines or CSV: the newest eight megabytes; `left` counts the others."""
         events = [event for event in self.room.events[:] if self._passes(event)]
+        extension, line = ("csv", _csv_line) if form == "csv" else ("jsonl", _json_line)
+        lines = await asyncio.to_thread(_newest_lines, events, line)
+        left = len(events) - len(lines)
         if form == "csv":
-            text = io.StringIO()
-            writer = csv.writer(text)
-            writer.writerow(_COLUMNS)
-            writer.writerows([_cell(value) for value in _line(event).values()] for event in events)
-            return {"name": f"{self.room.name}-events.csv", "buffer": text.getvalue().encode()}
-        lines = [json.dumps(_line(event), ensure_ascii=False) for event in events]
-        return {"name": f"{self.room.name}-events.jsonl", "buffer": "\n".join(lines).encode()}
+            lines.insert(0, _csv(_COLUMNS))
+        return {"name": f"{self.room.name}-events.{extension}", "left": left, "buffer": b"".join(lines)}
 
     def table(self, rows: int = _STATIC) -> Table:
         """The newest fitting events."""
@@ -273,11 +290,15 @@ def described(event: Event) -> Json:
     }
 
 
+def _row(item: Event | Json) -> Json:
+    return described(item) if isinstance(item, Event) else item
+
+
 def _preview(event: Event) -> Json:
     """The beginning of the payload, what it is (`text`, `json`, `hex` or `image`), and whether there is more."""
     if event.kind == "bytes" and event.data is not None:
         file = event.data
-        kind = "image" if file._spool.image_type() else "file"
+        kind = "image" if file.image_type else "file"
         return {"content": kind, "preview": f"{file.name} ({file.mime_type})"[:_PREVIEW], "more": kind == "image"}
     content, text = content_of(event)
     return {"content": content, "preview": text[:_PREVIEW], "more": len(text) > _PREVIEW}
@@ -304,13 +325,14 @@ def whole(event: Event) -> Json:
     if row["content"] == "image":
         file = event.data
         if file.size <= 20 * _WHOLE:
-            return {**row, "type": file._spool.image_type(), "buffer": file.data}
+            return {**row, "type": file.image_type, "buffer": file.read()}
     text = content_of(event)[1]
     if row["content"] not in ("image", "file"):
         row["preview"] = text[:_WHOLE]
         row["more"] = len(text) > _WHOLE
     if event.result is not None:
-        row["result"] = event.result if isinstance(event.result, str) else json.dumps(event.result, default=str)
+        answer = event.result if isinstance(event.result, str) else json.dumps(event.result, default=str)
+        row["result"] = answer[:_WHOLE]
     return row
 
 
@@ -333,6 +355,33 @@ def _line(event: Event) -> Json:
         event.id,
     )
     return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _newest_lines(events: Sequence[Event], line: Callable[[Event], bytes]) -> list[bytes]:
+    """As many lines as a browser gets at once, of the newest events, oldest first."""
+    lines: list[bytes] = []
+    size = 0
+    for event in reversed(events):
+        lines.append(line(event))
+        size += len(lines[-1])
+        if size > _FILE and len(lines) > 1:
+            lines.pop()
+            break
+    return lines[::-1]
+
+
+def _json_line(event: Event) -> bytes:
+    return json.dumps(_line(event), ensure_ascii=False).encode(errors="replace") + b"\n"
+
+
+def _csv_line(event: Event) -> bytes:
+    return _csv([_cell(value) for value in _line(event).values()])
+
+
+def _csv(cells: Sequence[Any]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerow(cells)
+    return text.getvalue().encode(errors="replace")
 
 
 def _cell(value: Any) -> Any:

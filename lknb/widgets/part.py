@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from lknb.events import Event
 from lknb.tables import Table
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Rows(Generic[T]):
         self._items: dict[str, T] = {}
         self._changed: dict[str, None] = {}
         self._dropped: dict[str, None] = {}
+        # What browsers have: nothing else needs to be taken back, also while nobody looks and the rows come and go.
+        self._told: set[str] = set()
         self._lock = threading.Lock()
         self.skipped = 0
 
@@ -59,9 +62,15 @@ class Rows(Generic[T]):
             # To the end, so that the newest are the last.
             self._changed.pop(key, None)
             self._changed[key] = None
-            self._dropped.pop(key, None)
+            self._keep(key)
             while len(self._items) > self._limit:
                 self._drop(next(iter(self._items)))
+
+    def swap(self, key: str, item: T) -> None:
+        """Keep another item in place of one that is told the same, if it is still there."""
+        with self._lock:
+            if key in self._items:
+                self._items[key] = item
 
     def touch(self, key: str) -> None:
         """Have an item told again, if it is still there."""
@@ -89,7 +98,7 @@ class Rows(Generic[T]):
                 if key not in self._items or self._items[key] != item:
                     self._items[key] = item
                     self._changed[key] = None
-                    self._dropped.pop(key, None)
+                    self._keep(key)
 
     def whole(self) -> list[tuple[str, Json]]:
         """All rows; a browser that gets them has been told everything."""
@@ -97,6 +106,7 @@ class Rows(Generic[T]):
             items = list(self._items.items())
             self._changed.clear()
             self._dropped.clear()
+            self._told = set(self._items)
         return [(key, self._describe(item)) for key, item in items]
 
     def changes(self) -> tuple[list[tuple[str, Json]], list[str]]:
@@ -108,13 +118,31 @@ class Rows(Generic[T]):
             self._dropped.clear()
             self.skipped += max(0, len(changed) - self._burst)
             items = [(key, self._items[key]) for key in changed[-self._burst :]]
+            self._told.update(key for key, _ in items)
         return [(key, self._describe(item)) for key, item in items], dropped
 
     def _drop(self, key: str) -> None:
         if self._items.pop(key, None) is None:
             return
         self._changed.pop(key, None)
-        self._dropped[key] = None
+        if key in self._told:
+            self._told.discard(key)
+            self._dropped[key] = None
+
+    def _keep(self, key: str) -> None:
+        if key in self._dropped:
+            del self._dropped[key]
+            self._told.add(key)
+
+
+def keep_rows_only(rows: Rows[Event | Json], oldest: int, describe: Callable[[Event], Json]) -> None:
+    """Keep of the events before number `oldest`, which the room's log has let go, their rows and no payloads."""
+    for key, item in rows.items():
+        if isinstance(item, Event):
+            if item.number >= oldest:
+                break
+            if item.status != "open":
+                rows.swap(key, describe(item))
 
 
 class Part:
@@ -158,13 +186,18 @@ class Part:
         """How things are now as tables with titles, for a saved notebook and for a terminal."""
         raise NotImplementedError
 
+    def look(self) -> None:
+        """Look at what changes without an event; called before anything is told."""
+
     def whole(self) -> Json:
         """All there is to tell: `set` and `rows`."""
+        self.look()
         self._told = self.values()
         return {"set": self._told, "rows": {name: rows.whole() for name, rows in self.rows.items()}}
 
     def changes(self) -> Json | None:
         """What has changed since the last time: those of `set`, `put` and `drop` that are not empty; None for none."""
+        self.look()
         told: Json = {"put": {}, "drop": {}}
         for name, rows in self.rows.items():
             put, dropped = rows.changes()

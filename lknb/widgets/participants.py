@@ -61,9 +61,10 @@ class ParticipantsPart(Part):
         self.again = _LOOK_EVERY
         self._filter = ""
         self._matching = 0
-        # When what changed, by identity, kind of event and key.
-        self._marks: deque[tuple[float, str, str, str]] = deque(maxlen=_MARKS)
-        self._left: deque[tuple[float, str, str]] = deque(maxlen=_LEFT)
+        # What changed, by identity, kind of event and key, and who has left: since when by a clock that nobody sets,
+        # for when to forget it, and by that of the wall, which is shown.
+        self._marks: deque[tuple[float, float, str, str, str]] = deque(maxlen=_MARKS)
+        self._left: deque[tuple[float, float, str, str]] = deque(maxlen=_LEFT)
         self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self, changed: Callable[[], None]) -> None:
@@ -78,24 +79,14 @@ class ParticipantsPart(Part):
     def _happened(self, event: Event) -> None:
         if event.kind not in ("attributes", "metadata", "room_metadata", "participant", "connection"):
             return
-        at, who = time.time(), event.sender or ""
+        since, at, who = time.monotonic(), time.time(), event.sender or ""
         if event.kind == "attributes":
-            self._marks.extend((at, who, "attributes", key) for key in event.data)
+            self._marks.extend((since, at, who, "attributes", key) for key in event.data)
         elif event.kind == "participant" and event.topic == "left":
-            self._left.append((at, who, str(event.data.get("name") or "")))
+            self._left.append((since, at, who, str(event.data.get("name") or "")))
         else:
-            self._marks.append((at, who, event.topic or event.kind, ""))
+            self._marks.append((since, at, who, event.topic or event.kind, ""))
         self.changed()
-
-    def whole(self) -> Json:
-        """All there is to tell."""
-        self._look()
-        return super().whole()
-
-    def changes(self) -> Json | None:
-        """What has changed since the last time."""
-        self._look()
-        return super().changes()
 
     def values(self) -> Json:
         """The counts, this participant's own name and metadata, the room's, and whether they may be set."""
@@ -131,8 +122,9 @@ class ParticipantsPart(Part):
 
     # What there is to see
 
-    def _look(self) -> None:
-        since = time.time() - MARKED
+    def look(self) -> None:
+        """Everybody as they are now, and what of them is still marked."""
+        since = time.monotonic() - MARKED
         for old in (self._marks, self._left):
             while old and old[0][0] < since:
                 old.popleft()
@@ -144,7 +136,7 @@ class ParticipantsPart(Part):
         marked = self._marked()
         for each in matching[:KEPT]:
             people[each.identity] = described(each, marked.get(each.identity, {}))
-        for at, identity, name in list(self._left):
+        for _, at, identity, name in list(self._left):
             if identity not in self.room.participants and self._filter in f"{identity} {name}".lower():
                 people.setdefault(identity, {"identity": identity[:_VALUE], "name": name[:_VALUE], "left": at * 1000})
         self._people.replace(people)
@@ -164,7 +156,7 @@ class ParticipantsPart(Part):
     def _marked(self) -> dict[str, dict[tuple[str, str], float]]:
         """When what has changed, in milliseconds: by identity ("" for the room itself), then by kind and key."""
         marked: dict[str, dict[tuple[str, str], float]] = {}
-        for at, who, kind, key in list(self._marks):  # a copy, since events come on any thread
+        for _, at, who, kind, key in list(self._marks):  # a copy, since events come on any thread
             marked.setdefault(who, {})[kind, key] = at * 1000
         return marked
 

@@ -63,6 +63,7 @@ export function rpc({ ask, follow, signal, store }) {
 	payload.addEventListener("keydown", (event) => {
 		if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
 			event.preventDefault();
+			event.stopPropagation(); // it would run the cell as well
 			form.requestSubmit();
 		}
 	});
@@ -165,7 +166,7 @@ export function rpc({ ask, follow, signal, store }) {
 		{ class: "lknb-rpc-calls" },
 		h("thead", null, h("tr", null, ...["Time", "Call", "Payload → answer", "Took", ""].map(column))),
 	);
-	const none = h("p", { class: "lknb-empty" }, "No call yet. Those that cells make are listed here too.");
+	const none = h("p", { class: "lknb-empty" }, "No call from here yet. Those that cells make are listed here too.");
 	const scroll = h("div", { class: "lknb-scroll", role: "region", tabIndex: 0, "aria-label": "Calls" }, list, none);
 	/** @type {Map<string, Line>} */
 	const lines = new Map();

@@ -15,7 +15,7 @@ from lknb.events import Event
 from lknb.handlers import Handler
 from lknb.payloads import decode, encode
 from lknb.tables import Table
-from lknb.widgets.part import Json, Part, Rows
+from lknb.widgets.part import Json, Part, Rows, keep_rows_only
 
 if TYPE_CHECKING:
     from lknb.room import Room
@@ -72,7 +72,9 @@ class RpcPart(Part):
 
     def __init__(self, room: Room) -> None:
         super().__init__(room)
-        self._calls: Rows[Event] = Rows(described, limit=KEPT)
+        # An event, or its row alone once the log, which is bounded in bytes, has let the event go.
+        self._calls: Rows[Event | Json] = Rows(_row, limit=KEPT)
+        self._evicted = 0
         self._methods: Rows[Json] = Rows(lambda row: row, limit=500)
         self.rows = {"calls": self._calls, "served": self._methods}
         self.actions = {"call": self.call, "read": self.read}
@@ -96,6 +98,10 @@ class RpcPart(Part):
         self._unsubscribe()
 
     def _happened(self, event: Event) -> None:
+        log = self.room.events
+        if log.evicted != self._evicted:
+            self._evicted = log.evicted
+            keep_rows_only(self._calls, log[0].number, described)
         if event.kind == "rpc":
             self._take(event)
             with self._lock:
@@ -145,17 +151,8 @@ class RpcPart(Part):
             "longest": TIMEOUT_LIMIT,
         }
 
-    def whole(self) -> Json:
-        """All there is to tell, the served methods as they are now."""
-        self._look()
-        return super().whole()
-
-    def changes(self) -> Json | None:
-        """What has changed, the served methods as they are now."""
-        self._look()
-        return super().changes()
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """The served methods as they are now."""
         rows = {each.topic: self._row(each) for each in self.room.handlers if each.kind == "rpc" and each.topic}
         self._methods.replace(rows)
         with self._lock:
@@ -236,25 +233,27 @@ class RpcPart(Part):
         event = self._calls.get(str(key))
         if event is None:
             raise LookupError("This call is no longer in the history.")
-        return whole(event)
+        if isinstance(event, Event):
+            return whole(event)
+        raise LookupError("The room's log has let this call go; what its row shows is all that is left.")
 
     def tables(self) -> list[tuple[str, Table]]:
         """The newest calls, and the methods that are served."""
-        newest = [event for _, event in self._calls.items()][-_STATIC:]
+        newest = [_row(item) for _, item in self._calls.items()][-_STATIC:]
         calls = Table(
             ("time", "to", "method", "payload", "answer", "took"),
             [
                 (
-                    event.time.astimezone().strftime("%H:%M:%S.%f")[:-3],
+                    dt.datetime.fromtimestamp(row["time"] / 1000, dt.UTC).astimezone().strftime("%H:%M:%S.%f")[:-3],
                     row["to"],
                     row["method"],
                     row["payload"],
-                    row["answer"] if event.status == "ok" else _trouble(row),
-                    _milliseconds(event.duration),
+                    row["answer"] if row["status"] == "ok" else _trouble(row),
+                    _milliseconds(row["duration"]),
                 )
-                for event, row in ((event, described(event)) for event in reversed(newest))
+                for row in reversed(newest)
             ],
-            empty='No call yet. Make one with room.perform_rpc("bob", "add", {"a": 1, "b": 2}).',
+            empty='No call from here yet. Make one with room.perform_rpc("bob", "add", {"a": 1, "b": 2}).',
         )
         served = Table(
             ("method", "function", "calls", "errors", "running", "last run", "mean", "longest", "callers"),
@@ -284,6 +283,10 @@ def described(event: Event) -> Json:
         row["more"] |= len(row[name]) > _PREVIEW
         row[name] = row[name][:_PREVIEW]
     return row
+
+
+def _row(item: Event | Json) -> Json:
+    return described(item) if isinstance(item, Event) else item
 
 
 def whole(event: Event) -> Json:

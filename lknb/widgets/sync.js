@@ -151,6 +151,7 @@ export class Store {
 		if (message?.type === "state") this.state(message);
 		else if (message?.type === "taken") this.taken(message.id);
 		else if (message?.type === "reply") this.reply(message, buffers);
+		else if (message?.type === "forgotten" && message.browser === this.browser && !this.gone) this.recover();
 	}
 
 	/** @param {{ number: number, model?: string, parts: Record<string, any> }} message */
@@ -174,7 +175,7 @@ export class Store {
 	}
 
 	recover() {
-		const wait = this.askedAt + HELLO_EVERY - Date.now();
+		const wait = Math.min(HELLO_EVERY, this.askedAt + HELLO_EVERY - Date.now()); // clocks are set back at times
 		if (wait <= 0) this.hello();
 		else if (!this.recovering) {
 			this.recovering = setTimeout(() => {

@@ -174,7 +174,7 @@ class Chart {
 	 * @param {boolean} paused
 	 */
 	show(state, config, paused) {
-		if (Date.now() - this.failedAt < RETRY) return;
+		if (Math.abs(Date.now() - this.failedAt) < RETRY) return; // also when the clock was set back
 		this.state = state;
 		this.config = config;
 		this.paused = paused;

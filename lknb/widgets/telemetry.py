@@ -142,13 +142,16 @@ class TelemetryPart(Part):
 
     def stop(self) -> None:
         """Follow no longer."""
-        while self._end:
-            self._end.pop()()
+        with self._lock:
+            self._wants = True  # or a snapshot that is being made would subscribe again
+            while self._end:
+                self._end.pop()()
 
     def _want(self) -> None:
-        if not self._wants:
-            self._wants = True
-            self._end.append(self.room._want_frames(self._interest))
+        with self._lock:
+            if not self._wants:
+                self._wants = True
+                self._end.append(self.room._want_frames(self._interest))
 
     # What comes in
 

@@ -14,7 +14,7 @@ const AT_ONCE = 1_000_000;
  * @param {import("./view.js").Context} context
  * @returns {HTMLElement}
  */
-export function transfers({ ask, follow, signal }) {
+export function transfers({ ask, follow, signal, store }) {
 	const { element: said, report } = outcome();
 	const list = h("ul", { class: "lknb-transfers", "aria-label": "Transfers" });
 	const empty = h("p", { class: "lknb-empty" }, "No file has been sent or received. Choose one above and send it.");
@@ -29,6 +29,8 @@ export function transfers({ ask, follow, signal }) {
 	const fills = new WeakMap();
 	/** @type {WeakMap<Element, () => void>} */
 	const looks = new WeakMap();
+	/** The names of what goes out and was asked to be cancelled, while there is no answer. @type {Map<string, string>} */
+	const asked = new Map();
 	const watch = new IntersectionObserver((entries) => {
 		for (const { isIntersecting, target } of entries) {
 			if (!isIntersecting) continue;
@@ -41,6 +43,9 @@ export function transfers({ ask, follow, signal }) {
 	follow((state) => {
 		values = state.values;
 		sending.draw(values);
+		// A cell that sends keeps the kernel from hearing that it shall stop; only an interrupt reaches it.
+		for (const name of store.waiting ? asked.values() : [])
+			say(said, `The kernel is busy. If it is its cell that sends ${name}, interrupt the cell to stop it.`);
 		const newest = [...(state.rows.transfers ?? [])].reverse();
 		const shown = newest.filter(([, row], index) => index < SHOWN || row.status === "open");
 		keyed(list, shown, entry, (element, row) => fills.get(element)?.(row));
@@ -66,7 +71,9 @@ export function transfers({ ask, follow, signal }) {
 			h("button", { type: "button", onclick, "aria-label": `${label}: ${first.name}` }, label);
 		const cancel = button("Cancel", async () => {
 			cancel.disabled = true;
+			if (row.direction === "out") asked.set(key, row.name);
 			const answer = await report(ask("cancel", { key }));
+			asked.delete(key);
 			cancel.disabled = false;
 			if (answer) say(said, answer.value ? `${row.name} was cancelled.` : `${row.name} had ended already.`);
 		});

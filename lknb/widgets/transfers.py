@@ -88,10 +88,13 @@ class TransfersPart(Part):
             "discard": self.discard,
         }
         self._total = 0
+        self._open: set[str] = set()
+        self._evicted = 0
         self._speeds: dict[str, _Speed] = {}
         self._saved: dict[str, str] = {}
         self._uploads: dict[str, _Upload] = {}
         self._numbers = itertools.count(1)
+        self._forgetting: asyncio.TimerHandle | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self, changed: Callable[[], None]) -> None:
@@ -109,11 +112,24 @@ class TransfersPart(Part):
     def _happened(self, event: Event) -> None:
         if event.kind == "bytes":
             key = str(event.number)
-            self._total += key not in self._shown
+            self._total += key not in self._shown and key not in self._open
+            (self._open.add if event.status == "open" else self._open.discard)(key)
             self._shown.put(key, event)
             self.changed()
         elif event.kind == "participant":
             self.changed()
+        self._keep_no_more_than_the_log()
+
+    def _keep_no_more_than_the_log(self) -> None:
+        """What the log has let go shall not be kept on disk for the sake of a row."""
+        log = self.room.events
+        if log.evicted == self._evicted:
+            return
+        self._evicted, oldest = log.evicted, log[0].number
+        for key, event in self._shown.items():
+            if event.number < oldest and event.status != "open":
+                self._shown.drop(key)
+                self.changed()
 
     def values(self) -> Json:
         """Who can be sent to, how many there were, and the limits."""
@@ -126,33 +142,21 @@ class TransfersPart(Part):
             "imageLimit": IMAGE_LIMIT,
         }
 
-    def whole(self) -> Json:
-        """All there is to tell."""
-        self._look()
-        return super().whole()
-
-    def changes(self) -> Json | None:
-        """What has changed, with how far the open ones are."""
-        self._look()
-        return super().changes()
-
-    def _look(self) -> None:
-        log = self.room.events
-        oldest = log[0].number if len(log) else 0
+    def look(self) -> None:
+        """How far the open ones are."""
         open_ones = False
         for key, event in self._shown.items():
             if event.status == "open":
                 open_ones = True
                 if self._speeds.setdefault(key, _Speed()).look(event.transferred):
                     self._shown.touch(key)
-            elif event.number < oldest:
-                # What the log has let go shall not be kept on disk for the sake of a row.
-                self._shown.drop(key)
-                self._saved.pop(key, None)
         for key in list(self._speeds):
             shown = self._shown.get(key)
             if shown is None or shown.status != "open":
                 del self._speeds[key]
+        for key in list(self._saved):
+            if key not in self._shown:
+                del self._saved[key]
         self.again = _LOOK_EVERY if open_ones else None
 
     def _described(self, event: Event) -> Json:
@@ -189,9 +193,10 @@ class TransfersPart(Part):
 
     async def save(self, key: str) -> Json:
         """Save a file that arrived to the folder that the kernel works in; returns its path."""
-        path = await asyncio.to_thread(lambda: self._file(key).save().resolve())
-        self._saved[key] = str(path)
-        self._shown.touch(key)
+        file = self._file(key)
+        path = await asyncio.to_thread(lambda: file.save().resolve())
+        self._saved[str(key)] = str(path)
+        self._shown.touch(str(key))
         self.changed()
         return {"path": str(path)}
 
@@ -203,7 +208,7 @@ class TransfersPart(Part):
                 f"{file.name} is {readable(file.size)}; at most {readable(DOWNLOAD_LIMIT)} go through the browser. "
                 "Save it to the kernel's folder."
             )
-        if isinstance(at, bool) or not isinstance(at, int) or at < 0:
+        if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at <= file.size:
             raise ValueError("at= is a place in the file.")
         return {"buffer": await asyncio.to_thread(file.read, at, PIECE)}
 
@@ -228,7 +233,8 @@ class TransfersPart(Part):
             raise ValueError("Other files are being uploaded. Send this one when they are through.")
         key = str(next(self._numbers))
         self._uploads[key] = _Upload(name[:_SHORT], size)
-        asyncio.get_running_loop().call_later(_UPLOAD_IDLE + 1, self._forget_idle)
+        if self._forgetting is None:
+            self._forgetting = asyncio.get_running_loop().call_later(_UPLOAD_IDLE / 2, self._look_for_idle)
         return key
 
     async def upload(self, key: str, at: int, buffer: bytes = b"") -> int:
@@ -278,13 +284,16 @@ class TransfersPart(Part):
             raise LookupError(f"This upload has ended, or had not gone on for {_UPLOAD_IDLE:g} s. Send the file again.")
         return upload
 
+    def _look_for_idle(self) -> None:
+        self._forget_idle()
+        again = asyncio.get_running_loop().call_later(_UPLOAD_IDLE / 2, self._look_for_idle) if self._uploads else None
+        self._forgetting = again
+
     def _forget_idle(self) -> None:
         since = monotonic() - _UPLOAD_IDLE
         idle = [key for key, upload in self._uploads.items() if upload.used < since]
         for key in idle:
             del self._uploads[key]
-        if self._uploads and not idle:
-            asyncio.get_running_loop().call_later(_UPLOAD_IDLE / 2, self._forget_idle)
 
     def tables(self) -> list[tuple[str, Table]]:
         """The newest transfers."""
@@ -295,7 +304,7 @@ class TransfersPart(Part):
                 event.direction,
                 event.name or "",
                 event.sender or "",
-                ", ".join(event.to) or "everybody",
+                ", ".join(event.to) or ("everybody" if event.direction == "out" else ""),
                 event.topic,
                 _moved(event),
                 event.status if not event.error else f"{event.status}: {event.error}",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextvars
 import html
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ class RoomWidget(anywidget.AnyWidget):
         self.parts = tuple(parts)
         self.cell: Cell | None = current_cell()
         self.active = True
-        self._displays: list[tuple[Cell | None, contextvars.Context, Any]] = []
+        self._displays: list[tuple[Cell | None, Any]] = []
         self._channel = Channel(self._tell, parts)
         self.on_msg(lambda widget, content, buffers: self._channel.received(content, buffers))
         for part in parts:
@@ -50,9 +50,16 @@ class RoomWidget(anywidget.AnyWidget):
         room._keep(self)
 
     def _tell(self, message: dict[str, Any], buffers: list[bytes]) -> None:
-        if self.comm is not None:
-            # With the model's id: a saved notebook finds by it what was last seen.
-            self.send({**message, "model": self.model_id} if message["type"] == "state" else message, buffers)
+        if self.comm is None:
+            return
+        if message["type"] == "state":
+            # A saved notebook finds by it what was last seen.
+            message = {**message, "model": self.model_id}
+        try:
+            self.send(message, buffers)
+        except UnicodeEncodeError:
+            # Halves of surrogate pairs, which JSON of a peer's can hold, and no message carries.
+            self.send(json.loads(json.dumps(message, ensure_ascii=False).encode(errors="replace")), buffers)
 
     def replaces(self, other: RoomWidget) -> bool:
         """Whether displaying this one ends `other`: an earlier run of the same cell made it."""
@@ -101,8 +108,7 @@ class RoomWidget(anywidget.AnyWidget):
             return
         handle: Any = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call, unused-ignore]
         if self.active:
-            # The cell's own context, so that its output area is the one that is updated.
-            self._displays.append((current_cell(), contextvars.copy_context(), handle))
+            self._displays.append((current_cell(), handle))
 
     def close(self) -> None:
         """Stop following. Where it is shown, static HTML takes its place."""
@@ -122,9 +128,11 @@ class RoomWidget(anywidget.AnyWidget):
         self.room._forget(self)
         # A front end that finds the comm closed before the new output would say that there is no model.
         bundle = self._bundle()
-        for cell, context, handle in self._displays:
+        for cell, handle in self._displays:
             if again is None or cell is None or cell.id != again.id:
-                context.copy().run(handle.update, bundle, raw=True)
+                # Found by its display id, and said by the cell that closes: others than it are no longer listened to
+                # when a notebook is run without a browser.
+                handle.update(bundle, raw=True)
         self._displays.clear()
         layout = self.layout
         super().close()

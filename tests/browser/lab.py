@@ -102,7 +102,8 @@ class Lab:
             self._context = self._browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
             self._context.grant_permissions(["clipboard-read", "clipboard-write"], origin=self.url)
         page = self._context.new_page()
-        load(page, f"{self.url}/lab?reset")
+        # A workspace of its own: another page's tabs are not opened here.
+        load(page, f"{self.url}/lab/workspaces/page-{next(_numbers)}")
         return page
 
     def notebook(self, *cells: str, page: Page | None = None) -> Notebook:
@@ -155,9 +156,12 @@ class Notebook:
     def start(self, index: int) -> None:
         """Run a cell, without waiting for its end."""
         self.page.evaluate(
-            """([path, index]) => {
+            """async ([path, index]) => {
                 const widget = window.lknbNotebooks[path];
-                window.jupyterapp.shell.activateById(widget.id);
+                const shell = window.jupyterapp.shell;
+                shell.activateById(widget.id);
+                // Commands act on the tab that is the current one, which it becomes a moment later.
+                while (shell.currentWidget !== widget) await new Promise(requestAnimationFrame);
                 widget.content.activeCellIndex = index;
                 widget.content.mode = "command";
                 (window.lknbRuns ??= {})[path + index] = window.jupyterapp.commands.execute("notebook:run-cell");

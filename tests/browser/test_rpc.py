@@ -36,7 +36,7 @@ def test_methods_of_a_peer_are_called_and_called_again(
 ) -> None:
     _, shown = console(notebook, room_name)
     expect(shown).to_contain_text("Nobody else is in the room")
-    expect(shown).to_contain_text("No call yet")
+    expect(shown).to_contain_text("No call from here yet")
     dave = peer("dave")
     dave.call("register_rpc", method="plan", mode="reply", text='{"steps": ["wash", "dry"]}')
     dave.call("register_rpc", method="no", mode="rpc_error", code=2042, message="not today", data='{"until": 7}')

@@ -133,3 +133,21 @@ test("new messages are announced while others are being read", () => {
 	assert.equal(log.scrollTop, 1000);
 	assert.equal(find(".lknb-chat-jump").hidden, true);
 });
+
+test("a file that breaks off is not saved, and one that was let go cannot be loaded", async () => {
+	const page = shown();
+	const file = { id: "f", name: "a.txt", size: 9, status: "ok", there: true, gone: false, type: null };
+	page.tell({ 1: message({ text: "look", files: [file] }) });
+	const load = page.find(".lknb-chat-files button");
+	load.click();
+	page.asked[0].resolve({ value: {}, buffer: new DataView(new ArrayBuffer(4)) });
+	await later();
+	assert.equal(page.asked[1].args.at, 4);
+	page.asked[1].resolve({ value: {} });
+	await later();
+	assert.match(page.find(".lknb-outcome").textContent, /a\.txt could not be read to its end/);
+	page.tell({ 1: message({ text: "look", cut: 7, files: [{ ...file, there: false, gone: true }] }) });
+	assert.equal(page.find(".lknb-chat-files button"), null);
+	assert.match(page.find(".lknb-chat-files").textContent, /let go, as the room's log is bounded/);
+	assert.match(page.find(".lknb-chat-state").textContent, /7 more characters have been let go/);
+});

@@ -80,6 +80,34 @@ test("gaps one after the other ask once a second at most", () => {
 	}
 });
 
+test("a clock that is set back does not keep a snapshot away", () => {
+	mock.timers.enable({ apis: ["setTimeout", "Date"], now: 10_000_000 });
+	try {
+		const { model } = listening();
+		model.hear(whole(1, []));
+		mock.timers.setTime(1_000_000);
+		model.hear({ type: "state", number: 5, parts: {} });
+		mock.timers.tick(1000);
+		assert.equal(model.of("hello").length, 2);
+	} finally {
+		mock.timers.reset();
+	}
+});
+
+test("who was forgotten says hello again, and nobody else", () => {
+	const { model } = listening();
+	const [{ browser }] = model.of("hello");
+	model.hear({ type: "forgotten", browser: "another" });
+	assert.equal(model.of("hello").length, 1);
+	mock.timers.enable({ apis: ["setTimeout", "Date"], now: Date.now() + 5000 });
+	try {
+		model.hear({ type: "forgotten", browser });
+		assert.equal(model.of("hello").length, 2);
+	} finally {
+		mock.timers.reset();
+	}
+});
+
 test("an answer reaches the call that it belongs to", async () => {
 	const { model, store } = listening();
 	const first = store.call("feed", "read", { number: "1" });

@@ -35,12 +35,13 @@ const ROW = {
 const VALUES = { people: ["bob"], total: 1, piece: 1000, uploadLimit: 1e6, downloadLimit: 1e6, imageLimit: 1e6 };
 
 /** A view, and the way to have it draw what the kernel has told. */
-function shown() {
+function shown(/** @type {() => Promise<any>} */ ask = async () => ({ value: null }), store = { waiting: 0 }) {
 	/** @type {(state: import("../../lknb/widgets/sync.js").PartState) => void} */
 	let draw = () => {};
 	const element = transfers(
 		/** @type {any} */ ({
-			ask: async () => ({ value: null }),
+			ask,
+			store,
 			follow: (/** @type {typeof draw} */ each) => {
 				draw = each;
 			},
@@ -72,6 +73,16 @@ test("an element stays the same while its transfer moves and ends", () => {
 	assert.equal(view.find("li"), before);
 	assert.match(before.textContent, /failed.*the stream broke off/);
 	assert.equal(view.find("li progress").hidden, true);
+});
+
+test("a cancel that a busy kernel cannot hear says what does stop the sending", () => {
+	const store = { waiting: 0 };
+	const view = shown(() => new Promise(() => {}), store);
+	view.tell({ 1: { ...ROW, direction: "out" } });
+	view.find("li button").click();
+	store.waiting = 1;
+	view.tell({ 1: { ...ROW, direction: "out" } });
+	assert.match(view.find(".lknb-outcome").textContent, /sends log\.bin, interrupt the cell to stop it/);
 });
 
 test("what the room says is text", () => {
