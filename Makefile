@@ -17,7 +17,7 @@ in_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 # In a container one is root more often than not, and JupyterLab wants to be told so.
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab demo notebook screenshots test bench lock clean setup-lab setup-dev
+.PHONY: help lab demo notebook notebooks docs screenshots test bench lock clean setup-lab setup-dev
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +27,8 @@ help:
 	@echo "make bench     measure lknb against the plain LiveKit SDK (BENCH_ARGS=... for benchmarks/bench.py)"
 	@echo "make screenshots  take the pictures of the widgets in docs/images"
 	@echo "make notebook  run $(NOTEBOOK) and save it with its outputs"
+	@echo "make notebooks run and save all notebooks"
+	@echo "make docs      build the documentation as a site in build/site"
 	@echo "make lock      compile requirements/*.txt from pyproject.toml (LOCK_ARGS=--upgrade for the newest)"
 	@echo "make clean     remove .venv, caches and build output"
 
@@ -44,6 +46,12 @@ bench: setup-dev
 
 notebook: setup-dev
 	@$(in_venv) python scripts/run_notebook.py $(NOTEBOOK)
+
+notebooks: setup-dev
+	@$(in_venv) python scripts/run_notebook.py notebooks/*.ipynb
+
+docs: setup-dev
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs --quiet build --strict && echo "The documentation is in build/site: open build/site/index.html"
 
 screenshots: setup-dev
 	@LKNB_BROWSER="$$(scripts/browser.sh)" $(in_venv) python scripts/screenshots.py $(NAMES)

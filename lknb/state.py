@@ -224,7 +224,7 @@ class State:
                 "attributes",
                 self._direction(participant),
                 sender=participant.identity,
-                data=dict(changed),
+                data=dict(sorted(changed.items())),  # they come in any order
                 size=size,
             )
         )

@@ -1,8 +1,9 @@
 """Run a notebook in a real kernel and save it with its outputs, without what changes from run to run for no reason.
 
-    python scripts/run_notebook.py NOTEBOOK
+    python scripts/run_notebook.py NOTEBOOK...
 
-`make notebook` does it for the quickstart, so that who reads it on a code host sees what it shows. Unlike
+`make notebook` does it for the quickstart, so that who reads it on a code host sees what it shows. The notebooks
+`two-notebooks-*` need each other and are run at once. Unlike
 `scripts/demo.py` this drops what a handler prints after its cell has finished, so cells wait for what they show.
 """
 
@@ -12,6 +13,7 @@ import copy
 import re
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,7 @@ def execute(notebook: Any, folder: Path, *, times: int = 1, timeout: int = 120) 
 
 
 CLOCK = re.compile(r"\b\d\d:\d\d:\d\d(\.\d{3})?\b")
-ROOM = re.compile(r"\b(studio)-\d+\b")
+ROOM = re.compile(r"\b([a-z]+(?:-[a-z]+)*)-\d{3,}\b")  # a room named after this kernel's process
 
 
 def steady(output: Any) -> None:
@@ -62,9 +64,8 @@ def steady(output: Any) -> None:
             output.data[kind] = ROOM.sub(r"\1", CLOCK.sub("12:00:00", text))
 
 
-def main() -> int:
-    """Run the notebook that the command line names, and write it back."""
-    path = Path(sys.argv[1])
+def save(path: Path) -> None:
+    """Run a notebook, and write it back with its outputs."""
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     (executed,) = execute(notebook, path.parent)
     code = [cell for cell in executed.cells if cell.cell_type == "code"]
@@ -78,6 +79,17 @@ def main() -> int:
     executed.metadata["language_info"] = {"name": "python"}
     nbformat.write(executed, path)  # type: ignore[no-untyped-call]
     print(f"Saved {path} with the outputs of {len(code)} cells.")
+
+
+def main() -> int:
+    """Run the notebooks that the command line names, one after the other, those of a pair at once."""
+    groups: dict[str, list[Path]] = {}
+    for path in map(Path, sys.argv[1:]):
+        pair = "two-notebooks" if path.stem.startswith("two-notebooks-") else path.stem
+        groups.setdefault(pair, []).append(path)
+    for paths in groups.values():
+        with ThreadPoolExecutor(len(paths)) as pool:
+            list(pool.map(save, paths))
     return 0
 
 
