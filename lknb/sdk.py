@@ -43,6 +43,7 @@ _UPDATE = TextStreamInfo.OperationType.UPDATE
 _LAST_CALLBACKS = 0.05
 # The link counts as quiet when no more than keep-alives has gone out for so long.
 _QUIET = 0.08
+_QUIET_AFTER_TRAFFIC = 0.5
 _KEEP_ALIVE = 600
 
 
@@ -168,18 +169,24 @@ class SdkRoom(rtc.Room):
     async def flush(self, within: float) -> None:
         """Wait until what the SDK has accepted has left: leaving drops the rest, as much as two megabytes of it.
 
-        It has when nothing but keep-alives has gone out for two round trips.
+        It has when nothing but keep-alives has gone out for two round trips; for longer when something was moving, since
+        on a busy machine that pauses too.
         """
         deadline = time.monotonic() + within
-        sent, quiet_since = -1, time.monotonic()
-        while time.monotonic() < deadline:
+        sent, quiet, quiet_since = -1, _QUIET, time.monotonic()
+        unanswered = 0
+        while time.monotonic() < deadline and unanswered < 3:  # a busy machine answers late, a dead link never
             try:
                 traffic = await asyncio.wait_for(self.traffic(), 1.0)
-            except (TimeoutError, RuntimeError):
+            except TimeoutError:
+                unanswered += 1
+                continue
+            except RuntimeError:
                 return  # the connection is gone
             if traffic.bytes_sent - sent > _KEEP_ALIVE:
+                quiet = _QUIET if sent < 0 else _QUIET_AFTER_TRAFFIC
                 sent, quiet_since = traffic.bytes_sent, time.monotonic()
-            elif time.monotonic() - quiet_since > max(_QUIET, 2 * traffic.round_trip):
+            elif time.monotonic() - quiet_since > max(quiet, 2 * traffic.round_trip):
                 return
             await asyncio.sleep(_QUIET / 4)
 
