@@ -169,8 +169,8 @@ class SdkRoom(rtc.Room):
     async def flush(self, within: float) -> None:
         """Wait until what the SDK has accepted has left: leaving drops the rest, as much as two megabytes of it.
 
-        It has when nothing but keep-alives has gone out for two round trips; for longer when something was moving, since
-        on a busy machine that pauses too.
+        It has when nothing but keep-alives has gone out for two round trips; for longer when something was moving,
+        since on a busy machine that pauses too.
         """
         deadline = time.monotonic() + within
         sent, quiet, quiet_since = -1, _QUIET, time.monotonic()
