@@ -20,9 +20,11 @@ _numbers = itertools.count(1)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side run files, and all that needs the browser together, which starts once."""
+    """Side by side run files, or single tutorials, and all that needs the browser together, which starts once."""
     for item in items:
         group = "browser" if item.path.parent.name == "browser" else item.path.stem
+        if "tutorial" in getattr(item, "fixturenames", ()):
+            group = f"{group}-{item.callspec.params['tutorial']}"
         item.add_marker(pytest.mark.xdist_group(group))
 
 
