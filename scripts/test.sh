@@ -28,7 +28,7 @@ LKNB_BROWSER=$(scripts/browser.sh) && export LKNB_BROWSER || unset LKNB_BROWSER
 echo "--- pytest $*"
 [ -z "$failed" ] || printf 'Failed above, so this run fails whatever the tests say:%s\n' "$failed"
 # Two at a time, files as a whole; arguments may say otherwise.
-"$bin/python" -m pytest -n 2 --dist loadgroup "$@"
+"$bin/python" -m pytest -n 2 --dist loadfile "$@"
 status=$?
 [ -z "$failed" ] || exit 1
 exit $status

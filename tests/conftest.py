@@ -18,16 +18,6 @@ from lknb import server
 _numbers = itertools.count(1)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side run files, or single tutorials, and all that needs the browser together, which starts once."""
-    for item in items:
-        group = "browser" if item.path.parent.name == "browser" else item.path.stem
-        if "tutorial" in getattr(item, "fixturenames", ()):
-            group = f"{group}-{item.callspec.params['tutorial']}"
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A server state of the tests' own, and none of the user's LIVEKIT_* settings or .env files."""

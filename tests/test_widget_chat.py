@@ -149,7 +149,7 @@ def test_nobody_edits_what_another_wrote(chat: Chat, bob: lknb.Room, peer: Calla
     sent = bob.send_text("mine")
     header = {"id": sent.id, "operation": "UPDATE", "version": 1}
     peer("mallory").call("send_text_as", text="yours", topic="lk.chat", **header)
-    rows = chat.wait(lambda rows: len(rows) == 2)
+    rows = chat.wait(lambda rows: len(rows) == 2 and not any(row["open"] for row in rows))
     assert [(row["name"], row["text"]) for row in rows] == [("bob", "mine"), ("mallory", "yours")]
 
 

@@ -184,8 +184,12 @@ def test_editing_is_confirmed_by_the_server(alice: lknb.Room, peer: Peers, watch
     watched.do("set_name", text="Alice L.")
     watched.do("set_metadata", text='{"a": 1}')
     watched.do("set_room_metadata", text="for all")
-    seen = plain.call("participants")["alice"]
-    assert (seen["name"], seen["metadata"]) == ("Alice L.", '{"a": 1}')
+
+    def seen() -> tuple[str, str]:
+        alice_there = plain.call("participants")["alice"]
+        return alice_there["name"], alice_there["metadata"]
+
+    eventually(lambda: seen() == ("Alice L.", '{"a": 1}'))
     eventually(lambda: plain.call("room_info")["metadata"] == "for all")
     watched.look()
     assert (watched.values["name"], watched.values["metadata"]["text"]) == ("Alice L.", '{"a": 1}')

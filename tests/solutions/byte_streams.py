@@ -138,7 +138,7 @@ WRONG = {
 }
 
 OUTPUTS = {
-    "connect": ["2 participants", "'alice' (you)"],
+    "connect": ["'alice' (you)"],
     "receive-image": ["ReceivedFile 'evening.png' 'image/png'"],
     "what": ["'verified': True", "'sender': 'alice'"],
     "send-python": ["('hills.png', {'taken': 'at dusk'}, True)"],

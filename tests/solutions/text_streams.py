@@ -130,7 +130,7 @@ WRONG = {
 }
 
 OUTPUTS = {
-    "connect": ["2 participants", "'alice' (you)"],
+    "connect": ["'alice' (you)"],
     "say": ["Event text out topic='lk.chat'"],
     "hear": ["alice wrote: Hello bob! What is a tokn?", "True"],
     "edit": ["What is a token?", "True"],
