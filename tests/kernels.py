@@ -195,3 +195,12 @@ class Kernel:
             cell.error = f"{content['ename']}: {content['evalue']}\n" + "\n".join(content["traceback"])
         elif kind == "status" and content["execution_state"] == "idle":
             cell.done.set()
+
+
+def interrupted(kernel: Kernel, cell: Cell) -> None:
+    """Interrupt a cell that runs, and see it end with that, soon."""
+    began = time.monotonic()
+    kernel.interrupt()
+    cell.wait(10)
+    assert cell.error.startswith("KeyboardInterrupt"), cell
+    assert time.monotonic() - began < 2

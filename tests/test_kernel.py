@@ -6,12 +6,11 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kernels import Cell, Kernel
+from kernels import Cell, Kernel, interrupted
 from peers import PlainPeer
 from waiting import eventually
 
@@ -196,14 +195,6 @@ busy = False
 
 
 # Interrupted cells
-
-
-def interrupted(kernel: Kernel, cell: Cell) -> None:
-    began = time.monotonic()
-    kernel.interrupt()
-    cell.wait(10)
-    assert cell.error.startswith("KeyboardInterrupt"), cell
-    assert time.monotonic() - began < 2
 
 
 def still_works(kernel: Kernel, alice: lknb.Room) -> None:

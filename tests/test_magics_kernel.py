@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kernels import Cell, Kernel
+from kernels import Cell, Kernel, interrupted
 from peers import PlainPeer
 from waiting import eventually
 
@@ -238,14 +237,6 @@ def test_mistakes_are_one_line(kernel: Kernel) -> None:
 
 
 # Interrupted verbs
-
-
-def interrupted(kernel: Kernel, cell: Cell) -> None:
-    began = time.monotonic()
-    kernel.interrupt()
-    cell.wait(10)
-    assert cell.error.startswith("KeyboardInterrupt"), cell
-    assert time.monotonic() - began < 2
 
 
 def still_works(kernel: Kernel, alice: lknb.Room) -> None:
