@@ -77,19 +77,18 @@ class ChatPart(Part):
             "upload": self.upload,
             "discard": self.discard,
         }
-        self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the room's log."""
         super().start(changed)
         with self._lock:  # what comes meanwhile comes after what was there before
-            self._unsubscribe = self.room.events.subscribe(self._happened)
+            self._follow(self._happened)
             for event in self.room.events[:]:
                 self._happened(event)
 
     def stop(self) -> None:
         """Follow no longer."""
-        self._unsubscribe()
+        super().stop()
         for upload in list(self._uploads):
             self._let_go(upload)
 

@@ -58,20 +58,19 @@ class FeedPart(Part):
         self._open: set[int] = set()  # the counted ones that come again when they end
         self._cleared = 0  # the number of the newest event when it was cleared
         self._counts: deque[tuple[float, int]] = deque(maxlen=32)
-        self._unsubscribe: Callable[[], None] = lambda: None
         self._unwant: Callable[[], None] = lambda: None
 
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the room's log."""
         super().start(changed)
-        self._unsubscribe = self.room.events.subscribe(self._happened)
+        self._follow(self._happened)
         if self._only_kinds is not None and "track" in self._only_kinds:
             self._unwant = self.room._want_frames(Interest(self._only_kinds, self._only_topic))
         self._refill()
 
     def stop(self) -> None:
         """Follow no longer."""
-        self._unsubscribe()
+        super().stop()
         self._unwant()
 
     def values(self) -> Json:

@@ -39,16 +39,11 @@ class PanelPart(Part):
         self.actions = {"leave": self.leave, "rejoin": self.rejoin}
         self.leaving = False
         self._ended: list[str] = []
-        self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the connection, and who comes and goes."""
         super().start(changed)
-        self._unsubscribe = self.room.events.subscribe(self._happened)
-
-    def stop(self) -> None:
-        """Follow no longer."""
-        self._unsubscribe()
+        self._follow(self._happened)
 
     def _happened(self, event: Event) -> None:
         if event.kind in ("connection", "participant", "loss"):

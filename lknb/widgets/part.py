@@ -170,13 +170,19 @@ class Part:
         self.again: float | None = None
         self._told: Json = {}
         self.changed: Callable[[], None] = lambda: None
+        self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self, changed: Callable[[], None]) -> None:
         """Begin to follow the room, and call `changed` (cheap, from any thread) when there is something to tell."""
         self.changed = changed
 
+    def _follow(self, reader: Callable[[Event], None]) -> None:
+        """Call `reader` with each event of the room's log from now on, until `stop`."""
+        self._unsubscribe = self.room.events.subscribe(reader)
+
     def stop(self) -> None:
         """Follow no longer; `html` and `text` still say how things are."""
+        self._unsubscribe()
 
     def values(self) -> Json:
         """The single values by name, as JSON."""

@@ -65,16 +65,11 @@ class ParticipantsPart(Part):
         # for when to forget it, and by that of the wall, which is shown.
         self._marks: deque[tuple[float, float, str, str, str]] = deque(maxlen=_MARKS)
         self._left: deque[tuple[float, float, str, str]] = deque(maxlen=_LEFT)
-        self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the room's log."""
         super().start(changed)
-        self._unsubscribe = self.room.events.subscribe(self._happened)
-
-    def stop(self) -> None:
-        """Follow no longer."""
-        self._unsubscribe()
+        self._follow(self._happened)
 
     def _happened(self, event: Event) -> None:
         if event.kind not in ("attributes", "metadata", "room_metadata", "participant", "connection"):

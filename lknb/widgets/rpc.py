@@ -83,19 +83,14 @@ class RpcPart(Part):
         self._served: dict[str, _Served] = {}
         self._under_way = 0
         self._lock = threading.Lock()
-        self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the room's log, and look at what it has already."""
         super().start(changed)
-        self._unsubscribe = self.room.events.subscribe(self._happened)
+        self._follow(self._happened)
         for event in self.room.events.filter("rpc"):
             self._take(event)
         changed()
-
-    def stop(self) -> None:
-        """Follow no longer."""
-        self._unsubscribe()
 
     def _happened(self, event: Event) -> None:
         log = self.room.events

@@ -95,18 +95,17 @@ class TransfersPart(Part):
         self._uploads: dict[str, _Upload] = {}
         self._numbers = itertools.count(1)
         self._forgetting: asyncio.TimerHandle | None = None
-        self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the room's log."""
         super().start(changed)
-        self._unsubscribe = self.room.events.subscribe(self._happened)
+        self._follow(self._happened)
         for event in self.room.events.filter("bytes"):
             self._happened(event)
 
     def stop(self) -> None:
         """Follow no longer, and let go of what was not sent."""
-        self._unsubscribe()
+        super().stop()
         self._uploads.clear()
 
     def _happened(self, event: Event) -> None:
