@@ -1,4 +1,4 @@
-"""What mkdocs does beside its plugins: leaves out of a page what only the tests run.
+"""What mkdocs does beside its plugins: it leaves out of a page what only the tests run, and searches without a server.
 
 A comment that begins with `<!-- run` holds Python that tests/test_docs_site.py runs at that place of the page, such as
 what makes the other end of a room, or a check of what a block has done.
@@ -7,7 +7,11 @@ what makes the other end of a room, or a check of what a block has done.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
 
 HIDDEN = re.compile(r"^<!-- run\n(?P<code>.*?)^-->\n", re.MULTILINE | re.DOTALL)
 
@@ -15,3 +19,10 @@ HIDDEN = re.compile(r"^<!-- run\n(?P<code>.*?)^-->\n", re.MULTILINE | re.DOTALL)
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """The page without what is hidden."""
     return HIDDEN.sub("", markdown)
+
+
+@event_priority(-100)  # after the plugin that writes the index
+def on_post_build(config: MkDocsConfig, **_: Any) -> None:
+    """The search's index as a script too: that is how the theme asks for it when a page was opened from a folder."""
+    index = Path(config.site_dir, "search", "search_index.json")
+    index.with_suffix(".js").write_text(f"var __index = {index.read_text(encoding='utf-8')};\n", encoding="utf-8")

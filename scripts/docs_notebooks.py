@@ -21,6 +21,7 @@ _FIRST = (
     "packets-and-data-tracks",
     "state",
     "two-notebooks-producer",
+    "two-notebooks-analyst",
 )
 _LONGEST = 4_000
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#]+)(#[^)]*)?\)")
