@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
+import socket
 import time
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import psutil
 from livekit import rtc
 
 from lknb.credentials import Secret, scrub
@@ -45,13 +48,35 @@ async def handshake(sdk: SdkRoom, url: str, token: Secret, room: str, timeout: f
         raise
     if not done:
         joining.add_done_callback(lambda task: _leave(task, sdk))
-        raise ConnectError(
-            f"{url} did not answer within {timeout:g} s. Is it a LiveKit server, and does a firewall let you through? "
-            "A slow link may need a larger timeout=."
-        )
+        raise ConnectError(unanswered(url, timeout))
     failure = joining.result()
     if failure is not None:
         raise ConnectError(explain(failure, url, room))
+
+
+def unanswered(url: str, timeout: float) -> str:
+    """Why a server may not have answered, and what to do."""
+    if not _reaches_beyond_itself():
+        return (
+            f"{url} did not answer within {timeout:g} s: this machine has no network but loopback, and LiveKit's SDK "
+            "needs another one, even for a server on the same machine. Join any network; it need not lead anywhere."
+        )
+    return (
+        f"{url} did not answer within {timeout:g} s. Is it a LiveKit server, and does a firewall let you through? "
+        "A slow link may need a larger timeout=."
+    )
+
+
+def _reaches_beyond_itself() -> bool:
+    """Whether a network interface other than loopback is up and has an address: the SDK's WebRTC uses no other."""
+    up = {name for name, each in psutil.net_if_stats().items() if each.isup}
+    addresses = (
+        ipaddress.ip_address(each.address.partition("%")[0])
+        for name, interface in psutil.net_if_addrs().items()
+        for each in interface
+        if name in up and each.family in (socket.AF_INET, socket.AF_INET6)
+    )
+    return not all(address.is_loopback for address in addresses)
 
 
 async def _join(sdk: SdkRoom, url: str, token: Secret, limit: float) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -182,6 +183,38 @@ def test_a_server_that_never_answers_is_given_up_in_time() -> None:
                 timeout=2,
             )
         assert time.monotonic() - began < 4
+
+
+ALONE = """
+import fcntl, socket, struct
+
+UP, SET_FLAGS = 0x1, 0x8914
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+    fcntl.ioctl(any_socket, SET_FLAGS, struct.pack("16sh14x", b"lo", UP))
+
+import lknb
+try:
+    lknb.connect("alone", timeout=3)
+except lknb.ConnectError as error:
+    print(error)
+finally:
+    lknb.server.stop()
+"""
+
+
+def test_a_machine_without_a_network_is_told_that_the_sdk_needs_one(tmp_path: Path) -> None:
+    cut_off = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*cut_off, "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("here a test cannot cut itself off from the network (unshare --net)")
+    env = {**os.environ, "LKNB_STATE_DIR": str(tmp_path)}
+    run = subprocess.run(
+        [*cut_off, sys.executable, "-c", ALONE], env=env, check=False, capture_output=True, text=True, timeout=30
+    )
+    assert "no network but loopback" in run.stdout, run.stderr
+    assert "Join any network" in run.stdout
 
 
 def test_a_late_answer_to_an_abandoned_connect_leaves_no_ghost(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +11,11 @@ from typing import Any
 
 import nbformat
 import pytest
+from run_notebook import execute
 
 from lknb import server
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from run_notebook import execute  # noqa: E402
-
 QUICKSTART = ROOT / "notebooks" / "quickstart.ipynb"
 JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+")
 
