@@ -51,6 +51,7 @@ notebooks: setup-dev
 	@$(in_venv) python scripts/run_notebook.py notebooks/*.ipynb
 
 docs: setup-dev
+	@$(in_venv) python scripts/docs_magics.py
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs --quiet build --strict && echo "The documentation is in build/site: open build/site/index.html"
 
 screenshots: setup-dev

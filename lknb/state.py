@@ -273,7 +273,7 @@ def check_attributes(attributes: Mapping[str, str], limit: int) -> None:
             size += len(key.encode()) + len(value.encode())
     if size > limit:
         raise PayloadTooLargeError(
-            "The attributes of this participant together",
+            "The whole of this participant's attributes",
             size,
             limit,
             "Delete some, or send the data as a stream and keep only a reference here.",

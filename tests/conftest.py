@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from peers import PlainPeer, mint
+from shells import Shell, a_shell
 from waiting import eventually
 
 import lknb
@@ -35,6 +36,14 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 def livekit(_clean_environment: None) -> server.RunningServer:
     """The embedded server, running."""
     return server.ensure()
+
+
+@pytest.fixture
+def shell() -> Iterator[Shell]:
+    """A shell of this process with the magics; see `shells`."""
+    with a_shell() as shell:
+        shell.cell("%load_ext lknb")
+        yield shell
 
 
 @pytest.fixture

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from IPython.core.completer import CompletionContext
 from peers import PlainPeer
-from shells import Shell, a_shell
+from shells import Shell
 from waiting import eventually
 
 import lknb
 from lknb.events import Event
 from lknb.magics.extension import CELL, LINE
 from lknb.widgets.panel import TABS
-
-
-@pytest.fixture
-def shell() -> Iterator[Shell]:
-    """A shell with the magics."""
-    with a_shell() as shell:
-        shell.cell("%load_ext lknb")
-        yield shell
 
 
 @pytest.fixture
@@ -67,6 +59,14 @@ def test_variables_after_var_and_out(shell: Shell) -> None:
         assert "answer" in offered, line
         assert not {"_hidden", "In", "get_ipython"} & set(offered)
     assert shell.complete_at_end("%lk text --var ans") == ["answer"]
+
+
+def test_texts_to_answer_and_to_edit(room: lknb.Room, shell: Shell) -> None:
+    shell.cell("%%lk text -o greeting\nhi")
+    shell.cell("%%lk data --topic t -o packet\nhi")
+    shell.user_ns["received"] = Event("text", "in", "lk.chat")
+    assert set(shell.complete_at_end("%%lk text --reply-to ")) == {"greeting", "received"}
+    assert shell.complete_at_end("%%lk text --edit ") == ["greeting"]
 
 
 def test_identities_that_are_present(room: lknb.Room, shell: Shell, peer: Callable[..., PlainPeer]) -> None:

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from IPython.core.error import UsageError
 from peers import PeerError, PlainPeer
-from shells import Shell, a_shell
+from shells import Shell
 from waiting import eventually
 
 from lknb.magics.body import function
-
-
-@pytest.fixture
-def shell() -> Iterator[Shell]:
-    """A shell with the magics."""
-    with a_shell() as shell:
-        shell.cell("%load_ext lknb")
-        yield shell
 
 
 @pytest.fixture
@@ -154,6 +146,24 @@ def test_an_events_body_may_await_and_counts_in_a_variable(dave: PlainPeer, shel
     for _ in range(3):
         dave.call("publish_data", data=b"12", topic="t")
     eventually(lambda: shell.user_ns["seen"] == 6)
+
+
+def test_a_stream_is_read_while_it_is_written(dave: PlainPeer, shell: Shell) -> None:
+    shell.cell("began = []\npieces = []")
+    shell.cell("%%lk on text --topic t --stream\nbegan.append(sender)\nfor piece in data:\n    pieces.append(piece)")
+    began, pieces = shell.user_ns["began"], shell.user_ns["pieces"]
+    stream = dave.call("open_text", topic="t")
+    dave.call("write_text", handle=stream, text="one ")
+    eventually(lambda: pieces == ["one "])
+    assert began == ["dave"]
+    dave.call("write_text", handle=stream, text="two")
+    dave.call("close_text", handle=stream)
+    eventually(lambda: pieces == ["one ", "two"])
+
+
+def test_what_does_not_come_in_pieces_is_not_streamed(dave: PlainPeer, shell: Shell) -> None:
+    with pytest.raises(UsageError, match="only text and bytes come in pieces"):
+        shell.cell("%%lk on data --stream\n1")
 
 
 def test_attributes_have_no_topic(dave: PlainPeer, shell: Shell) -> None:

@@ -128,7 +128,7 @@ def test_attributes_are_strings(alice: lknb.Room, attributes: Any) -> None:
 
 def test_the_limit_counts_all_attributes_together(alice: lknb.Room) -> None:
     alice.attributes["a"] = "x" * 40_000
-    with pytest.raises(lknb.PayloadTooLargeError, match="attributes of this participant together") as refused:
+    with pytest.raises(lknb.PayloadTooLargeError, match="whole of this participant's attributes is") as refused:
         alice.attributes["b"] = "y" * 40_000
     assert (refused.value.size, refused.value.limit) == (80_002, 65_536)
     assert set(alice.attributes) == {"a"}

@@ -101,6 +101,8 @@ class Completion:
             return choices
         if what in ("var", "out"):
             return self._session.variables()
+        if what in ("reply_to", "edit"):
+            return self._session.texts(sent=what == "edit")
         if what == "which":
             return [f"{room.identity}@{room.name}" for room in self._session.open_rooms()]
         room = self._session.current

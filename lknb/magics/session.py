@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from lknb.events import Event
 from lknb.magics.grammar import closest
 
 if TYPE_CHECKING:
@@ -79,6 +80,16 @@ class Session:
         if name not in self.shell.user_ns:
             raise UsageError(f"There is no variable {name}{closest(name, self.variables()) or '.'}")
         return self.shell.user_ns[name]
+
+    def texts(self, *, sent: bool) -> list[str]:
+        """The names of the variables that hold a text, with `sent` only one that was sent from here."""
+        values = self.shell.user_ns
+        return [
+            name
+            for name in self.variables()
+            if isinstance(values[name], Event) and values[name].kind == "text"
+            if values[name].direction == "out" or not sent
+        ]
 
     def variables(self) -> list[str]:
         """The user's own names."""

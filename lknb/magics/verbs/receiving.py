@@ -18,7 +18,9 @@ def _handle_takes(parser: VerbParser) -> None:
     parser.add_argument(
         "--caller", metavar="ID", action="append", help="who may call; may be repeated; everybody if not given"
     )
-    parser.option("--concurrency", metavar="N", type=count, default=8, help="calls that run at once")
+    parser.option(
+        "--concurrency", metavar="N", type=count, default=8, help="calls that run at once; %(default)s if not given"
+    )
 
 
 def _handle(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
@@ -28,21 +30,31 @@ def _handle(session: Session, args: argparse.Namespace, line: str, body: str) ->
 
 
 ON = ("text", "bytes", "data", "track", "attributes")
+STREAMS = ("text", "bytes")
 
 
 def _on_takes(parser: VerbParser) -> None:
     parser.add_argument("kind", choices=ON, metavar="KIND", help=", ".join(ON))
     parser.option("--topic", metavar="T", help="only this topic or track; every one if not given")
     parser.option("--sender", metavar="ID", help="only from this identity")
+    parser.option(
+        "--stream",
+        action="store_true",
+        help="run when a text or file begins; data then gives its pieces, to be looped over",
+    )
 
 
 def _on(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
     room = session.room
+    if args.stream and args.kind not in STREAMS:
+        raise UsageError(f"%%lk on {args.kind}: only {' and '.join(STREAMS)} come in pieces, so --stream is for those.")
     run = function(session.shell, line, body, f"on_{args.kind}", ("data", "event", "sender"))
     if args.kind == "attributes":
         if args.topic is not None:
             raise UsageError("%%lk on attributes: attributes have no topic; --sender says whose.")
         room.on_attributes(sender=args.sender)(run)
+    elif args.stream:
+        getattr(room, f"on_{args.kind}")(args.topic, sender=args.sender, stream=True)(run)
     else:
         getattr(room, f"on_{args.kind}")(args.topic, sender=args.sender)(run)
     return Silent()
@@ -65,7 +77,10 @@ VERBS: list[tuple[Verb, Run]] = [
             "on",
             "Run this cell for each message.",
             _on_takes,
-            ("%%lk on text --topic lk.chat\nprint(sender, data)",),
+            (
+                "%%lk on text --topic lk.chat\nprint(sender, data)",
+                '%%lk on text --topic story --stream\nfor piece in data:\n    print(piece, end="")',
+            ),
             cell=True,
             body="Python that runs for each; it knows data, event and sender",
         ),

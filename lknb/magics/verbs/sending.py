@@ -9,6 +9,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from lknb.events import Event
 from lknb.magics.grammar import Verb, VerbParser, identifier, pair, seconds
 from lknb.magics.session import Session
 from lknb.magics.verbs.common import CHAT, Run, by_name, to
@@ -19,17 +20,28 @@ def _text_takes(parser: VerbParser) -> None:
     to(parser)
     parser.option("--stream", action="store_true", help="send it word by word, as a model would")
     parser.add_argument("--attr", metavar="k=v", type=pair, action="append", help="a stream attribute; may be repeated")
-    parser.option("--reply-to", metavar="STREAM", help="the id of the text that this answers")
+    parser.option("--reply-to", metavar="TEXT", help="the text that this answers: its id, or the variable that has it")
+    parser.option("--edit", metavar="TEXT", help="your text that this replaces: its id, or the variable that has it")
 
 
-def _text(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
-    return _send_text(session, args, iter(re.findall(r"\s*\S+|\s+", body)) if args.stream else body)
-
-
-def _send_text(session: Session, args: argparse.Namespace, payload: Any) -> Any:
+def _text(session: Session, args: argparse.Namespace, line: str, body: Any) -> Any:
+    words = args.stream and isinstance(body, str)
     return session.room.send_text(
-        payload, topic=args.topic, to=args.to, attributes=dict(args.attr or ()), reply_to=args.reply_to
+        iter(re.findall(r"\s*\S+|\s+", body)) if words else body,
+        topic=args.topic,
+        to=args.to,
+        attributes=dict(args.attr or ()),
+        reply_to=args.reply_to and _earlier(session, args.reply_to),
+        edits=args.edit and _earlier(session, args.edit),
     )
+
+
+def _earlier(session: Session, given: str) -> Event | str:
+    """A text that was sent before: what the variable of this name holds, else `given` is its id."""
+    value = session.variable(given) if given in session.variables() else given
+    if not isinstance(value, Event | str):
+        raise UsageError(f"{given} is a variable, but holds no text: keep one with %%lk text -o {given}.")
+    return value
 
 
 def _data_takes(parser: VerbParser) -> None:
@@ -38,7 +50,7 @@ def _data_takes(parser: VerbParser) -> None:
     parser.option("--lossy", action="store_true", help="send once, without order or repetition")
 
 
-def _data(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+def _data(session: Session, args: argparse.Namespace, line: str, body: Any) -> Any:
     return session.room.publish_data(body, topic=args.topic, to=args.to, reliable=not args.lossy)
 
 
@@ -52,7 +64,7 @@ def _line_text_takes(parser: VerbParser) -> None:
 
 
 def _line_text(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
-    return _send_text(session, args, session.variable(args.var))
+    return _text(session, args, line, session.variable(args.var))
 
 
 def _line_data_takes(parser: VerbParser) -> None:
@@ -67,7 +79,9 @@ def _line_data(session: Session, args: argparse.Namespace, line: str, body: str)
 def _rpc_takes(parser: VerbParser) -> None:
     parser.add_argument("to", metavar="TO", help="who serves the method")
     parser.add_argument("method", metavar="METHOD", help="its name")
-    parser.option("--timeout", metavar="S", type=seconds, default=10.0, help="seconds that it may take")
+    parser.option(
+        "--timeout", metavar="S", type=seconds, default=10.0, help="seconds that it may take; %(default)g if not given"
+    )
     parser.option("--raw", action="store_true", help="plain text both ways, instead of JSON")
 
 
@@ -139,7 +153,17 @@ VERBS: list[tuple[Verb, Run]] = [
         Verb("send-file", "Send a file.", _send_file_takes, ("%lk send-file photo.png --topic files --to bob",)),
         _send_file,
     ),
-    (Verb("text", "Send text.", _text_takes, ("%%lk text --to bob\nHello!",), cell=True, body="the text"), _text),
+    (
+        Verb(
+            "text",
+            "Send text.",
+            _text_takes,
+            ("%%lk text --to bob -o greeting\nHelo!", "%%lk text --edit greeting\nHello!"),
+            cell=True,
+            body="the text",
+        ),
+        _text,
+    ),
     (
         Verb("data", "Send a packet.", _data_takes, ("%%lk data --topic imu\n1.5 2.5",), cell=True, body="the packet"),
         _data,
