@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
+import http.server
 import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +22,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from lab import launch
 from peers import mint
+from playwright.sync_api import Browser, Error, sync_playwright
 from shells import Shell, a_shell
 from waiting import eventually
 
 import lknb
-from lknb import server
+from lknb import credentials, server
 from lknb.cells import unwatch_cells
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-# docs/magics.md is held to the grammar by test_magics.py, and what reference/python.md shows comes out of the code.
+README = ROOT / "README.md"
+MAGICS = DOCS / "magics.md"
+# docs/magics.md has its own test below, and what reference/python.md shows comes out of the code.
 PAGES = sorted(path for path in DOCS.rglob("*.md") if path.name not in ("magics.md", "python.md"))
 BLOCK = re.compile(
     r"^<!-- run\n(?P<hidden>.*?)^-->$|^```(?P<language>\w+)(?P<options>[^\n]*)\n(?P<code>.*?)^```$",
@@ -64,7 +73,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def named(page: Path) -> str:
-    return str(page.relative_to(DOCS))
+    return str(page.relative_to(ROOT if page == README else DOCS))
 
 
 def running(page: Path) -> list[Block]:
@@ -143,6 +152,71 @@ def test_the_cells_of_a_page_run(
             raise AssertionError(f"docs/{named(page)}, line {block.line}: {error!r}") from error
         if shown is not None:
             printed += f"{shown!r}\n"
+
+
+def test_the_cells_of_the_magics_run(shell: Shell, livekit: server.RunningServer) -> None:
+    """Each with alice as the current room, bob beside her, and the variables that the page names."""
+    write_image("photo.png")
+    shell.user_ns.update(numbers={"a": 1, "b": 2}, answer="Yes.", sample=b"1.5 2.5")
+    cells = [block for block in blocks(MAGICS) if block.language == "ipython"]
+    assert len(cells) > 30
+    for block in cells:
+        if "load_ext" not in block.code:
+            alice = lknb.connect("studio", identity="alice")
+            bob = next((room for room in lknb.rooms() if room.identity == "bob"), None)
+            bob = bob or lknb.connect("studio", identity="bob")
+            eventually(lambda here=alice, there=bob: here.identity in there.participants)
+            bob.rpc("ping")(lambda: "pong")
+            bob.rpc("add")(lambda a, b: a + b)
+            if block.code.startswith("%lk handlers rm"):
+                alice.on_text("show")(lambda: None)
+            shell.cell("%lk use alice@studio;")
+        try:
+            shell.cell(block.code, id=f"line-{block.line}")
+        except BaseException as error:
+            raise AssertionError(f"docs/magics.md, line {block.line}: {error!r}") from error
+
+
+def test_no_block_is_left_out() -> None:
+    """Every fence of a page opens or closes a block that this file runs; the site's test counts what readers see."""
+    for page in [README, MAGICS, *PAGES]:
+        found = [each for each in blocks(page) if each.language != "hidden"]
+        assert len(re.findall(r"```|~~~", page.read_text())) == 2 * len(found), named(page)
+        assert {each.language for each in found} <= {"python", "ipython", "js", "sh"}, named(page)
+    # Those of the README are run by test_docs.py (Python), test_magics.py (magics) and, for a shell, the test below.
+    assert all(each.title is None and each.language != "js" for each in blocks(README))
+    assert "```" not in (DOCS / "reference" / "python.md").read_text()
+
+
+def shell_lines() -> Iterator[tuple[str, str]]:
+    for page in [README, *PAGES]:
+        for block in blocks(page):
+            if block.language == "sh":
+                for line in block.code.splitlines():
+                    if words := line.partition(" #")[0].strip():
+                        yield f"{named(page)}:{block.line}", words
+
+
+def test_lines_for_a_shell_do_what_they_say(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    settings = {"LIVEKIT_URL": "url", "LIVEKIT_API_KEY": "api_key", "LIVEKIT_API_SECRET": "api_secret"}
+    monkeypatch.chdir(folder)
+    lines = list(shell_lines())
+    assert len(lines) > 5
+    for where, line in lines:
+        if made := re.fullmatch(r"make (\S+)", line):
+            assert re.search(rf"^{made[1]}:", makefile, re.MULTILINE), where
+        elif installed := re.fullmatch(r'pip install "?\.(?:\[(\w+)\])?"?', line):
+            assert installed[1] is None or installed[1] in extras, where
+        elif setting := re.fullmatch(r"(LIVEKIT_\w+)=(\S+)", line):
+            Path(".env").write_text(
+                "LIVEKIT_URL=wss://example.com\nLIVEKIT_API_KEY=key\nLIVEKIT_API_SECRET=secret\n" + line + "\n"
+            )
+            found = getattr(credentials.find(None, None, None, None), settings[setting[1]])
+            assert (found.reveal() if isinstance(found, credentials.Secret) else found) == setting[2], where
+        else:
+            raise AssertionError(f"{where}: nothing tests {line!r}")
 
 
 def test_every_page_is_in_the_navigation() -> None:
@@ -242,6 +316,11 @@ def test_javascript_can_be_read(block: Block, folder: Path) -> None:
     subprocess.run([node, "--check", "snippet.mjs"], cwd=folder, check=True, timeout=30)
 
 
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Print nothing."""
+
+
 def build(folder: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(
@@ -256,10 +335,29 @@ def build(folder: Path) -> None:
     assert "WARNING" not in done.stderr
 
 
-@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="mkdocs is not installed")
-def test_the_site_is_built_without_a_warning_and_fetches_nothing(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built anew."""
+    if importlib.util.find_spec("mkdocs") is None:
+        pytest.skip("mkdocs is not installed")
+    folder = tmp_path_factory.mktemp("site")
     build(folder)
-    pages = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.html")}
+    return folder
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        try:
+            browser = launch(playwright)
+        except Error as error:
+            pytest.skip(f"No browser: {error.message.splitlines()[0]}")
+        yield browser
+        browser.close()
+
+
+def test_the_site_is_built_without_a_warning_and_fetches_nothing(site: Path) -> None:
+    pages = {str(path.relative_to(site)): path.read_text() for path in site.rglob("*.html")}
     assert len(pages) > len(PAGES)
     for name, text in pages.items():
         # What a browser loads by itself; links are for people to follow.
@@ -269,7 +367,113 @@ def test_the_site_is_built_without_a_warning_and_fetches_nothing(folder: Path) -
             if 'rel="canonical"' not in tag:
                 assert not re.search(r'href="(https?:)?//', tag), f"{name} loads {tag}"
         assert "<!-- run" not in text
+    for page in [*PAGES, MAGICS]:
+        shown = pages[named(page).replace(".md", ".html")].count("<pre")
+        assert shown == sum(each.language != "hidden" for each in blocks(page)), named(page)
     reference = pages["reference/python.html"]
     for method in ("send_text", "perform_rpc", "publish_data", "on_text", "listen", "panel"):
         assert f'id="lknb.room.Room.{method}"' in reference, method
     assert "attachments" in reference
+
+
+def test_the_site_may_be_below_a_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SITE_URL", "https://example.com/some/where/")
+    build(folder)
+    lost = (folder / "404.html").read_text()
+    for address in re.findall(r"<(?:link|script)\b[^>]*?\s(?:href|src)=\"([^\"]+)\"", lost):
+        assert address.startswith("/some/where/"), address
+    for page in folder.rglob("*.html"):
+        if page.name != "404.html":
+            assert not re.findall(r"\s(?:href|src)=\"(/[^\"]*)\"", page.read_text()), page
+
+
+def test_the_site_may_be_opened_from_a_folder(site: Path, browser: Browser) -> None:
+    """On a narrow screen: every page fits and shows its pictures, the search finds, and nothing is fetched."""
+    page = browser.new_page(viewport={"width": 400, "height": 800})
+    wrong: list[str] = []
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(request.url))
+    page.on("requestfailed", lambda request: wrong.append(request.url))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    for path in sorted(site.rglob("*.html")):
+        if path.name == "404.html":
+            continue
+        page.goto(path.as_uri())
+        assert page.evaluate("document.scrollingElement.scrollWidth") == 400, path.name
+        assert page.evaluate(
+            "[...document.images].every((image) => getComputedStyle(image).display === 'none' || image.naturalWidth)"
+        ), path.name
+    page.goto((site / "systems" / "rpc.html").as_uri())
+    page.locator("label.md-header__button[for=__search]").click()
+    page.locator("input[name=query]").press_sequentially("signature does not fit")
+    page.locator(".md-search-result__link[href*=troubleshooting]").first.click()
+    page.wait_for_url("**/troubleshooting.html**")
+    assert not wrong
+    assert {urlsplit(address).scheme for address in loaded} <= {"file", "data"}
+
+
+def test_the_web_page_joins_a_notebooks_room(
+    shell: Shell, livekit: server.RunningServer, browser: Browser, folder: Path
+) -> None:
+    """The JavaScript of other-sdks.md, with the client that it names, in a page of its own."""
+    client = ROOT / "node_modules" / "livekit-client"
+    if not client.exists():
+        pytest.skip("livekit-client is not in node_modules")
+    said = re.search(r"those of version (\d+\.\d+)\.", (DOCS / "other-sdks.md").read_text())
+    assert said
+    assert json.loads((client / "package.json").read_text())["version"].startswith(said[1])
+    (script,) = (each for each in blocks(DOCS / "other-sdks.md") if each.language == "js")
+    (serving,) = (each for each in blocks(DOCS / "other-sdks.md") if '@alice.rpc("average")' in each.code)
+    (folder / "bob.js").write_text(script.code)
+    shutil.copy(client / "dist" / "livekit-client.esm.mjs", folder)
+    (folder / "index.html").write_text(
+        '<script type="importmap">{"imports": {"livekit-client": "./livekit-client.esm.mjs"}}</script>'
+        '<script type="module">import { join } from "./bob.js"; window.join = join;</script>'
+    )
+    shell.user_ns["lknb"] = lknb
+    shell.cell(serving.code)
+    alice = shell.user_ns["alice"]
+    inbox = alice.listen(["text", "data"], sender="bob")
+
+    logged: list[str] = []
+    page = browser.new_page()
+    page.on("console", lambda message: logged.append(message.text))
+
+    def logs(text: str) -> None:
+        for _ in range(100):
+            if any(text in line for line in logged):
+                return
+            page.wait_for_timeout(100)
+        raise AssertionError(f"{text!r} was not logged, but: {logged!r}")
+
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as pages:
+        threading.Thread(target=pages.serve_forever, daemon=True).start()
+        try:
+            page.goto(f"http://127.0.0.1:{pages.server_port}/index.html")
+            page.wait_for_function("() => window.join !== undefined")
+            token = mint(livekit.api_key, livekit.api_secret, "studio", "bob", can_update_own_metadata=True)
+            page.evaluate("async ([url, token]) => { window.room = await join(url, token) }", [livekit.url, token])
+            logs("average 4")
+            came = [inbox.next(timeout=10) for _ in range(2)]
+            assert {(each.kind, each.topic) for each in came} == {("text", "lk.chat"), ("data", "imu")}
+            assert alice.participants["bob"].attributes == {"status": "ready"}
+            assert alice.perform_rpc("bob", "add", {"a": 1, "b": 2}) == 3
+            alice.send_text("hello", to="bob")
+            logs("alice says hello")
+            alice.send_bytes(bytes(1_000), topic="pictures", name="dot.bin", to="bob")
+            logs("dot.bin 1000 bytes")
+            alice.publish_data("1.5 2.5", topic="imu")
+            logs("alice imu 1.5 2.5")
+            alice.attributes["mood"] = "good"
+            logs("mood")
+            track = alice.publish_data_track("camera")
+            for _ in range(100):
+                track.push(b"123")
+                page.wait_for_timeout(20)
+                if "camera 3" in logged:
+                    break
+            logs("camera 3")
+        finally:
+            page.close()
+            pages.shutdown()
