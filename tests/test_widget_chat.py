@@ -16,6 +16,7 @@ import lknb
 from lknb import LknbError
 from lknb.loop import LOOP
 from lknb.widgets.chat import ChatPart
+from lknb.widgets.uploads import PIECE
 
 NASTY = '<script>alert(1)</script><img src=x onerror="alert(2)">\u202e\x1b[31m javascript:alert(3)'
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -245,46 +246,34 @@ def test_a_large_file_is_read_in_pieces(chat: Chat, peer: Callable[..., PlainPee
         pieces += piece
 
 
+def attach(chat: Chat, name: str, data: bytes = b"") -> str:
+    """What a browser does with a file; returns what it is called then."""
+    key: str = chat.do("begin", name=name, size=len(data))
+    for at in range(0, len(data), PIECE):
+        chat.do("upload", key=key, at=at, buffer=data[at : at + PIECE])
+    return key
+
+
 def test_files_from_the_browser_go_with_a_message(chat: Chat, bob: lknb.Room) -> None:
     content = bytes(range(256)) * 5000
-    for at in range(0, len(content), 1024 * 1024):
-        piece = content[at : at + 1024 * 1024]
-        chat.do("upload", id="u1", name="../data.bin", size=len(content), at=at, buffer=piece)
-    chat.do("upload", id="u2", name="empty", size=0)
-    chat.do("send", text="", files=["u1", "u2"])
+    files = [attach(chat, "../data.bin", content), attach(chat, "empty")]
+    chat.do("send", text="", files=files)
     eventually(lambda: len(bob.events.filter(kind="bytes", status="ok")) == 2)
-    files = bob.events.filter(kind="bytes")
-    assert [(each.data.name, each.data.size) for each in files] == [("data.bin", len(content)), ("empty", 0)]
-    assert files[0].data.data == content
+    arrived = bob.events.filter(kind="bytes")
+    assert [(each.data.name, each.data.size) for each in arrived] == [("data.bin", len(content)), ("empty", 0)]
+    assert arrived[0].data.data == content
     (row,) = chat.look()
     assert (row["text"], [file["status"] for file in row["files"]]) == ("data.bin, empty", ["ok", "ok"])
-    with pytest.raises(LookupError, match="not here yet"):
-        chat.do("send", text="again", files=["u1"])
+    with pytest.raises(LookupError, match="was let go"):
+        chat.do("send", text="again", files=files[:1])
 
 
-def test_files_from_the_browser_are_bounded(chat: Chat) -> None:
-    with pytest.raises(ValueError, match="at most 64 MiB"):
-        chat.do("upload", id="u", name="large", size=65 * 1024 * 1024)
-    for number in range(8):
-        chat.do("upload", id=f"u{number}", name="a", size=10, buffer=b"12345")
-    with pytest.raises(ValueError, match="At most 8 files"):
-        chat.do("upload", id="u8", name="a", size=10)
-    with pytest.raises(LookupError, match="not here yet"):
-        chat.do("send", text="early", files=["u0"])
-    with pytest.raises(ValueError, match="not the next one"):
-        chat.do("upload", id="u1", size=10, at=5, buffer=b"123456")
-    chat.do("discard", id="u2")
-    chat.do("upload", id="u9", name="a", size=0)
-
-
-def test_files_that_a_page_has_left_behind_make_place(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(8):
-        chat.do("upload", id=f"u{number}", name="a", size=0)
-    left = [upload.path.parent for upload in chat.part._uploads.values()]
-    monkeypatch.setattr("lknb.widgets.chat._FORGOTTEN", -1.0)
-    chat.do("upload", id="u8", name="a", size=0)
-    assert list(chat.part._uploads) == ["u8"]
-    assert not any(folder.exists() for folder in left)
+def test_a_file_that_is_not_all_there_keeps_its_message_back(chat: Chat, bob: lknb.Room) -> None:
+    early = chat.do("begin", name="a", size=10)
+    with pytest.raises(ValueError, match="0 of 10 bytes"):
+        chat.do("send", text="early", files=[early])
+    chat.do("discard", key=early)
+    assert chat.look() == []
 
 
 def test_a_message_that_cannot_be_sent_says_why(chat: Chat) -> None:

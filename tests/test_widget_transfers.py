@@ -16,7 +16,8 @@ from lknb.events import Event
 from lknb.loop import LOOP
 from lknb.widgets import transfers
 from lknb.widgets.part import Json
-from lknb.widgets.transfers import PIECE, TransfersPart
+from lknb.widgets.transfers import TransfersPart
+from lknb.widgets.uploads import PIECE
 
 Join = Callable[..., lknb.Room]
 Peers = Callable[..., PlainPeer]
@@ -264,44 +265,6 @@ def test_a_file_from_the_browser_is_sent(part: TransfersPart, bob: lknb.Room, pe
     ask(part, "send", key=upload(part, b"", "empty.txt"))
     assert (event := inbox.next()).data.name == "empty.txt"
     assert event.data.data == b""
-
-
-@pytest.mark.parametrize("size", [-1, "1", None, True, 1.5])
-def test_an_upload_of_no_size(part: TransfersPart, size: Any) -> None:
-    with pytest.raises(ValueError, match="a name and a size"):
-        ask(part, "begin", name="x", size=size)
-
-
-def test_an_upload_over_the_limit_says_what_to_do(part: TransfersPart) -> None:
-    with pytest.raises(ValueError, match=r"at most 67.1 MB .*room.send_file\(path\)"):
-        ask(part, "begin", name="x", size=transfers.UPLOAD_LIMIT + 1)
-
-
-def test_all_uploads_together_are_bounded(part: TransfersPart, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = ask(part, "begin", name="x", size=transfers.UPLOAD_LIMIT)
-    with pytest.raises(ValueError, match="Other files are being uploaded"):
-        ask(part, "begin", name="x", size=1)
-    ask(part, "discard", key=first)
-    second = ask(part, "begin", name="x", size=transfers.UPLOAD_LIMIT)
-    monkeypatch.setattr(transfers, "_UPLOAD_IDLE", 0.0)
-    ask(part, "begin", name="x", size=transfers.UPLOAD_LIMIT)
-    with pytest.raises(LookupError, match="Send the file again"):
-        ask(part, "send", key=second)
-
-
-def test_uploads_that_do_not_go_on_are_let_go(part: TransfersPart, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfers, "_UPLOAD_IDLE", 0.4)
-    ask(part, "begin", name="left", size=1)
-    key = ask(part, "begin", name="goes on for a while", size=10)
-    eventually(lambda: ask(part, "upload", key=key, at=0) == 0 and len(part._uploads) == 1)
-    eventually(lambda: not part._uploads)
-
-
-@pytest.mark.parametrize(("at", "size"), [(1, 1), (0, 11), (-1, 1), ("0", 1)])
-def test_pieces_in_disorder_are_refused(part: TransfersPart, at: Any, size: int) -> None:
-    key = ask(part, "begin", name="x", size=10)
-    with pytest.raises(ValueError, match="in disorder"):
-        ask(part, "upload", key=key, at=at, buffer=bytes(size))
 
 
 def test_a_file_that_did_not_come_whole_is_not_sent(part: TransfersPart, alice: lknb.Room) -> None:

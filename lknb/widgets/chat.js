@@ -1,12 +1,11 @@
 // Chat: the texts of `lk.chat` as they grow, replies, edits and attachments.
 import { image } from "./content.js";
 import { h, inert, keyed, quoted, save, say, size } from "./dom.js";
+import { handOver } from "./uploads.js";
 import { outcome } from "./view.js";
 
 /** So many messages stand in the page at first; more on request. */
 const SHOWN = 150;
-/** Bytes of a file that go with one message between browser and kernel. */
-const PIECE = 1024 * 1024;
 /** Larger images are only offered for download. */
 const INLINE = 5 * 1024 * 1024;
 /** Pixels from the end that still count as the end. */
@@ -15,7 +14,7 @@ const NEAR = 30;
 /** @typedef {import("./sync.js").Row} Row */
 /** @typedef {import("./sync.js").PartState} PartState */
 /** @typedef {{ kind: "reply" | "edit", key: string, name: string, text: string }} About what the next message is about */
-/** @typedef {{ id: string, file: File, sent: number, element: HTMLElement, waiting: Promise<void> }} Attached */
+/** @typedef {{ key: string, removed: AbortController, element: HTMLElement, waiting: Promise<void> }} Attached a file, and what the kernel calls it */
 
 /**
  * @param {import("./view.js").Context} context
@@ -445,27 +444,33 @@ export function chat({ ask, follow, signal }) {
 	function add(file) {
 		const how = h("span", null, size(file.size));
 		const drop = h("button", { type: "button", "aria-label": `Remove ${inert(file.name)}` }, "Remove");
-		const id = crypto.getRandomValues(new Uint32Array(3)).join("-");
 		/** @type {Attached} */
-		const one = { id, file, sent: 0, element: h("li", null, quoted(file.name), how, drop), waiting: Promise.resolve() };
+		const one = {
+			key: "",
+			removed: new AbortController(),
+			element: h("li", null, quoted(file.name), how, drop),
+			waiting: Promise.resolve(),
+		};
 		drop.addEventListener("click", () => {
 			remove(one);
-			report(ask("discard", { id: one.id }));
+			one.removed.abort();
+			if (one.key) report(ask("discard", { key: one.key }));
 			box.focus();
 		});
 		attached.push(one);
 		chosen.append(one.element);
-		one.waiting = (async () => {
-			do {
-				const piece = await file.slice(one.sent, one.sent + PIECE).arrayBuffer();
-				const answer = await report(
-					ask("upload", { id: one.id, name: file.name, size: file.size, at: one.sent }, [piece]),
-				);
-				if (!answer) return remove(one);
-				one.sent += piece.byteLength;
-				say(how, one.sent < file.size ? `${size(one.sent)} of ${size(file.size)}` : size(file.size));
-			} while (one.sent < file.size && attached.includes(one));
-		})();
+		one.waiting = handOver(ask, file, one.removed.signal, (done) => {
+			say(how, done < file.size ? `${size(done)} of ${size(file.size)}` : size(file.size));
+		}).then(
+			(key) => {
+				one.key = key;
+			},
+			(error) => {
+				if (one.removed.signal.aborted) return;
+				remove(one);
+				report(Promise.reject(error));
+			},
+		);
 	}
 
 	/** @param {Attached} one */
@@ -486,7 +491,7 @@ export function chat({ ask, follow, signal }) {
 			to: to.value,
 			reply_to: at?.kind === "reply" ? at.key : "",
 			edits: at?.kind === "edit" ? at.key : "",
-			files: at?.kind === "edit" ? [] : went.map((one) => one.id),
+			files: at?.kind === "edit" ? [] : went.map((one) => one.key),
 		};
 		box.value = "";
 		next = null;

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from lknb.chat import PACKET_TOPICS, Conversation, Message
 from lknb.events import Event
-from lknb.files import ReceivedFile, safe_name
-from lknb.streams import MAX_STREAM_SIZE
+from lknb.files import ReceivedFile
 from lknb.tables import Table
 from lknb.text_streams import CHAT
 from lknb.widgets.part import Json, Part, Rows
+from lknb.widgets.uploads import PIECE as FILE_PIECE
+from lknb.widgets.uploads import Uploads
 
 if TYPE_CHECKING:
     from lknb.room import Room
@@ -34,21 +31,8 @@ _ALL_PIECES = 100
 _AFTER = _HEAD + _PIECES * _PIECE  # characters of a text that stay when the room's log has let it go
 _WHOLE = 1_000_000
 _PEOPLE = 200
-_FILES = 8
-_UPLOAD = 1024 * 1024
-_FORGOTTEN = 600.0  # seconds after which a file that a page has handed over and not sent makes place for others
+_ATTACHED = 600.0  # seconds that a file which has been attached waits for its message
 _QUOTE = 140
-
-
-@dataclass
-class _Upload:
-    """A file that a browser is handing over."""
-
-    folder: tempfile.TemporaryDirectory[str]
-    path: Path
-    size: int
-    received: int = 0
-    touched: float = field(default_factory=monotonic)
 
 
 class ChatPart(Part):
@@ -62,11 +46,10 @@ class ChatPart(Part):
         self._chat = Conversation(CHAT, KEPT)
         # Events come on any thread.
         self._lock = threading.RLock()
-        self._evicted = 0
         self._open: dict[str, Message] = {}
         self._told_of: dict[str, int] = {}  # of the open ones, how much of their beginning
         self._names: dict[str, str] = {}
-        self._uploads: dict[str, _Upload] = {}
+        self._uploads = Uploads(_ATTACHED)
         self._shown: Rows[Message] = Rows(self._described, limit=KEPT, burst=KEPT)
         self._pieces: Rows[str] = Rows(lambda text: {"text": text}, limit=_ALL_PIECES)
         self.rows = {"messages": self._shown, "pieces": self._pieces}
@@ -74,8 +57,7 @@ class ChatPart(Part):
             "send": self.send,
             "read": self.read,
             "file": self.file,
-            "upload": self.upload,
-            "discard": self.discard,
+            **self._uploads.actions,
         }
 
     def start(self, changed: Callable[[], None]) -> None:
@@ -89,8 +71,7 @@ class ChatPart(Part):
     def stop(self) -> None:
         """Follow no longer."""
         super().stop()
-        for upload in list(self._uploads):
-            self._let_go(upload)
+        self._uploads.clear()
 
     def _happened(self, event: Event) -> None:
         with self._lock:
@@ -109,11 +90,10 @@ class ChatPart(Part):
 
     def _keep_no_more_than_the_log(self) -> None:
         """The log is bounded in bytes and in files on disk: what it has let go stays as the beginning of a text."""
-        log = self.room.events
-        if log.evicted == self._evicted:
+        oldest = self._log_has_let_go()
+        if oldest is None:
             return
-        self._evicted = log.evicted
-        for message in self._chat.let_go(log[0].number, _AFTER):
+        for message in self._chat.let_go(oldest, _AFTER):
             self._shown.touch(message.key)
             self.changed()
 
@@ -234,7 +214,7 @@ class ChatPart(Part):
         """Send a message, with files that have been uploaded; or edit one, which keeps its recipients."""
         if not isinstance(text, str) or len(text) > _WHOLE:
             raise ValueError(f"A message has at most {_WHOLE:,} characters here; room.send_text takes any length.")
-        uploads = [self._uploaded(each) for each in files or ()]
+        uploads = [self._uploads.whole(each) for each in files or ()]
         if not text and not uploads:
             raise ValueError("There is nothing to send yet: write something, or attach a file.")
         options: Json = {"attachments": [upload.path for upload in uploads], "progress": False}
@@ -248,7 +228,7 @@ class ChatPart(Part):
         text = text or ", ".join(upload.path.name for upload in uploads)
         await self.room.aio.send_text(text, topic=CHAT, **options)
         for each in files or ():
-            self._let_go(each)
+            self._uploads.let_go(each)
 
     def _message(self, key: Any) -> Message:
         message = self._chat.get(str(key))
@@ -268,51 +248,8 @@ class ChatPart(Part):
             raise LookupError("This file has not arrived, or has been let go.")
         if not isinstance(at, int) or not 0 <= at <= event.data.size:
             raise ValueError("at= is a place in the file.")
-        piece = await asyncio.to_thread(event.data.read, at, _UPLOAD)
+        piece = await asyncio.to_thread(event.data.read, at, FILE_PIECE)
         return {"name": event.data.name, "size": event.data.size, "buffer": piece}
-
-    async def upload(self, id: str, name: str = "", size: int = 0, at: int = 0, buffer: bytes = b"") -> None:
-        """Take the next piece of a file, at most a megabyte, to be sent with a message."""
-        upload = self._uploads.get(id)
-        if at == 0 and upload is None:
-            self._forget()
-            if len(self._uploads) >= _FILES:
-                raise ValueError(f"At most {_FILES} files go with a message. Send them with several.")
-            if not isinstance(size, int) or not 0 <= size <= MAX_STREAM_SIZE - sum(
-                each.size for each in self._uploads.values()
-            ):
-                limit = MAX_STREAM_SIZE // 1024 // 1024
-                raise ValueError(
-                    f"The files of a message have at most {limit} MiB here; room.send_file takes any size."
-                )
-            folder = tempfile.TemporaryDirectory(prefix="lknb-chat-")
-            upload = self._uploads[str(id)[:64]] = _Upload(folder, Path(folder.name) / safe_name(str(name)), size)
-        if upload is None or at != upload.received or len(buffer) > min(_UPLOAD, upload.size - at):
-            self._let_go(id)
-            raise ValueError("This piece of the file is not the next one. Attach the file again.")
-        await asyncio.to_thread(_append, upload.path, buffer)
-        upload.received += len(buffer)
-        upload.touched = monotonic()
-
-    async def discard(self, id: str) -> None:
-        """Let a file go that was attached and not sent."""
-        self._let_go(id)
-
-    def _uploaded(self, id: Any) -> _Upload:
-        upload = self._uploads.get(str(id))
-        if upload is None or upload.received != upload.size:
-            raise LookupError("A file is not here yet. Wait until it is attached, or attach it again.")
-        return upload
-
-    def _forget(self) -> None:
-        for each, upload in list(self._uploads.items()):
-            if monotonic() - upload.touched > _FORGOTTEN:
-                self._let_go(each)
-
-    def _let_go(self, id: Any) -> None:
-        upload = self._uploads.pop(str(id), None)
-        if upload is not None:
-            upload.folder.cleanup()
 
     # As it is now
 
@@ -335,11 +272,6 @@ class ChatPart(Part):
             empty='Nobody has written yet. Write something, or room.send_text("hello").',
         )
         return [(self.title, table)]
-
-
-def _append(path: Path, piece: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(piece)
 
 
 def _brief(message: Message) -> str:

@@ -51,7 +51,6 @@ class FeedPart(Part):
         self._filter: dict[str, str] = {}
         # An event, or its row alone once the log has let the event go.
         self._shown: Rows[Event | Json] = Rows(_row, limit=KEPT, burst=_BURST)
-        self._evicted = 0
         self.rows = {"events": self._shown}
         self.actions = {"filter": self.filter, "read": self.read, "download": self.download, "clear": self.clear}
         self._matched = 0
@@ -112,12 +111,10 @@ class FeedPart(Part):
         self.changed()
 
     def _let_go(self) -> None:
-        """Keep no payload that the log, which is bounded in bytes, has let go."""
-        log = self.room.events
-        if log.evicted == self._evicted:
-            return
-        self._evicted = log.evicted
-        keep_rows_only(self._shown, log[0].number, described)
+        """Keep no payload that the log has let go."""
+        oldest = self._log_has_let_go()
+        if oldest is not None:
+            keep_rows_only(self._shown, oldest, described)
 
     def _passes(self, event: Event) -> bool:
         return (

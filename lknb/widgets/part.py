@@ -170,6 +170,7 @@ class Part:
         self.again: float | None = None
         self._told: Json = {}
         self.changed: Callable[[], None] = lambda: None
+        self._evicted = 0
         self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self, changed: Callable[[], None]) -> None:
@@ -179,6 +180,14 @@ class Part:
     def _follow(self, reader: Callable[[Event], None]) -> None:
         """Call `reader` with each event of the room's log from now on, until `stop`."""
         self._unsubscribe = self.room.events.subscribe(reader)
+
+    def _log_has_let_go(self) -> int | None:
+        """The log's oldest event by number, when the log has let older ones go since this was last asked."""
+        log = self.room.events
+        if log.evicted == self._evicted:
+            return None
+        self._evicted = log.evicted
+        return log[0].number
 
     def stop(self) -> None:
         """Follow no longer; `html` and `text` still say how things are."""

@@ -74,7 +74,6 @@ class RpcPart(Part):
         super().__init__(room)
         # An event, or its row alone once the log, which is bounded in bytes, has let the event go.
         self._calls: Rows[Event | Json] = Rows(_row, limit=KEPT)
-        self._evicted = 0
         self._methods: Rows[Json] = Rows(lambda row: row, limit=500)
         self.rows = {"calls": self._calls, "served": self._methods}
         self.actions = {"call": self.call, "read": self.read}
@@ -93,10 +92,9 @@ class RpcPart(Part):
         changed()
 
     def _happened(self, event: Event) -> None:
-        log = self.room.events
-        if log.evicted != self._evicted:
-            self._evicted = log.evicted
-            keep_rows_only(self._calls, log[0].number, described)
+        oldest = self._log_has_let_go()
+        if oldest is not None:
+            keep_rows_only(self._calls, oldest, described)
         if event.kind == "rpc":
             self._take(event)
             with self._lock:

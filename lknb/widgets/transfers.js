@@ -1,6 +1,7 @@
 // Transfers: every byte stream, both directions, with progress; to cancel, save and look at, and files to send.
 import { image } from "./content.js";
 import { clock, h, keyed, lasted, quoted, save, say, size } from "./dom.js";
+import { handOver } from "./uploads.js";
 import { outcome } from "./view.js";
 
 /** @typedef {import("./sync.js").Row} Row */
@@ -235,6 +236,7 @@ function sender(ask, report, said, signal) {
 	const stop = h("button", { type: "button", hidden: true, onclick: () => stopping.abort() }, "Stop");
 	const bar = h("progress", { hidden: true, "aria-label": "Progress of the upload" });
 	let stopping = new AbortController();
+	signal.addEventListener("abort", () => stopping.abort());
 	let busy = false;
 
 	const fits = () => {
@@ -266,7 +268,14 @@ function sender(ask, report, said, signal) {
 		stopping = new AbortController();
 		const whom = to.value;
 		const where = topic.value;
-		const key = await report(uploaded(chosen));
+		bar.max = chosen.size || 1;
+		bar.value = 0;
+		bar.hidden = stop.hidden = chosen.size <= values.piece;
+		const uploaded = handOver(ask, chosen, stopping.signal, (done) => {
+			bar.value = done;
+			if (!bar.hidden) say(said, `Uploading ${chosen.name}: ${size(done)} of ${size(chosen.size)}`);
+		});
+		const key = await report(uploaded);
 		busy = false;
 		bar.hidden = true;
 		stop.hidden = true;
@@ -275,29 +284,6 @@ function sender(ask, report, said, signal) {
 		say(said, `Sending ${chosen.name}`);
 		const answer = await report(ask("send", { key, topic: where, to: whom }));
 		if (answer) say(said, `${chosen.name} was sent to ${whom || "everybody"}.`);
-	}
-
-	/**
-	 * Hand a file over to the kernel in pieces.
-	 * @param {File} chosen
-	 */
-	async function uploaded(chosen) {
-		const { value: key } = await ask("begin", { name: chosen.name, size: chosen.size });
-		bar.max = chosen.size || 1;
-		bar.value = 0;
-		bar.hidden = chosen.size <= values.piece;
-		stop.hidden = bar.hidden;
-		for (let at = 0; at < chosen.size; at += values.piece) {
-			const piece = await chosen.slice(at, at + values.piece).arrayBuffer();
-			await ask("upload", { key, at }, [piece]);
-			bar.value = at + piece.byteLength;
-			if (!bar.hidden) say(said, `Uploading ${chosen.name}: ${size(bar.value)} of ${size(chosen.size)}`);
-			if (signal.aborted || stopping.signal.aborted) {
-				await ask("discard", { key });
-				throw new Error(`${chosen.name} was not sent: its upload was stopped.`);
-			}
-		}
-		return key;
 	}
 
 	return {

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -16,23 +14,18 @@ from lknb.progress import size as readable
 from lknb.streams import MAX_STREAM_SIZE
 from lknb.tables import Table
 from lknb.widgets.part import Json, Part, Rows
+from lknb.widgets.uploads import LIMIT, PIECE, Uploads
 
 if TYPE_CHECKING:
     from lknb.room import Room
 
 KEPT = 200
-PIECE = 1024 * 1024
-"""What one message carries of a file, to or from a browser: websockets between them refuse ten megabytes."""
-
-UPLOAD_LIMIT = MAX_STREAM_SIZE
 DOWNLOAD_LIMIT = MAX_STREAM_SIZE
 IMAGE_LIMIT = 20_000_000
 _STATIC = 25
 _SHORT = 200
 _LOOK_EVERY = 0.2
 _PEOPLE = 500
-_UPLOADS = 4
-# A browser that is gone does not say so.
 _UPLOAD_IDLE = 60.0
 _RATE_OVER = 3.0
 _RATE_AFTER = 0.3
@@ -57,16 +50,6 @@ class _Speed:
         return (moved, self.rate) != before
 
 
-@dataclass
-class _Upload:
-    """A file on its way from a browser to the kernel."""
-
-    name: str
-    size: int
-    data: bytearray = field(default_factory=bytearray)
-    used: float = field(default_factory=monotonic)
-
-
 class TransfersPart(Part):
     """The byte streams of one room."""
 
@@ -75,6 +58,7 @@ class TransfersPart(Part):
 
     def __init__(self, room: Room) -> None:
         super().__init__(room)
+        self._uploads = Uploads(_UPLOAD_IDLE)
         self._shown: Rows[Event] = Rows(self._described, limit=KEPT, burst=KEPT)
         self.rows = {"transfers": self._shown}
         self.actions = {
@@ -82,19 +66,13 @@ class TransfersPart(Part):
             "save": self.save,
             "piece": self.piece,
             "image": self.image,
-            "begin": self.begin,
-            "upload": self.upload,
             "send": self.send,
-            "discard": self.discard,
+            **self._uploads.actions,
         }
         self._total = 0
         self._open: set[str] = set()
-        self._evicted = 0
         self._speeds: dict[str, _Speed] = {}
         self._saved: dict[str, str] = {}
-        self._uploads: dict[str, _Upload] = {}
-        self._numbers = itertools.count(1)
-        self._forgetting: asyncio.TimerHandle | None = None
 
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the room's log."""
@@ -121,10 +99,9 @@ class TransfersPart(Part):
 
     def _keep_no_more_than_the_log(self) -> None:
         """What the log has let go shall not be kept on disk for the sake of a row."""
-        log = self.room.events
-        if log.evicted == self._evicted:
+        oldest = self._log_has_let_go()
+        if oldest is None:
             return
-        self._evicted, oldest = log.evicted, log[0].number
         for key, event in self._shown.items():
             if event.number < oldest and event.status != "open":
                 self._shown.drop(key)
@@ -136,7 +113,7 @@ class TransfersPart(Part):
             "people": sorted(self.room.remote_participants)[:_PEOPLE],
             "total": self._total,
             "piece": PIECE,
-            "uploadLimit": UPLOAD_LIMIT,
+            "uploadLimit": LIMIT,
             "downloadLimit": DOWNLOAD_LIMIT,
             "imageLimit": IMAGE_LIMIT,
         }
@@ -218,51 +195,16 @@ class TransfersPart(Part):
             raise ValueError(f"{file.name} is no image that can be shown here.")
         return {"type": file.image_type, "buffer": await asyncio.to_thread(file.read)}
 
-    async def begin(self, name: str, size: int) -> str:
-        """Take a file from the browser; returns what to call it in the next messages."""
-        if not isinstance(name, str) or isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise ValueError("A file has a name and a size.")
-        self._forget_idle()
-        if size > UPLOAD_LIMIT:
-            raise ValueError(
-                f"The file is {readable(size)}; at most {readable(UPLOAD_LIMIT)} go through the browser. "
-                "A cell can send a file of any size: room.send_file(path)."
-            )
-        if len(self._uploads) >= _UPLOADS or sum(each.size for each in self._uploads.values()) + size > UPLOAD_LIMIT:
-            raise ValueError("Other files are being uploaded. Send this one when they are through.")
-        key = str(next(self._numbers))
-        self._uploads[key] = _Upload(name[:_SHORT], size)
-        if self._forgetting is None:
-            self._forgetting = asyncio.get_running_loop().call_later(_UPLOAD_IDLE / 2, self._look_for_idle)
-        return key
-
-    async def upload(self, key: str, at: int, buffer: bytes = b"") -> int:
-        """The next piece of a file from the browser; returns how much is there."""
-        upload = self._upload(key)
-        if at != len(upload.data) or len(buffer) > PIECE or at + len(buffer) > upload.size:
-            del self._uploads[key]
-            raise ValueError("The pieces of the file came in disorder, so it was not sent. Send it again.")
-        upload.data += buffer
-        upload.used = monotonic()
-        return len(upload.data)
-
     async def send(self, key: str, topic: str = "", to: str = "") -> Json:
         """Send a file that has been uploaded, to one identity or to everybody."""
-        upload = self._upload(key)
-        del self._uploads[key]
-        if len(upload.data) != upload.size:
-            raise ValueError(
-                f"{len(upload.data):,} of {upload.size:,} bytes came from the browser, so the file was not sent. "
-                "Did it change meanwhile? Send it again."
+        upload = self._uploads.whole(key)
+        try:
+            event = await self.room.aio.send_file(
+                upload.path, topic=topic, to=to or None, name=upload.name or None, progress=False
             )
-        event = await self.room.aio.send_bytes(
-            upload.data, topic=topic, to=to or None, name=upload.name or None, progress=False
-        )
+        finally:
+            self._uploads.let_go(key)
         return {"size": event.size}
-
-    async def discard(self, key: str) -> None:
-        """Let an upload go."""
-        self._uploads.pop(key, None)
 
     def _event(self, key: Any) -> Event:
         event = self._shown.get(str(key))
@@ -276,23 +218,6 @@ class TransfersPart(Part):
             raise LookupError("There is no file: it has not arrived whole, or it was sent from here.")
         assert isinstance(file, ReceivedFile)
         return file
-
-    def _upload(self, key: Any) -> _Upload:
-        upload = self._uploads.get(str(key))
-        if upload is None:
-            raise LookupError(f"This upload has ended, or had not gone on for {_UPLOAD_IDLE:g} s. Send the file again.")
-        return upload
-
-    def _look_for_idle(self) -> None:
-        self._forget_idle()
-        again = asyncio.get_running_loop().call_later(_UPLOAD_IDLE / 2, self._look_for_idle) if self._uploads else None
-        self._forgetting = again
-
-    def _forget_idle(self) -> None:
-        since = monotonic() - _UPLOAD_IDLE
-        idle = [key for key, upload in self._uploads.items() if upload.used < since]
-        for key in idle:
-            del self._uploads[key]
 
     def tables(self) -> list[tuple[str, Table]]:
         """The newest transfers."""
