@@ -88,8 +88,8 @@ def open_room(name: str) -> lknb.Room:
     return room
 
 
-def why_silent(room: lknb.Room, kind: str, topic: str) -> str:
-    """What may be the reason that nobody answers streams of this kind and topic: no handler, or one that raises."""
+def why_silent(room: lknb.Room, kind: str, topic: str, advice: str = "let it send the answer to `sender`") -> str:
+    """What may be the reason that streams of this kind and topic came to nothing: no handler, or what it did."""
     serving = [each for each in room.handlers if each.kind == kind and each.topic in (topic, None)]
     if not serving:
         return (
@@ -97,7 +97,11 @@ def why_silent(room: lknb.Room, kind: str, topic: str) -> str:
         )
     if any(each.errors for each in serving):
         return "The handler raised: its traceback stands below the exercise's cell."
-    return "The handler was called, and raised nothing." if any(each.calls for each in serving) else ""
+    if not any(each.calls for each in serving):
+        return "The handler was not called. With `sender=` it is for one sender alone."
+    if any(each.running for each in serving):
+        return "The handler was called, and is still running."
+    return f"The handler was called, and raised nothing. What it returns goes nowhere: {advice}."
 
 
 def shown(value: object, limit: int = 60) -> str:

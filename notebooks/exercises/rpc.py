@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import threading
 from collections.abc import Callable
@@ -18,6 +19,7 @@ _LAZY = 0.8
 """Seconds that a method of the examiner's takes when it is to be late."""
 
 _chairs = itertools.count(1)
+_runs = itertools.count(1)
 
 
 @check
@@ -36,7 +38,7 @@ def check_1() -> Verdict:
                 if answer is None:
                     return not_yet("the answer is `null`, which is what a function without `return` answers with.")
                 if not isinstance(answer, int | float) or abs(answer - expected) > 0.01:
-                    return not_yet(f"{celsius} °C are {expected} °F, but the answer is {shown(answer)}.")
+                    return not_yet(f"{celsius} °C are the number {expected} in °F, but the answer is {shown(answer)}.")
         answer, error = _call(examiner, "fahrenheit", {"celsius": "warm"})
         if error is None:
             return not_yet(f'the text "warm" was answered with {shown(answer)}. Say `celsius: float` in the function.')
@@ -53,7 +55,7 @@ def check_1() -> Verdict:
             )
         if error.code != 403:
             return not_yet(f"a stranger's call ended with {error.code}, and 403 was expected: use `callers=`.")
-    return right("it computes, `float` keeps the text out with 400, and `callers` keeps the stranger out with 403.")
+    return right("it computes, a text is kept out with 400, and a stranger with 403.")
 
 
 def _why_not_converted(error: lknb.RpcError, who: str, celsius: float) -> str:
@@ -68,6 +70,8 @@ def _why_not_converted(error: lknb.RpcError, who: str, celsius: float) -> str:
         return f"{celsius} was refused with 400: {error.message}. A number may have a fraction: the hint is `float`."
     if error.code == 400:
         return f'`{{"celsius": {celsius}}}` was refused with 400: {error.message}. The argument is called `celsius`.'
+    if error.code == 1500:
+        return f'the function failed for `{{"celsius": {celsius}}}`: its traceback stands below the exercise\'s cell.'
     return f'`{{"celsius": {celsius}}}` ended with {error.code} {error.name}: {error.message}'
 
 
@@ -81,6 +85,8 @@ def check_2() -> Verdict:
         lknb.connect(house.name, identity="rival") as rival,
     ):
         answer, error = _call(examiner, "reserve", {"chair": chair})
+        if error is not None and error.code == 1400:
+            return not_yet('the house does not serve "reserve". Keep the name and the line `@house.rpc("reserve")`.')
         if error is not None:
             return not_yet(f"the first who asked for a chair got {error.code} {error.name}: {error.message}")
         if answer != "Yours.":
@@ -96,7 +102,7 @@ def check_2() -> Verdict:
         if error.code == 1500:
             return not_yet(
                 "the second caller got 1500, which is what any exception becomes, and no word of who has the chair. "
-                "Raise `lknb.RpcError(602, ...)`."
+                "Raise `lknb.RpcError(602, ...)` with a message; the traceback stands below the exercise's cell."
             )
         if error.code != 602:
             return not_yet(f"the second caller got the code {error.code} ({error.message}), and 602 was expected.")
@@ -118,30 +124,33 @@ def check_3() -> Verdict:
     persistent, alice = variable("persistent"), open_room("alice")
     if not callable(persistent):
         return not_yet(f"`persistent` is {shown(persistent)}, and not a function.")
+    if inspect.iscoroutinefunction(persistent):
+        return not_yet("`persistent` is `async`, and is called without `await` here: write a plain function.")
     calls = {"late": 0, "never": 0, "strict": 0}
+    run = next(_runs)  # a function that calls on and on from an earlier run does not find these methods
     with lknb.connect(alice.name, identity="examiner") as examiner:
 
-        @examiner.rpc("late")
+        @examiner.rpc(f"late-{run}")
         async def late(word: str) -> str:
             calls["late"] += 1
             if calls["late"] < 3:
                 await asyncio.sleep(_LAZY)
             return word
 
-        @examiner.rpc("never")
+        @examiner.rpc(f"never-{run}")
         async def never() -> None:
             calls["never"] += 1
             await asyncio.sleep(_LAZY)
 
-        @examiner.rpc("strict")
+        @examiner.rpc(f"strict-{run}")
         async def strict() -> None:
             calls["strict"] += 1
             raise lknb.RpcError(603, "Not today.")
 
-        result = _bounded(lambda: persistent(alice, "examiner", "late", {"word": "here"}))
+        result = _bounded(lambda: persistent(alice, "examiner", f"late-{run}", {"word": "here"}))
         if (said := _persistent_late(result, calls["late"])) is not None:
             return not_yet(said)
-        result = _bounded(lambda: persistent(alice, "examiner", "never"))
+        result = _bounded(lambda: persistent(alice, "examiner", f"never-{run}"))
         if result is None:
             return not_yet(f"with a method that never answers it was still calling after {calls['never']} calls.")
         if not _is_error(result, 1502):
@@ -151,7 +160,7 @@ def check_3() -> Verdict:
             )
         if calls["never"] != 3:
             return not_yet(f"a method that never answers was called {calls['never']} times, and not three times.")
-        result = _bounded(lambda: persistent(alice, "examiner", "strict"))
+        result = _bounded(lambda: persistent(alice, "examiner", f"strict-{run}"))
         if not _is_error(result, 603):
             return not_yet(f"an error with the code 603 came to {_told(result)}. What is not 1502 is to go on.")
         if calls["strict"] != 1:
@@ -166,6 +175,8 @@ def _persistent_late(result: _Result | None, calls: int) -> str | None:
     """What is wrong with the calls of a method that answers the third time; None for nothing."""
     if result is None:
         return f"it was still calling after {calls} calls of a method that answers the third time."
+    if calls == 0 and _is_error(result, 400):
+        return "the method was called without its payload. Give the call the `payload` that `persistent` gets."
     if calls == 0:
         return f"it did not call the method that it was given, and came to {_told(result)}."
     value, error = result

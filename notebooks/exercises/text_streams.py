@@ -69,9 +69,13 @@ def check_2() -> Verdict:
             late = _next(answers)
             if late is None:
                 return not_yet(f"nothing came back. {why_silent(bob, 'text', 'essay')}")
+            how = (
+                "Send it before the loop over the pieces."
+                if any(each.streams for each in bob.handlers if each.topic == "essay")
+                else "With `stream=True` a handler is called at the beginning, and its `data` are the pieces."
+            )
             return not_yet(
-                f"nothing came while the text was being written, and {shown(late.data)} only after its end. With "
-                "`stream=True` a handler is called at the beginning, and its `data` is an iterator of the pieces."
+                f"nothing came while the text was being written, and {shown(late.data)} after its end. {how}"
             )
         if first.data != "reading":
             return not_yet(f"while the text was being written {shown(first.data)} came, and not `'reading'`.")
@@ -118,7 +122,7 @@ def check_3() -> Verdict:
         if not _has(notes, before + 1):
             return not_yet(
                 "a text of three pieces was sent, and nothing was added to `notes`. "
-                f"{why_silent(bob, 'text', 'dictation')}"
+                f"{why_silent(bob, 'text', 'dictation', 'let it append to `notes`')}"
             )
         if notes[before] != "one two three":
             return not_yet(

@@ -65,6 +65,12 @@ WRONG = {
         ),
         (
             '@bob.on_bytes("album")\ndef collect(data, sender):\n'
+            '    said = data.name if data.image_type and data.save(album) else "no picture"\n'
+            '    bob.send_text(said, topic="album", to=sender)',
+            "but saved that picture as",
+        ),
+        (
+            '@bob.on_bytes("album")\ndef collect(data, sender):\n'
             '    said = data.save(folder.name).name if data.image_type else "no picture"\n'
             '    bob.send_text(said + " (9)", topic="album", to=sender)\n',
             "and not `'no picture'`",
@@ -106,6 +112,14 @@ WRONG = {
             "With `stream=True` a handler is called at the beginning",
         ),
         (
+            '@bob.on_bytes("parcels", stream=True)\ndef unpack(data, sender, event):\n'
+            "    for chunk in data:\n"
+            "        if event.transferred == event.size / 2:\n"
+            '            bob.send_text("half", topic="parcels", to=sender)\n'
+            '    bob.send_text("all", topic="parcels", to=sender)',
+            "compare with `>=`",
+        ),
+        (
             '@bob.on_bytes("parcels")\ndef unpack(data, sender, event):\n    list(data)',
             "The handler raised",
         ),
@@ -138,20 +152,20 @@ WRONG = {
 }
 
 OUTPUTS = {
-    "connect": ["'alice' (you)"],
+    "connect": ["2 participants", "'bob' (you)", "'alice'"],
     "receive-image": ["ReceivedFile 'evening.png' 'image/png'"],
     "what": ["'verified': True", "'sender': 'alice'"],
     "send-python": ["('hills.png', {'taken': 'at dusk'}, True)"],
     "receive-table": ["harbour", "14.0"],
     "handled": ["evening.csv: 2 rows, ['station', 'hour', 'degrees']"],
-    "progress": ["4,000,000 B"],
+    "progress": ["8,000,000 B"],
     "live": ["25% 50% 75% 100%"],
-    "broken": ["alice sees: the disk is gone", "bob sees:   failed", "None"],
+    "broken": ["alice sees: the disk is gone", "bob sees:   failed", "bob has:    None"],
     "short": ["15,000 of the 40,000 bytes announced", "'failed'"],
     "cancel": ["alice sees: This stream was cancelled here", "the sender cancelled it"],
     "enough": ["10,000 bytes are enough for me.", "alice's side: ok", "bob's side:   cancelled here"],
     "limit": ["over the limit of 1.0 kB"],
     "save": ["is saved as profile", "is saved as photo (1).png"],
-    "log": ["failed", "noise.bin"],
+    "log": ["film.bin", "cancelled here"],
     "close": ["[]"],
 }

@@ -45,9 +45,9 @@ WRONG = {
         (_SERVE + "def fahrenheit(celsius: str) -> str:\n    return celsius", "refused with 400"),
         (_SERVE + "def fahrenheit(celsius: int) -> float:\n    return celsius * 9 / 5 + 32", "the hint is `float`"),
         (_SERVE + "def fahrenheit(degrees: float) -> float:\n    return degrees * 9 / 5 + 32", "is called `celsius`"),
-        (_SERVE + "def fahrenheit(celsius: float) -> float:\n    return celsius * 9 / 5", "100 °C are 212 °F"),
+        (_SERVE + "def fahrenheit(celsius: float) -> float:\n    return celsius * 9 / 5", "100 °C are the number 212"),
         (_SERVE + "def fahrenheit(celsius: float):\n    celsius * 9 / 5 + 32", "without `return`"),
-        (_SERVE + "def fahrenheit(celsius: float):\n    return nothing", "1500 APPLICATION_ERROR"),
+        (_SERVE + "def fahrenheit(celsius: float):\n    return nothing", "its traceback stands below"),
         (
             '@house.rpc("fahrenheit")\ndef fahrenheit(celsius: float) -> float:\n    return celsius * 9 / 5 + 32',
             "a stranger called it too",
@@ -62,6 +62,7 @@ WRONG = {
         ),
     ],
     "exercise-2": [
+        ("house.off('reserve')", 'does not serve "reserve"'),
         ("@house.rpc('reserve')\ndef reserve(chair: str): return f'{chair} is yours.'", '"Yours." was expected'),
         ("@house.rpc('reserve')\ndef reserve(place: str): return 'Yours.'", "got 400 INVALID_ARGUMENTS"),
         (
@@ -103,6 +104,9 @@ WRONG = {
     "exercise-3": [
         ("persistent = None", "not a function"),
         ("def persistent(*_): return 'here'", "did not call"),
+        ("async def persistent(*_): return 'here'", "write a plain function"),
+        ("def persistent(room, to, method, payload): return room.perform_rpc(to, method)", "without its payload"),
+        (_LOOP.format(times=1_000, error="lknb.RpcError", then="pass"), "it was still calling"),
         (_LOOP.format(times=1, error="ZeroDivisionError", then="pass"), "was called once"),
         (_LOOP.format(times=3, error="lknb.RpcError", then="return None"), "Call again, in a loop"),
         (_LOOP.format(times=2, error="lknb.RpcError", then="if attempt == 1: raise"), "was called 2 times"),
@@ -121,23 +125,23 @@ WRONG = {
 }
 
 OUTPUTS = {
-    "connect": ["alice, house"],
+    "connect": ["2 participants", "'house' (you)", "'alice'"],
     "call": ["10.0"],
+    "call-body": ["9.0"],
     "python": ["25.0\n30.0"],
     "tools": ["alice has set the kitchen to 21 degrees."],
     "refused": [
-        "400 INVALID_ARGUMENTS",
-        "input should be 'kitchen' or 'studio'",
+        "400 temperature: place: input should be 'kitchen' or 'studio'",
+        "400 heat: degrees: input should be a valid number",
         "did you mean 'place'?",
-        "601 APPLICATION",
-        '{"max": 30}',
     ],
-    "nobody": ["1400 UNSUPPORTED_METHOD", "UnknownParticipantError", "did you mean 'house'?"],
-    "timeout": ["1502 RESPONSE_TIMEOUT", "less than a second has passed: True"],
-    "together": ["one after the other: True"],
+    "refused-own": ["601", "from 5 to 30 degrees, not to 90.", '{"max": 30}'],
+    "nobody": ["1400 UNSUPPORTED_METHOD", "'huose' is not in the room: ['house']"],
+    "timeout": ["1502 RESPONSE_TIMEOUT", "after "],
+    "together": ["Tea is ready.", "after "],
     "guest": ["The door is open, alice.", "403 FORBIDDEN: 'guest' may not call 'unlock'."],
     "console": ["Calls of remote methods", "set the kitchen to 21 degrees"],
-    "console-house": ["Methods that this notebook serves", "unlock"],
+    "console-house": ["area", "temperature", "unlock"],
     "describe": ["How warm or cold is a place", "'enum': ['kitchen', 'studio']"],
     "ask": [
         "[temperature {'place': 'kitchen'}] 21.0",
@@ -147,6 +151,6 @@ OUTPUTS = {
         "[temperature {'place': 'studio'}] 23.5",
     ],
     "try-answer": ["[temperature {'place': 'kitchen'}] 21.0"],
-    "log": ["agent  failed  601 APPLICATION"],
+    "log": ["ok      agent has set the studio", "failed  601 APPLICATION"],
     "close": ["[]"],
 }

@@ -34,7 +34,7 @@ WRONG = {
         ("None", "bob has no handler for it"),
         (
             '@bob.on_text("shout")\ndef shout(data, sender, event):\n    return data.upper()',
-            "The handler was called, and raised nothing",
+            "What it returns goes nowhere",
         ),
         (
             '@bob.on_text("shout")\ndef shout(data, sender):\n    bob.send_text(data.uper(), topic="shout", to=sender)',
@@ -74,6 +74,13 @@ WRONG = {
         ),
         (
             '@bob.on_text("essay", stream=True)\ndef read_essay(data, sender):\n'
+            '    length = len("".join(data))\n'
+            '    bob.send_text("reading", topic="essay", to=sender)\n'
+            '    bob.send_text(str(length), topic="essay", to=sender)',
+            "before the loop over the pieces",
+        ),
+        (
+            '@bob.on_text("essay", stream=True)\ndef read_essay(data, sender):\n'
             '    bob.send_text("reading", topic="essay", to=sender)\n'
             '    bob.send_text(str(len(list(data))), topic="essay", to=sender)',
             "That is the number of pieces",
@@ -106,6 +113,10 @@ WRONG = {
     "exercise-3": [
         ("notes = None", "`notes` is `None`, and should be a list"),
         (
+            'notes = []\n\n\n@bob.on_text("dictation", stream=True)\ndef write_down(data):\n    return "".join(data)',
+            "let it append to `notes`",
+        ),
+        (
             'notes = []\n\n\n@bob.on_text("dictation", stream=True)\ndef write_down(data):\n'
             "    for piece in data:\n        notes.append(piece)",
             "the entry is `'one '`",
@@ -130,17 +141,17 @@ WRONG = {
 }
 
 OUTPUTS = {
-    "connect": ["'alice' (you)"],
+    "connect": ["2 participants", "'bob' (you)", "'alice'"],
     "say": ["Event text out topic='lk.chat'"],
     "hear": ["alice wrote: Hello bob! What is a tokn?", "True"],
     "edit": ["What is a token?", "True"],
     "reply": ["True"],
-    "who-got-what": ["{'bob': ['surprise', 'plans'], 'carol': ['plans']}"],
+    "who-got-what": ["bob:   surprise\nbob:   plans\ncarol: plans"],
     "misspelled": ["'karol' is not in", "['bob', 'carol']"],
     "ask": ["5 words"],
     "handler-python": ["desserts"],
     "story-read": ["A| stream| is| read"],
-    "generate": ["[open] A room is where", "right now. \n[ok]"],
+    "generate": ["[open] A room is where", "you see appear. [ok]"],
     "writer": ["3 ... |2 ... |1 ... |go!"],
     "broken": ["alice sees: out of memory", "bob sees:   failed", "'The answer to everything is '"],
     "broken-handler": ["I got 2 pieces, then it broke off."],
