@@ -33,7 +33,8 @@ help:
 	@echo "make clean     remove .venv, caches and build output"
 
 lab: setup-lab
-	@$(in_venv) jupyter lab $(NOTEBOOK) $(as_root) $(LAB_ARGS)
+	@$(in_venv) jupyter lab --notebook-dir=$(dir $(NOTEBOOK)) --LabApp.default_url=/lab/tree/$(notdir $(NOTEBOOK)) \
+		$(as_root) $(LAB_ARGS)
 
 demo: setup-lab
 	@$(in_venv) python scripts/demo.py $(DEMO_ARGS) $(NOTEBOOK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -60,3 +61,8 @@ def test_the_installed_package_imports_and_has_its_command(wheel: Path, tmp_path
         timeout=60,
     )
     assert command.stdout.startswith("lknb 0.1.0")
+
+
+def test_node_takes_jupyterlabs_own_scripts_in_venv_for_what_they_are() -> None:
+    # With "type": "module" it takes them for ES modules, and JupyterLab prints a traceback whenever it starts.
+    assert "type" not in json.loads((ROOT / "package.json").read_text())
