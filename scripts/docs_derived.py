@@ -1,11 +1,14 @@
 """How the reference shows what `Room` derives from the systems: as methods, with the original's arguments and words.
 
 `send_text = blocking("text", TextStreams.send_text)` is an attribute for who only reads the code, as mkdocstrings does.
-Besides, a line of errors without a description becomes one entry for each.
+Besides, a line of errors without a description becomes one entry for each, a tree of names stays a tree, and a default
+that has a name is shown as its value.
 """
 
 from __future__ import annotations
 
+import ast
+import math
 import re
 from typing import Any
 
@@ -14,24 +17,53 @@ import griffe
 _DERIVED = {"blocking": False, "awaitable": True, "opening": False}
 _ERROR = r"(\w+Error)(?: \(([^)]+)\))?"
 _ERRORS = re.compile(rf"^( +)({_ERROR}(, {_ERROR})*),?$", re.MULTILINE)
+_TREE = re.compile(r"^\w+\n(?:[├└│].*\n?)+", re.MULTILINE)
+_PLAIN = re.compile(r"""[\d_ *.]+|"[^"\\]*"|'[^'\\]*'""")
 
 
 class Derived(griffe.Extension):
     """Puts functions in the place of derived attributes, once the whole package has been read."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Give each error of a bare line an entry of its own."""
+        """Give each error of a bare line an entry of its own, and fence trees."""
         if obj.docstring is not None:
-            obj.docstring.value = _ERRORS.sub(_entries, obj.docstring.value)
+            text = _ERRORS.sub(_entries, obj.docstring.value)
+            obj.docstring.value = _TREE.sub(lambda tree: f"```text\n{tree[0].rstrip()}\n```\n", text)
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
-        """Replace the derived attributes of both rooms."""
+        """Replace the derived attributes of both rooms, and the names of defaults."""
+        _show_values(pkg, pkg)
         for name in ("Room", "AioRoom"):
             owner = pkg[f"room.{name}"]
             for attribute in list(owner.attributes.values()):
                 call = attribute.value
                 if isinstance(call, griffe.ExprCall) and str(call.function) in _DERIVED:
                     owner.set_member(attribute.name, _function(pkg, owner, attribute, call))
+
+
+def _show_values(pkg: griffe.Module, owner: Any) -> None:
+    for member in owner.members.values():
+        if member.is_alias:
+            continue
+        if member.is_function:
+            for parameter in member.parameters:
+                if isinstance(parameter.default, griffe.ExprName):
+                    parameter.default = _value(pkg, parameter.default) or parameter.default
+        elif member.is_module or member.is_class:
+            _show_values(pkg, member)
+
+
+def _value(pkg: griffe.Module, name: griffe.ExprName) -> str | None:
+    """What stands behind a constant's name: text, or a product of numbers."""
+    path = name.canonical_path.removeprefix(f"{pkg.name}.")
+    try:
+        written = str(getattr(pkg[path], "value", ""))
+    except KeyError:  # a name of Python's own
+        return None
+    if not _PLAIN.fullmatch(written):
+        return None
+    value = ast.literal_eval(written) if written[0] in "\"'" else math.prod(map(ast.literal_eval, written.split("*")))
+    return repr(value) if isinstance(value, str) else f"{value:_}"
 
 
 def _entries(line: re.Match[str]) -> str:

@@ -80,9 +80,9 @@ def _linked(link: re.Match[str]) -> str:
 
 def _shown(output: dict[str, Any]) -> str:
     if output["output_type"] == "stream":
-        return _fenced("".join(output["text"]), "text")
+        return _printed("".join(output["text"]))
     if output["output_type"] == "error":
-        return _fenced("\n".join(output["traceback"]), "text")
+        return _printed("\n".join(output["traceback"]))
     data = output["data"]
     for kind in ("image/png", "image/jpeg"):
         if kind in data:
@@ -91,7 +91,13 @@ def _shown(output: dict[str, Any]) -> str:
         # As an image, in which nothing of it runs.
         drawn = base64.b64encode("".join(data["image/svg+xml"]).encode()).decode()
         return f'<img alt="" src="data:image/svg+xml;base64,{drawn}">'
-    return _fenced("".join(data.get("text/plain", "")), "text")
+    return _printed("".join(data.get("text/plain", "")))
+
+
+def _printed(text: str) -> str:
+    """What a cell has shown: long lines are broken by the browser, but those of a table, which has columns."""
+    columns = len(re.findall(r"^.*\S {2,}\S.*$", text, re.MULTILINE)) > 2
+    return _fenced(text, "text" if columns else "{ .text .wrapped }")
 
 
 def _fenced(text: str, language: str) -> str:

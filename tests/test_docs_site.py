@@ -374,6 +374,8 @@ def test_the_site_is_built_without_a_warning_and_fetches_nothing(site: Path) -> 
     for method in ("send_text", "perform_rpc", "publish_data", "on_text", "listen", "panel"):
         assert f'id="lknb.room.Room.{method}"' in reference, method
     assert "attachments" in reference
+    assert 'id="lknb.handlers.Handler.offer"' not in reference  # which nobody but lknb calls
+    assert "CHAT" not in reference  # but what it stands for
 
 
 def test_the_site_may_be_below_a_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
