@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from IPython.core.error import UsageError
 from lab import launch
 from peers import mint
 from playwright.sync_api import Browser, Error, sync_playwright
@@ -279,6 +280,13 @@ def test_every_error_of_lknb_is_explained() -> None:
 
 def test_a_message_is_quoted_once() -> None:
     assert len(quotes()) == len(set(quotes()))
+
+
+def test_what_ipython_says_without_the_extension_is_quoted(shell: Shell) -> None:
+    with pytest.raises(UsageError) as caught:
+        shell.cell("%%lk text\nhello")
+    said, _, _ = str(caught.value).partition(" (")
+    assert f"``{said}``" in (DOCS / "troubleshooting.md").read_text()
 
 
 def test_what_the_pages_name_exists() -> None:
