@@ -23,6 +23,10 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 @event_priority(-100)  # after the plugin that writes the index
 def on_post_build(config: MkDocsConfig, **_: Any) -> None:
-    """The search's index as a script too: that is how the theme asks for it when a page was opened from a folder."""
+    """The search's index as a script too: that is how the theme asks for it when a page was opened from a folder.
+
+    And a word to GitHub Pages, which otherwise leaves out files whose names begin with an underscore.
+    """
     index = Path(config.site_dir, "search", "search_index.json")
     index.with_suffix(".js").write_text(f"var __index = {index.read_text(encoding='utf-8')};\n", encoding="utf-8")
+    Path(config.site_dir, ".nojekyll").touch()
