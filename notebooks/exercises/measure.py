@@ -58,7 +58,9 @@ def check_2() -> Verdict:
     try:
         numbers = [float(each) for each in times]
     except (TypeError, ValueError):
-        return not_yet(f"`metadata_ms` is {shown(times)}; expected was a list of numbers.")
+        lost = isinstance(times, list) and None in times
+        hint = " None stands for a change that bob has not seen: the same text again is no change." if lost else ""
+        return not_yet(f"`metadata_ms` is {shown(times)}; expected was a list of numbers.{hint}")
     if len(numbers) < _ENOUGH:
         return not_yet(f"there are {len(numbers)} times; expected were at least {_ENOUGH}.")
     seen = [event for event in bob.events.filter("metadata", sender=alice.identity, direction="in") if event.data]

@@ -95,7 +95,8 @@ def check_2() -> Verdict:
                 )
             if said != len(lost):
                 return not_yet(
-                    f"`missing` says {shown(said)} of {name}, and {len(lost)} are missing.{_reason(said, lost, total)}"
+                    f"`missing` says {shown(said)} of {name}, and {len(lost)} are missing."
+                    f"{_raised(bob) or _reason(said, lost, total)}"
                 )
     return right("the missing numbers are counted, in any order, at both ends, and anew for each series.")
 
@@ -111,6 +112,12 @@ def _asked(examiner: lknb.Room, whom: str, method: str, expected: int) -> Any:
         if answer == expected or time.monotonic() > deadline:
             return answer
         time.sleep(0.05)
+
+
+def _raised(room: lknb.Room) -> str:
+    """That the handler of the packets failed, if it did."""
+    failed = any(each.kind == "data" and each.topic == "series" and each.errors for each in room.handlers)
+    return " The handler of the packets raised: its traceback stands below the exercise's cell." if failed else ""
 
 
 def _reason(said: Any, lost: set[int], total: int) -> str:

@@ -124,10 +124,8 @@ def check_3() -> Verdict:
             return not_yet(f"in a room without metadata it returned {shown(settings)}. An empty dict was expected.")
         _configure(host, '{"title": "Exam", "minutes": 45}', early)
         if not _comes_true(lambda: settings == {"title": "Exam", "minutes": 45}):
-            return not_yet(
-                f"the room's metadata was set, and {WITHIN:g} s later the dict is {shown(settings)}. Register a "
-                "handler with `@room.on_room_metadata()`, and have it change this dict, not make another one."
-            )
+            seen = f"the room's metadata was set, and {WITHIN:g} s later the dict is {shown(settings)}."
+            return not_yet(f"{seen} {_why_still(early)}")
         with lknb.connect(exam, identity="late") as late:
             try:
                 of_late = follow(late)
@@ -143,6 +141,16 @@ def check_3() -> Verdict:
                 if not _comes_true(lambda each=each: each == {"title": "Break"}):
                     return not_yet(_why_not_followed(who, each))
     return right("it begins with what is there and follows each change, so who comes late has what the others have.")
+
+
+def _why_still(room: lknb.Room) -> str:
+    """Why a dict may have stayed as it was, by the handlers of the room."""
+    handlers = [each for each in room.handlers if each.kind == "room_metadata"]
+    if not handlers:
+        return "Nothing is told of changes: register a handler with `@room.on_room_metadata()`."
+    if any(each.errors for each in handlers):
+        return "The handler raised: its traceback stands below the cell of the check."
+    return "There is a handler: let it change this dict, and not make another one."
 
 
 def _why_not_followed(who: str, settings: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ WRONG = {
     "exercise-2": [
         ("metadata_ms = None", "expected was a list of numbers"),
         ("metadata_ms = [None] * 10", "expected was a list of numbers"),
+        ("metadata_ms = [1.5] + [None] * 9", "the same text again is no change"),
         ("metadata_ms = [1.5, 2.5]", "there are 2 times"),
         ("metadata_ms = [1.5] * 10_000", "bob has seen"),
         (METADATA + "metadata_ms = [each / 1000 for each in metadata_ms]", "in seconds?"),

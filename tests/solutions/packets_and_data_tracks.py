@@ -63,6 +63,7 @@ WRONG = {
         (MISSING.replace("expected - len(came)", "'many'"), "Return a number"),
         (MISSING.replace("expected - len(came)", "max(came) + 1 - len(came)"), "the start says how many there are"),
         (MISSING.replace("        came.clear()\n", ""), "Forget the numbers of the series before"),
+        (MISSING.replace('packet["number"]', 'packet["nummer"]'), "The handler of the packets raised"),
         (MISSING.replace('"missing"', '"mising"'), "calling `missing` failed: RpcError"),
     ],
     "exercise-3": [

@@ -115,8 +115,9 @@ WRONG = {
     "exercise-3": [
         ("def follow(room): pass", "Return the dict"),
         ("import json\ndef follow(room): return json.loads(room.room_metadata)", "which is no JSON"),
-        ("import json\ndef follow(room): return json.loads(room.room_metadata or '{}')", "Register a handler"),
+        ("import json\ndef follow(room): return json.loads(room.room_metadata or '{}')", "register a handler"),
         (_FOLLOW.format(first="{}", then="settings = json.loads(data)"), "not make another one"),
+        (_FOLLOW.format(first="{}", then="settings.update(json.load(data))"), "The handler raised"),
         (
             _FOLLOW.format(first="{}", then="settings.clear(); settings.update(json.loads(data))"),
             "came after the change",
