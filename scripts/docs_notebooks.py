@@ -38,7 +38,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put the notebooks into the navigation."""
     entries: list[Any] = list(config.nav or [])
     at = next(number for number, each in enumerate(entries) if _AFTER in each)
-    entries.insert(at + 1, {"Tutorials": [f"tutorials/{name}.md" for name in names()]})
+    pages = {name: f"tutorials/{name}.md" for name in names()}
+    # By their titles, but for the first, which everything else calls so.
+    entries.insert(at + 1, {"Tutorials": [{"Quickstart": pages.pop("quickstart")}, *pages.values()]})
     config.nav = entries
     return config
 
