@@ -14,11 +14,12 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
 
 HIDDEN = re.compile(r"^<!-- run\n(?P<code>.*?)^-->\n", re.MULTILINE | re.DOTALL)
+NOTEBOOK = re.compile(r"\]\(\.\./((?:\.\./)*)notebooks/([\w-]+)\.ipynb")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """The page without what is hidden."""
-    return HIDDEN.sub("", markdown)
+    """The page without what is hidden; links to notebooks lead to their pages."""
+    return NOTEBOOK.sub(r"](\1tutorials/\2.md", HIDDEN.sub("", markdown))
 
 
 @event_priority(-100)  # after the plugin that writes the index

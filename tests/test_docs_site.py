@@ -225,6 +225,12 @@ def test_every_page_is_in_the_navigation() -> None:
     assert sorted(listed) == sorted(named(page) for page in DOCS.rglob("*.md"))
 
 
+def test_links_lead_somewhere_also_where_the_sources_are_read() -> None:
+    for page in DOCS.rglob("*.md"):
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+            assert urlsplit(target).scheme or (page.parent / target).exists(), f"{named(page)}: {target}"
+
+
 def written(node: ast.AST) -> str | None:
     """A string as it stands in the code, with `…` for what is filled in."""
     if isinstance(node, ast.JoinedStr):
