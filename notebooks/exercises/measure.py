@@ -46,7 +46,7 @@ def _reason(shares: dict[str, Any]) -> str:
         return " A share is between 0 and 1."
     if shares["track"] == 1:
         return " The lost one has no time, and is not in time either."
-    if shares["packet"] == 0.5:
+    if shares == {"packet": 0.5, "track": 0.5}:
         return " 50 ms is within 50 ms."
     return " `table['ms'] <= limit` is True or False in each row, and the mean of these is a share."
 

@@ -52,7 +52,7 @@ def _judged(packets: list[lknb.Event], columns: dict[str, Any]) -> Verdict:
             tables.append(pa.ipc.open_stream(event.data).read_all())
         except (pa.ArrowException, OSError, ValueError):
             begins = shown(bytes(event.data[:20]))
-            return not_yet(f"packet {number} begins with {begins} and is not an Arrow stream. `pack` makes one.")
+            return not_yet(f"packet {number} begins with {begins} and is not a whole Arrow stream. `pack` makes one.")
     found = pa.concat_tables([table.select(tables[0].column_names) for table in tables]) if _alike(tables) else None
     if found is None or set(found.column_names) != set(columns):
         names = ", ".join(tables[0].column_names) or "none"
@@ -90,9 +90,7 @@ def check_2() -> Verdict:
                 examiner.publish_data(json.dumps({"number": number}), topic="series", to=bob.identity)
             said = _asked(examiner, bob.identity, "missing", len(lost))
             if isinstance(said, Exception):
-                return not_yet(
-                    f"calling `missing` failed: {_brief(said)} Run the exercise's cell; what fails is shown there."
-                )
+                return not_yet(f"calling `missing` failed with {_brief(said)} {_remedy(said)}")
             if said != len(lost):
                 return not_yet(
                     f"`missing` says {shown(said)} of {name}, and {len(lost)} are missing."
@@ -112,6 +110,13 @@ def _asked(examiner: lknb.Room, whom: str, method: str, expected: int) -> Any:
         if answer == expected or time.monotonic() > deadline:
             return answer
         time.sleep(0.05)
+
+
+def _remedy(error: Exception) -> str:
+    """What to do about a call that failed."""
+    if isinstance(error, lknb.RpcError) and error.code == 1400:  # nobody serves it
+        return 'Decorate the function with `@bob.rpc("missing")`, and run its cell.'
+    return "If it raised, its traceback stands below the exercise's cell."
 
 
 def _raised(room: lknb.Room) -> str:
@@ -156,10 +161,8 @@ def check_3() -> Verdict:
                 packets += event.kind == "data" and event.topic == "clock"
                 frames += [event] if event.kind == "track" and event.topic == "clock" else []
     if not frames:
-        what = (
-            "packets came instead: `publish_data` sends those, `clock.push` sends frames." if packets else "none came."
-        )
-        return not_yet(f"no frame came on the track `clock`; {what}")
+        instead = "; packets came instead: `publish_data` sends those" if packets else ""
+        return not_yet(f"no frame came on the track `clock`{instead}. `clock.push(...)` sends one.")
     return _timed(frames[-1], pushed)
 
 

@@ -85,7 +85,8 @@ def check_2() -> Verdict:
         except Exception as error:
             return not_yet(f"it failed with {_named(error)}.")
         if isinstance(answer, set | tuple | dict) or (answer and not isinstance(answer, list)):
-            return not_yet(f"it returned a {type(answer).__name__}: {shown(answer)}. A sorted list was expected.")
+            kind = type(answer).__name__
+            return not_yet(f"it returned {shown(answer)}, of the type {kind}. A sorted list was expected.")
         if answer == expected:
             return right(f"hands are up at {', '.join(expected)}, and nobody stumbled over those without a hand.")
         if not answer:
@@ -115,9 +116,8 @@ def check_3() -> Verdict:
         try:
             settings = follow(early)
         except Exception as error:
-            return not_yet(
-                f'in a room without metadata it failed with {_named(error)}. The text is `""` then, which is no JSON.'
-            )
+            hint = ' The text is `""` then, which is no JSON.' if isinstance(error, ValueError) else ""
+            return not_yet(f"in a room without metadata it failed with {_named(error)}.{hint}")
         if not isinstance(settings, dict):
             return not_yet(f"it returned {shown(settings)}. Return the dict.")
         if settings:

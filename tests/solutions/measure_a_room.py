@@ -22,6 +22,7 @@ WRONG = {
         (IN_TIME.replace("<=", "<"), "50 ms is within 50 ms"),
         (IN_TIME.replace("return", "table = table.dropna()\n    return"), "The lost one has no time"),
         (IN_TIME.replace("mean", "sum"), "between 0 and 1"),
+        (IN_TIME.replace("mean()", "sum() / len(table)"), "the mean of these is a share"),
     ],
     "exercise-2": [
         ("metadata_ms = None", "expected was a list of numbers"),

@@ -87,7 +87,7 @@ WRONG = {
             _RAISED.format(
                 answer='{w for w, each in room.participants.items() if each.attributes.get("hand") == "up"}'
             ),
-            "returned a set",
+            "of the type set",
         ),
         (
             _RAISED.format(answer='[each for each in room.participants.values() if "hand" in each.attributes]'),
@@ -115,6 +115,7 @@ WRONG = {
     "exercise-3": [
         ("def follow(room): pass", "Return the dict"),
         ("import json\ndef follow(room): return json.loads(room.room_metadata)", "which is no JSON"),
+        ("def follow(room):\n    @room.on_room_metadata\n    def changed(data): pass", "with parentheses"),
         ("import json\ndef follow(room): return json.loads(room.room_metadata or '{}')", "register a handler"),
         (_FOLLOW.format(first="{}", then="settings = json.loads(data)"), "not make another one"),
         (_FOLLOW.format(first="{}", then="settings.update(json.load(data))"), "The handler raised"),
