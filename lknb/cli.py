@@ -62,7 +62,7 @@ class _Version(argparse.Action):
         try:
             print("lknb", version("lknb"))
         except PackageNotFoundError:
-            parser.exit(1, "lknb: it is not installed, so it has no version. Install it with: pip install lknb\n")
+            parser.exit(1, "lknb: it is not installed, so it has no version. Install it, as with: pip install .\n")
         parser.exit()
 
 

@@ -13,15 +13,12 @@ from lknb.credentials import Credentials
 _WITHIN = 1.0
 
 
-def client(credentials: Credentials) -> Any:
-    """LiveKit's client of the API, as an async context manager."""
+def client(credentials: Credentials, room: str) -> Any:
+    """LiveKit's client of the API, for one room, as an async context manager."""
     from livekit import api
 
-    url = credentials.url.replace("ws", "http", 1)
-    if credentials.token is not None:
-        return api.LiveKitAPI(url, token=credentials.token.reveal())
-    assert credentials.api_secret is not None
-    return api.LiveKitAPI(url, credentials.api_key, credentials.api_secret.reveal())
+    token = credentials.token or credentials.mint_for_api(room)
+    return api.LiveKitAPI(credentials.url.replace("ws", "http", 1), token=token.reveal())
 
 
 async def identities(credentials: Credentials, room: str) -> set[str] | None:
@@ -29,7 +26,7 @@ async def identities(credentials: Credentials, room: str) -> set[str] | None:
     from livekit import api
 
     try:
-        async with client(credentials) as server:
+        async with client(credentials, room) as server:
             answer = await asyncio.wait_for(
                 server.room.list_participants(api.ListParticipantsRequest(room=room)), _WITHIN
             )
@@ -43,7 +40,7 @@ async def room_sid(credentials: Credentials, room: str) -> str | None:
     from livekit import api
 
     try:
-        async with client(credentials) as server:
+        async with client(credentials, room) as server:
             answer = await asyncio.wait_for(server.room.list_rooms(api.ListRoomsRequest(names=[room])), _WITHIN)
     except Exception:  # a short cut only: we are told later
         return None

@@ -144,7 +144,7 @@ class State:
         request = api.UpdateRoomMetadataRequest(room=self._connection.room, metadata=metadata)
 
         async def update() -> None:
-            async with server_api.client(self._connection.credentials) as server:
+            async with server_api.client(self._connection.credentials, self._connection.room) as server:
                 await server.room.update_room_metadata(request)
 
         async with self._writing:

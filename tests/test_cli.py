@@ -123,5 +123,5 @@ def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> N
     try:
         expected = (0, f"lknb {version('lknb')}\n", "")
     except PackageNotFoundError:
-        expected = (1, "", "lknb: it is not installed, so it has no version. Install it with: pip install lknb\n")
+        expected = (1, "", "lknb: it is not installed, so it has no version. Install it, as with: pip install .\n")
     assert (exit_.value.code or 0, shown.out, shown.err) == expected

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from waiting import eventually
 
 import lknb
 from lknb import server
+from lknb.credentials import Credentials, Secret, read_token
 
 Join = Callable[..., lknb.Room]
 
@@ -167,6 +169,14 @@ def test_a_url_without_a_way_to_be_let_in() -> None:
 def test_a_key_without_a_url() -> None:
     with pytest.raises(lknb.ConnectError, match="no server"):
         lknb.connect("studio", api_key="key", api_secret="s" * 32)
+
+
+def test_the_short_secret_of_a_development_server_warns_nobody() -> None:
+    credentials = Credentials("ws://localhost:7880", "devkey", Secret("secret"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_token(credentials.mint("studio", "alice", {})).identity == "alice"
+        assert read_token(credentials.mint_for_api("studio")).grants["room"] == "studio"
 
 
 def test_a_server_that_never_answers_is_given_up_in_time() -> None:
