@@ -158,7 +158,7 @@ OUTPUTS = {
     "send-python": ["('hills.png', {'taken': 'at dusk'}, True)"],
     "receive-table": ["harbour", "14.0"],
     "handled": ["evening.csv: 2 rows, ['station', 'hour', 'degrees']"],
-    "progress": ["8,000,000 B"],
+    "progress": ["ReceivedFile 'noise.bin'", "6,000,000 B"],
     "live": ["25% 50% 75% 100%"],
     "broken": ["alice sees: the disk is gone", "bob sees:   failed", "bob has:    None"],
     "short": ["15,000 of the 40,000 bytes announced", "'failed'"],
