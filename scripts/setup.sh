@@ -12,11 +12,32 @@ stamp=.venv/lknb-setup
 here=$(pwd -P)
 inputs=$(printf '%s ' "$here"; cat pyproject.toml package*.json requirements/*.txt scripts/setup.sh | cksum)
 
-have=
-[ -f "$stamp" ] && .venv/bin/python -c '' 2>/dev/null && have=$(cat "$stamp")
-case $have in
-    "dev $inputs" | "$want $inputs") exit 0 ;;
-esac
+look() {
+    have=
+    [ ! -f "$stamp" ] || ! .venv/bin/python -c '' 2>/dev/null || have=$(cat "$stamp")
+    case $have in
+        "dev $inputs" | "$want $inputs") exit 0 ;;
+    esac
+}
+look
+
+# One at a time, since two in one .venv spoil it. The lock names the process that has it, which may have been killed.
+lock=.venv-setup
+waited=0
+until ln -s $$ "$lock" 2>/dev/null; do
+    if ! kill -0 "$(readlink "$lock")" 2>/dev/null; then
+        rm -f "$lock"
+    elif [ $((waited += 1)) -gt 900 ]; then
+        echo "Another setup of this folder (process $(readlink "$lock")) has not ended for 15 minutes." >&2
+        exit 1
+    else
+        [ "$waited" -ne 1 ] || echo "Waiting for another setup of this folder"
+        sleep 1
+    fi
+done
+trap 'rm -f "$lock"' EXIT
+trap 'exit 1' HUP INT TERM
+look
 
 # From here until the end a broken-off run leaves no stamp, so the next one starts over.
 rm -f "$stamp"
