@@ -78,7 +78,8 @@ def act(book: Notebook, others: dict[str, lknb.Room]) -> None:
 
 
 def picture(book: Notebook, index: int, name: str) -> None:
-    """Save what stands under a cell, in both themes."""
+    """Save a cell with what stands under it, in both themes."""
+    cell = book.output(index).locator("xpath=ancestor::*[@data-windowed-list-index]")
     for theme, title in THEMES.items():
         book.page.evaluate(
             "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme }).then(() => true)", title
@@ -88,8 +89,9 @@ def picture(book: Notebook, index: int, name: str) -> None:
         )
         time.sleep(1)  # the theme's style sheet, and the charts that follow it
         target = IMAGES / f"{name}-{theme}.png"
-        book.output(index).scroll_into_view_if_needed()
-        book.output(index).screenshot(path=target)
+        cell.scroll_into_view_if_needed()
+        book.page.mouse.move(0, 0)  # JupyterLab marks where the pointer is
+        cell.screenshot(path=target)
         print(target.relative_to(HERE.parent))
 
 
