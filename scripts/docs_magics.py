@@ -47,7 +47,11 @@ def _takes(verb: Verb) -> Iterator[tuple[str, str]]:
         if action.dest == "help":
             continue
         value = "" if action.nargs == 0 else str(action.metavar).replace("|", r"\|")
-        yield " ".join(filter(None, (", ".join(action.option_strings), value))), (action.help or "") % vars(action)
+        needed = "; it has to be given" if action.option_strings and action.required else ""
+        yield (
+            " ".join(filter(None, (", ".join(action.option_strings), value))),
+            (action.help or "") % vars(action) + needed,
+        )
 
 
 def main() -> None:

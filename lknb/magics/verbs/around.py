@@ -18,7 +18,7 @@ def _server_takes(parser: VerbParser) -> None:
         choices=("status", "start", "stop", "log"),
         default="status",
         metavar="ACTION",
-        help="status, start, stop or log",
+        help="status, start, stop or log; status if not given",
     )
 
 

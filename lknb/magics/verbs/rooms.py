@@ -16,12 +16,17 @@ from lknb.tables import Table
 
 def _connect_takes(parser: VerbParser) -> None:
     parser.add_argument("room", metavar="ROOM", help="the room's name")
-    parser.option("--as", dest="identity", metavar="ID", help="this participant's identity")
+    parser.option(
+        "--as",
+        dest="identity",
+        metavar="ID",
+        help="this participant's identity; LkMagics.identity, else a made-up one, if not given",
+    )
     parser.option("--name", metavar="NAME", help="its display name")
     parser.option("--url", metavar="URL", help="the server; else LIVEKIT_URL, else one on this machine")
     parser.add_argument("--attr", metavar="k=v", type=pair, action="append", help="an attribute; may be repeated")
     parser.option("--metadata", metavar="TEXT", help="its metadata")
-    parser.option("--timeout", metavar="S", type=seconds, help="seconds for joining")
+    parser.option("--timeout", metavar="S", type=seconds, help="seconds for joining; LkMagics.timeout if not given")
 
 
 def _connect(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:

@@ -107,7 +107,7 @@ def _rpc(session: Session, args: argparse.Namespace, line: str, body: str) -> An
 
 def _send_file_takes(parser: VerbParser) -> None:
     parser.add_argument("path", metavar="PATH", help="the file")
-    parser.option("--topic", metavar="T", default="", help="the topic")
+    parser.option("--topic", metavar="T", default="", help="the topic; none if not given")
     to(parser)
     parser.option("--name", metavar="NAME", help="the name that receivers see; the file's own if not given")
 
