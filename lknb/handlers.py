@@ -44,7 +44,7 @@ class Handler:
         cell: the run of the cell that wrote it.
         since: when it was registered, aware.
         calls: how often it has been called.
-        errors: how often it raised.
+        errors: how often it raised; an RpcError is a method's answer, and not among them.
         dropped: events it was too slow to get.
         running: calls under way now.
         last_run: when it last began, aware.

@@ -55,12 +55,7 @@ class Table:
         if not self.rows:
             return f"<em>{html.escape(self._empty)}</em>"
         head = "".join(f'<th scope="col" style="text-align: left">{html.escape(each)}</th>' for each in self.columns)
-        body = "".join(
-            "<tr>"
-            + "".join(f'<td style="text-align: left">{html.escape(plain(value))}</td>' for value in row)
-            + "</tr>"
-            for row in self.rows
-        )
+        body = "".join("<tr>" + "".join(_cell(plain(value)) for value in row) + "</tr>" for row in self.rows)
         note = f"<p><em>{html.escape(self._note)}</em></p>" if self._note else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
@@ -77,3 +72,10 @@ def plain(value: Any) -> str:
         text = str(value)
     text = "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in text[: 4 * _WIDEST])
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _cell(text: str) -> str:
+    # What has no place to break, as compact JSON, would push the columns after it out of the page.
+    long = any(len(word) > 30 for word in text.split())
+    style = "text-align: left; overflow-wrap: anywhere" if long else "text-align: left"
+    return f'<td style="{style}">{html.escape(text)}</td>'

@@ -106,6 +106,23 @@ def test_the_current_room_is_the_last_joined_until_another_is_chosen_or_it_is_cl
     assert "No room is open" in repr(joined.cell("%lk rooms"))
 
 
+def test_rooms_joined_in_python_are_current_until_a_magic_has_chosen(shell: Shell, room_name: str) -> None:
+    def current() -> str:
+        return dict(shell.cell("%lk status"))["identity"]
+
+    rooms = [lknb.connect(room_name, "alice")]
+    assert current() == "alice"
+    rooms.append(lknb.connect(room_name, "bob"))
+    assert current() == "bob"
+    shell.cell("%lk use alice;")
+    rooms.append(lknb.connect(room_name, "carol"))
+    assert current() == "alice"
+    rooms[0].close()
+    assert current() == "carol"
+    for room in rooms:
+        room.close()
+
+
 def test_close_leaves_the_room_that_is_named(joined: Shell, room_name: str) -> None:
     joined.cell(f"%lk connect {room_name} --as bob;")
     joined.cell(f"%lk close alice@{room_name}")

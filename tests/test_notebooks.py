@@ -20,6 +20,13 @@ QUICKSTART = ROOT / "notebooks" / "quickstart.ipynb"
 JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+")
 
 
+@pytest.mark.parametrize("path", sorted(QUICKSTART.parent.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_code_fits_a_notebook_beside_the_file_browser(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    lines = [line for cell in notebook.cells if cell.cell_type == "code" for line in cell.source.splitlines()]
+    assert [line for line in lines if len(line) > 88] == []
+
+
 def saved() -> Any:
     return nbformat.read(QUICKSTART, as_version=4)
 

@@ -21,7 +21,7 @@ class Session:
     def __init__(self, shell: Any, settings: Any) -> None:
         self.shell = shell
         self.settings = settings
-        self._current: Room | None = None
+        self._chosen: Room | None = None
 
     def open_rooms(self) -> list[Room]:
         """The open rooms of this kernel; empty, without loading anything, before the first was joined."""
@@ -32,11 +32,11 @@ class Session:
 
     @property
     def current(self) -> Room | None:
-        """The current room: the one last joined or chosen that is still open, else the newest."""
+        """The room that a magic has joined or chosen last; without one, or when that is closed, the one joined last."""
         rooms = self.open_rooms()
-        if self._current not in rooms:
-            self._current = rooms[-1] if rooms else None
-        return self._current
+        if self._chosen in rooms:
+            return self._chosen
+        return rooms[-1] if rooms else None
 
     @property
     def room(self) -> Room:
@@ -51,7 +51,7 @@ class Session:
 
     def choose(self, room: Room) -> None:
         """Make `room` the current one."""
-        self._current = room
+        self._chosen = room
 
     def find(self, text: str) -> Room:
         """The open room called `identity@room`, or by its room or its identity alone where that is clear.

@@ -249,7 +249,7 @@ class RpcPart(Part):
             empty='No call from here yet. Make one with room.perform_rpc("bob", "add", {"a": 1, "b": 2}).',
         )
         served = Table(
-            ("method", "function", "calls", "errors", "running", "last run", "mean", "longest", "callers"),
+            ("method", "function", "calls", "failed", "running", "last run", "mean", "longest", "callers"),
             [
                 (
                     row["method"],

@@ -38,7 +38,7 @@ class Call {
 	/**
 	 * @param {(answer: Answer) => void} resolve
 	 * @param {(error: Error) => void} reject
-	 * @param {ReturnType<typeof setTimeout>} timer
+	 * @param {ReturnType<typeof setTimeout> | undefined} timer
 	 */
 	constructor(resolve, reject, timer) {
 		this.resolve = resolve;
@@ -215,17 +215,19 @@ export class Store {
 	 * @param {string} action
 	 * @param {Record<string, any>} [args]
 	 * @param {ArrayBuffer[]} [buffers]
+	 * @param {boolean} [unasked] whether nobody has asked for it, who would wonder why it takes long
 	 * @returns {Promise<Answer>}
 	 */
-	call(part, action, args = {}, buffers = []) {
+	call(part, action, args = {}, buffers = [], unasked = false) {
 		if (this.gone) return Promise.reject(new Error("The kernel is gone. Run the cell again."));
 		// All browsers get all replies, and know their own by the name in front.
 		const id = `${this.browser}:${this.nextCall++}`;
 		return new Promise((resolve, reject) => {
-			const timer = setTimeout(() => {
+			const late = () => {
 				this.waiting += 1;
 				this.refresh();
-			}, BUSY_AFTER);
+			};
+			const timer = unasked ? undefined : setTimeout(late, BUSY_AFTER);
 			this.calls.set(id, new Call(resolve, reject, timer));
 			this.tell({ type: "do", id, part, action, args }, buffers);
 		});

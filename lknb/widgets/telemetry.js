@@ -16,7 +16,7 @@ const RETRY = 10_000;
  * @param {import("./view.js").Context} context
  * @returns {HTMLElement}
  */
-export function telemetry({ ask, follow, signal, store }) {
+export function telemetry({ ask, load, follow, signal, store }) {
 	/** @type {import("./sync.js").PartState} */
 	let latest = { values: {}, rows: {} };
 	let form = "lines";
@@ -61,7 +61,7 @@ export function telemetry({ ask, follow, signal, store }) {
 	);
 	const chart = new Chart(
 		place,
-		ask,
+		load,
 		() => store.hello(),
 		(message) => report(Promise.reject(new Error(message))),
 	);
@@ -133,6 +133,8 @@ export function telemetry({ ask, follow, signal, store }) {
 	}
 	matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(latest), { signal });
 	signal.addEventListener("abort", () => themed.disconnect());
+	// Before there is anything to draw: a kernel that computes answers nobody, and samples come meanwhile.
+	library(load).catch(() => undefined);
 	follow(draw);
 	return root;
 }
@@ -141,14 +143,14 @@ export function telemetry({ ask, follow, signal, store }) {
 class Chart {
 	/**
 	 * @param {HTMLElement} place
-	 * @param {import("./view.js").Context["ask"]} ask
+	 * @param {import("./view.js").Context["load"]} load
 	 * @param {() => void} hello asks for a snapshot
 	 * @param {(message: string) => void} failed
 	 */
-	constructor(place, ask, hello, failed) {
+	constructor(place, load, hello, failed) {
 		this.failed = failed;
 		this.place = place;
-		this.ask = ask;
+		this.load = load;
 		this.hello = hello;
 		/** @type {any} */
 		this.viewer = undefined;
@@ -220,7 +222,7 @@ class Chart {
 			"Getting lines and table ready: 6 MB, once per page.",
 		);
 		if (!this.viewer) this.place.append(loading);
-		const client = await library(this.ask).finally(() => loading.remove());
+		const client = await library(this.load).finally(() => loading.remove());
 		if (this.ended) return;
 		const { fields, sources, window } = state.values;
 		if (anew >= 0) {
@@ -318,21 +320,21 @@ async function discard({ viewer, table }) {
 
 /**
  * Perspective's engine in this page.
- * @param {import("./view.js").Context["ask"]} ask
+ * @param {import("./view.js").Context["load"]} load
  * @returns {Promise<any>}
  */
-function library(ask) {
+function library(load) {
 	const page = /** @type {any} */ (globalThis);
-	page[SHARED] ??= load(ask).catch((error) => {
+	page[SHARED] ??= engine(load).catch((error) => {
 		delete page[SHARED];
 		throw error;
 	});
 	return page[SHARED];
 }
 
-/** @param {import("./view.js").Context["ask"]} ask */
-async function load(ask) {
-	const { value, buffer } = await ask("library");
+/** @param {import("./view.js").Context["load"]} load */
+async function engine(load) {
+	const { value, buffer } = await load("library");
 	const style = document.createElement("style");
 	style.textContent = value.style;
 	document.head.append(style);
@@ -416,7 +418,7 @@ function isDark(element) {
 function counted(values, paused) {
 	if (values.total === undefined) return "Waiting for the kernel";
 	const parts = [
-		`${values.total.toLocaleString()} samples`,
+		`${values.total.toLocaleString()} ${values.total === 1 ? "sample" : "samples"}`,
 		`${values.rate.toLocaleString()} per second`,
 		`the newest ${values.window.toLocaleString()} are shown`,
 	];

@@ -12,6 +12,7 @@ import { Store } from "./sync.js";
  * @property {any} [host] anywidget's, to show other widgets
  * @property {(action: string, args?: Record<string, any>, buffers?: ArrayBuffer[]) => Promise<import("./sync.js").Answer>} ask
  *   has the kernel do something for this part
+ * @property {(action: string) => Promise<import("./sync.js").Answer>} load the same for what the page needs by itself
  * @property {(draw: (state: import("./sync.js").PartState) => void) => void} follow calls `draw` when the part changes
  */
 
@@ -109,6 +110,7 @@ function context(store, part, signal, host) {
 		signal,
 		host,
 		ask: (action, args, buffers) => store.call(part, action, args, buffers),
+		load: (action) => store.call(part, action, {}, [], true),
 		follow: (draw) => store.follow(() => draw(store.part(part)), signal),
 	};
 }

@@ -94,6 +94,27 @@ def test_lines_and_table_appear_move_and_go(
     assert not errors
 
 
+def test_a_plot_that_was_empty_is_drawn_while_a_cell_computes(
+    notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
+) -> None:
+    book = notebook(joined(room_name), "room.feed('imu').plot()", "import time\ntime.sleep(15)")
+    book.run(0, 1)
+    expect(book.output(1)).to_contain_text("No numbers yet on imu")
+    engine = "async () => Boolean(await globalThis[Symbol.for('lknb.perspective')])"
+    book.page.wait_for_function(engine, timeout=_SLOW)
+    bob = join("bob")
+    book.start(2)
+    bob.publish_data('{"x": 1}', topic="imu")
+    viewer = book.output(1).locator("perspective-viewer")
+    expect(viewer).to_be_visible(timeout=_SLOW)
+    until(viewer, "await table.size() === 1")
+    expect(book.output(1)).to_contain_text("1 sample,")
+    expect(book.output(1)).not_to_contain_text("The kernel is busy")
+    busy = "(path) => window.lknbNotebooks[path].context.sessionContext.session.kernel.status"
+    assert book.page.evaluate(busy, book.name) == "busy"
+    book.kernel("interrupt")
+
+
 def test_plots_share_a_page_with_perspectives_own_widget_and_follow_the_theme(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
 ) -> None:
