@@ -29,6 +29,7 @@ until ln -s $$ "$lock" 2>/dev/null; do
         rm -f "$lock"
     elif [ $((waited += 1)) -gt 900 ]; then
         echo "Another setup of this folder (process $(readlink "$lock")) has not ended for 15 minutes." >&2
+        echo "If that process is something else, remove $here/$lock and try again." >&2
         exit 1
     else
         [ "$waited" -ne 1 ] || echo "Waiting for another setup of this folder"
@@ -58,11 +59,11 @@ echo "Installing requirements/$want.txt (about a minute on a new machine)"
 
 # Other kernels that the tests run: each in a folder of its own, to be put before the installed one.
 if [ "$want" = dev ]; then
-    for lock in requirements/kernel-*.txt; do
-        folder=.venv/kernels/ipykernel-${lock#requirements/kernel-}
+    for requirements in requirements/kernel-*.txt; do
+        folder=.venv/kernels/ipykernel-${requirements#requirements/kernel-}
         folder=${folder%.txt}
         rm -rf "$folder"
-        .venv/bin/python -m pip install --quiet --require-hashes --no-deps --target "$folder" --requirement "$lock"
+        .venv/bin/python -m pip install --quiet --require-hashes --no-deps --target "$folder" --requirement "$requirements"
     done
 fi
 

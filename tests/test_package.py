@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from kernels import OTHERS
 
 ROOT = Path(__file__).parents[1]
 
@@ -66,3 +67,11 @@ def test_the_installed_package_imports_and_has_its_command(wheel: Path, tmp_path
 def test_node_takes_jupyterlabs_own_scripts_in_venv_for_what_they_are() -> None:
     # With "type": "module" it takes them for ES modules, and JupyterLab prints a traceback whenever it starts.
     assert "type" not in json.loads((ROOT / "package.json").read_text())
+
+
+def test_the_setup_leaves_the_tree_as_it_was() -> None:
+    """What it locks it lets go, and what it reads it does not remove: one kernel for each list of requirements."""
+    installed = {folder.name.removeprefix("ipykernel-") for folder in OTHERS.iterdir()}
+    lists = {path.stem.removeprefix("kernel-") for path in (ROOT / "requirements").glob("kernel-*.txt")}
+    assert lists == installed
+    assert not (ROOT / ".venv-setup").is_symlink()
