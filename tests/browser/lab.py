@@ -63,6 +63,7 @@ class Lab:
                 *("--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}", "--IdentityProvider.token="),
                 *("--ServerApp.disable_check_xsrf=True", "--LabApp.expose_app_in_browser=True"),
                 *("--LabApp.news_url=", "--ServerApp.port_retries=0"),
+                "--JupyterNotebookApp.expose_app_in_browser=True",
             ],
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -96,21 +97,35 @@ class Lab:
             self._page = self.new_page()
         return self._page
 
-    def new_page(self) -> Page:
-        """Another tab with JupyterLab."""
+    @property
+    def context(self) -> BrowserContext:
+        """What all pages share, as the tabs of one window do."""
         if self._context is None:
             self._context = self._browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
             self._context.grant_permissions(["clipboard-read", "clipboard-write"], origin=self.url)
-        page = self._context.new_page()
+        return self._context
+
+    def new_page(self) -> Page:
+        """Another tab with JupyterLab."""
+        page = self.context.new_page()
         # A workspace of its own: another page's tabs are not opened here.
         load(page, f"{self.url}/lab/workspaces/page-{next(_numbers)}")
         return page
 
     def notebook(self, *cells: str, page: Page | None = None) -> Notebook:
         """A new notebook with these cells, opened, with a kernel."""
-        name = f"test-{next(_numbers)}.ipynb"
-        (self.folder / name).write_text(json.dumps(notebook_json(cells)))
-        return Notebook(page or self.page, name, self.folder / name)
+        path = self._write(cells)
+        return Notebook(page or self.page, path.name, path)
+
+    def notebook7(self, *cells: str) -> Notebook7:
+        """The same in Jupyter Notebook, which the same server serves, in a page of its own."""
+        path = self._write(cells)
+        return Notebook7(self.context.new_page(), path.name, path, f"{self.url}/notebooks/{path.name}")
+
+    def _write(self, cells: tuple[str, ...]) -> Path:
+        path = self.folder / f"test-{next(_numbers)}.ipynb"
+        path.write_text(json.dumps(notebook_json(cells)))
+        return path
 
     def close(self) -> None:
         """Stop the server with its kernels."""
@@ -125,7 +140,7 @@ class Lab:
 
 
 def load(page: Page, url: str) -> None:
-    """Open JupyterLab at `url` and wait until it can be used."""
+    """Open JupyterLab or Notebook at `url` and wait until it can be used."""
     page.goto(url)
     page.wait_for_function("window.jupyterapp !== undefined", timeout=60_000)
     page.evaluate("window.jupyterapp.restored.then(() => true)")
@@ -260,6 +275,34 @@ class Notebook:
             }""",
             self.name,
         )
+
+
+class Notebook7(Notebook):
+    """A notebook that is open in Jupyter Notebook 7, where a page holds one."""
+
+    def __init__(self, page: Page, name: str, path: Path, url: str) -> None:
+        self._url = url
+        super().__init__(page, name, path)
+
+    def open(self) -> None:
+        """Load the page, and wait for the kernel."""
+        load(self.page, self._url)
+        self.page.wait_for_function("window.jupyterapp.shell.currentWidget?.context !== undefined")
+        self.page.evaluate(
+            """async (path) => {
+                const widget = window.jupyterapp.shell.currentWidget;
+                await widget.context.ready;
+                await widget.context.sessionContext.ready;
+                await widget.context.sessionContext.session.kernel.info;
+                (window.lknbNotebooks ??= {})[path] = widget;
+            }""",
+            self.name,
+        )
+
+    def close(self) -> None:
+        """Shut the kernel down and close the page."""
+        super().close()
+        self.page.close()
 
 
 def notebook_json(cells: tuple[str, ...]) -> dict[str, Any]:
