@@ -141,6 +141,8 @@ class Channel:
                 parts[name] = told
             if part.again is not None:
                 again.append(part.again)
+            if any(rows.waiting for rows in part.rows.values()):
+                again.append(EVERY)
         if parts:
             self._number += 1
             self._last = monotonic()

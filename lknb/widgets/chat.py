@@ -50,7 +50,7 @@ class ChatPart(Part):
         self._told_of: dict[str, int] = {}  # of the open ones, how much of their beginning
         self._names: dict[str, str] = {}
         self._uploads = Uploads(_ATTACHED)
-        self._shown: Rows[Message] = Rows(self._described, limit=KEPT, burst=KEPT)
+        self._shown: Rows[Message] = Rows(self._described, limit=KEPT)
         self._pieces: Rows[str] = Rows(lambda text: {"text": text}, limit=_ALL_PIECES)
         self.rows = {"messages": self._shown, "pieces": self._pieces}
         self.actions = {

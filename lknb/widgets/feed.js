@@ -3,9 +3,6 @@ import { content, details } from "./content.js";
 import { clock, h, keyed, quoted, save, say, size } from "./dom.js";
 import { outcome, widget } from "./view.js";
 
-/** So many rows stand in the page; the kernel has more. */
-const SHOWN = 200;
-
 /**
  * @param {import("./view.js").Context} context
  * @returns {HTMLElement}
@@ -91,7 +88,8 @@ export function feed({ ask, follow, signal }) {
 		}
 		say(counts, counted(values, paused));
 		if (!paused) held = new Map(state.rows.events ?? []);
-		const newest = [...held].slice(-SHOWN).reverse();
+		// By number: one that was left out when too many came, and has news now, comes late.
+		const newest = [...held].sort(([a], [b]) => Number(b) - Number(a));
 		keyed(table, newest, entry, fill);
 		empty.hidden = newest.length > 0;
 		say(
@@ -223,6 +221,7 @@ function trouble(event) {
 function counted(values, paused) {
 	if (values.total === undefined) return "Waiting for the kernel";
 	const parts = [`${values.matched.toLocaleString()} events`, `${values.rate.toLocaleString()} per second`];
+	if (values.matched > values.limit) parts.push(`the newest ${values.limit.toLocaleString()} are shown`);
 	if (values.skipped) parts.push(`${values.skipped.toLocaleString()} not shown one by one`);
 	if (values.evicted) parts.push(`${values.evicted.toLocaleString()} let go from the log`);
 	if (paused) parts.push("paused");

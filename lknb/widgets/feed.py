@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lknb.widgets.samples import Decoder
     from lknb.widgets.telemetry import Telemetry
 
-KEPT = 500
+KEPT = 200
 _BURST = 60
 _PREVIEW = 400
 _WHOLE = 1_000_000
@@ -160,7 +160,6 @@ class FeedPart(Part):
         """Show only what happens from now on; the room's log keeps everything."""
         log = self.room.events[-1:]
         self._cleared = log[0].number if len(log) else 0
-        self._shown.skipped = 0
         self._refill()
 
     async def read(self, number: str) -> Json:

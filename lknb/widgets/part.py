@@ -26,12 +26,13 @@ class Rows(Generic[T]):
     Args:
         describe: makes what the browser gets of an item; called when it is sent, not when it changes.
         limit: how many are kept; the oldest go first.
-        burst: how many changed ones are told at once: the newest of them, the others are counted in `skipped`.
+        burst: how many new ones are told at once, the newest first; the others wait. All unless given. What browsers
+            have already is told at once when it changes.
     """
 
-    def __init__(self, describe: Callable[[T], Json], limit: int = 500, burst: int = 100) -> None:
+    def __init__(self, describe: Callable[[T], Json], limit: int, burst: int | None = None) -> None:
         self._describe = describe
-        self._limit, self._burst = limit, burst
+        self._limit, self._burst = limit, limit if burst is None else burst
         self._items: dict[str, T] = {}
         self._changed: dict[str, None] = {}
         self._dropped: dict[str, None] = {}
@@ -39,6 +40,12 @@ class Rows(Generic[T]):
         self._told: set[str] = set()
         self._lock = threading.Lock()
         self.skipped = 0
+        """How many went, since the last `clear`, before a browser was told: too many came, or nobody looked."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is more to tell."""
+        return bool(self._changed)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -64,7 +71,9 @@ class Rows(Generic[T]):
             self._changed[key] = None
             self._keep(key)
             while len(self._items) > self._limit:
-                self._drop(next(iter(self._items)))
+                oldest = next(iter(self._items))
+                self.skipped += oldest not in self._told
+                self._drop(oldest)
 
     def swap(self, key: str, item: T) -> None:
         """Keep another item in place of one that is told the same, if it is still there."""
@@ -84,10 +93,11 @@ class Rows(Generic[T]):
             self._drop(key)
 
     def clear(self) -> None:
-        """Remove all items."""
+        """Remove all items, and begin to count anew."""
         with self._lock:
             for key in list(self._items):
                 self._drop(key)
+            self.skipped = 0
 
     def replace(self, items: Mapping[str, T]) -> None:
         """Make these the items, in this order; those that are equal to what is there already are not told again."""
@@ -110,14 +120,14 @@ class Rows(Generic[T]):
         return [(key, self._describe(item)) for key, item in items]
 
     def changes(self) -> tuple[list[tuple[str, Json]], list[str]]:
-        """The rows that have changed and the keys that are gone, since the last time."""
+        """The rows that have changed and the keys that are gone, since last time. `waiting` says if there is more."""
         with self._lock:
-            changed = list(self._changed)
+            new = [key for key in self._changed if key not in self._told]
+            later = dict.fromkeys(new[: -self._burst])
+            items = [(key, self._items[key]) for key in self._changed if key not in later]
             dropped = list(self._dropped)
-            self._changed.clear()
+            self._changed = later
             self._dropped.clear()
-            self.skipped += max(0, len(changed) - self._burst)
-            items = [(key, self._items[key]) for key in changed[-self._burst :]]
             self._told.update(key for key, _ in items)
         return [(key, self._describe(item)) for key, item in items], dropped
 

@@ -46,8 +46,8 @@ class ParticipantsPart(Part):
 
     def __init__(self, room: Room) -> None:
         super().__init__(room)
-        self._people: Rows[Json] = Rows(dict, limit=KEPT + _LEFT, burst=KEPT + _LEFT)
-        self._mine: Rows[Json] = Rows(dict, limit=KEPT, burst=KEPT)
+        self._people: Rows[Json] = Rows(dict, limit=KEPT + _LEFT)
+        self._mine: Rows[Json] = Rows(dict, limit=KEPT)
         self.rows = {"people": self._people, "mine": self._mine}
         self.actions = {
             "filter": self.filter,

@@ -106,7 +106,7 @@ class TelemetryPart(Part):
         named_by_struct = isinstance(decoder, str) and fields
         self._read = reader(decoder, fields if named_by_struct else ())
         self._only, self._time, self._window, self._at_once = fields, time, window, at_once
-        self._batches: Rows[Json] = Rows(dict, limit=16, burst=16)
+        self._batches: Rows[Json] = Rows(dict, limit=16)
         self.rows = {"batches": self._batches}
         self.actions = {"library": self.library, "clear": self.clear}
         # Events come from the loop thread, and from whichever thread pushes a frame.

@@ -59,7 +59,7 @@ class TransfersPart(Part):
     def __init__(self, room: Room) -> None:
         super().__init__(room)
         self._uploads = Uploads(_UPLOAD_IDLE)
-        self._shown: Rows[Event] = Rows(self._described, limit=KEPT, burst=KEPT)
+        self._shown: Rows[Event] = Rows(self._described, limit=KEPT)
         self.rows = {"transfers": self._shown}
         self.actions = {
             "cancel": self.cancel,
