@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from livekit import rtc
@@ -26,6 +27,9 @@ BUFFER_SIZE = 4096
 """Frames of a subscription that wait inside the SDK; it drops the oldest beyond them."""
 
 _RESUBSCRIBE_PAUSE = 1.0
+# A track that was taken out keeps its name until the server has heard of it, which nobody tells.
+_NAME_FREE_WITHIN = 5.0
+_NAME_TAKEN_PAUSE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +182,19 @@ class DataTracks:
         self._connection.refresh()
 
     async def _publish(self, name: str) -> rtc.LocalDataTrack:
-        try:
-            return await self._connection.call(
-                self._connection.local.publish_data_track(name=name), "publish_data_track", limit=15.0
-            )
-        except PublishDataTrackError as error:
-            if "unauthorized" in error.message.lower() or "not allowed" in error.message.lower():
-                raise PermissionDeniedError("canPublishData", "Publishing a data track") from None
-            raise LknbError(f"Data track {name!r} could not be published: {error.message}.") from None
+        deadline = monotonic() + _NAME_FREE_WITHIN
+        while True:
+            try:
+                return await self._connection.call(
+                    self._connection.local.publish_data_track(name=name), "publish_data_track", limit=15.0
+                )
+            except PublishDataTrackError as error:
+                message = error.message.lower()
+                if "unauthorized" in message or "not allowed" in message:
+                    raise PermissionDeniedError("canPublishData", "Publishing a data track") from None
+                if "already taken" not in message or monotonic() > deadline:
+                    raise LknbError(f"Data track {name!r} could not be published: {error.message}.") from None
+            await asyncio.sleep(_NAME_TAKEN_PAUSE)
 
     def tracks(self) -> list[RemoteTrack]:
         """The data tracks that others publish, those from before this participant joined included."""

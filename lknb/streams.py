@@ -359,6 +359,7 @@ class WriterOnLoop:
         self._refuse_ended()
         # What the SDK has been given goes out, also after the stream was broken off: so not too much at once.
         for at in range(0, len(piece), PIECE):
+            self.refuse_broken()  # as it may have been while the piece before was on its way
             await self._write(piece[at : at + PIECE])
 
     async def _write(self, piece: Any) -> None:
@@ -449,9 +450,9 @@ class WriterOnLoop:
         self._log.finish(self.event, status, error)
 
     def _refuse_ended(self) -> None:
-        if self.event.status == "ok":
-            raise StreamError("This stream has ended. Open another one.")
         self.refuse_broken()
+        if self._is_closing:
+            raise StreamError("This stream has ended. Open another one.")
 
     def refuse_broken(self) -> None:
         """Raise StreamError when the stream has broken off."""

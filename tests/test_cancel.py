@@ -17,6 +17,7 @@ from waiting import eventually
 
 import lknb
 from lknb.sdk import subscription_count
+from lknb.streams import CANCELLED, PIECE
 
 Peers = Callable[..., PlainPeer]
 
@@ -199,6 +200,17 @@ def test_one_long_write_is_cancelled(alice: lknb.Room, bob: lknb.Room) -> None:
     with pytest.raises(lknb.StreamError, match="cancelled here"):
         writing.result(10)
     assert inbox.next(timeout=30).status == "failed"
+
+
+def test_a_write_goes_no_further_when_its_stream_broke_off_between_two_pieces(alice: lknb.Room) -> None:
+    def write() -> None:
+        with alice.stream_bytes("big.bin") as out:
+            writer = out._stream._opened
+            writer._progress = lambda done: writer._end("failed", CANCELLED)  # the moment that a cancel rarely meets
+            out.write(bytes(3 * PIECE))
+
+    with pytest.raises(lknb.StreamError, match=f"cancelled here, after {PIECE:,} bytes"):
+        write()
 
 
 def test_a_text_that_waits_for_its_next_piece_is_cancelled(alice: lknb.Room, peer: Peers) -> None:

@@ -155,6 +155,14 @@ def test_a_name_can_be_published_again_after_it_was_taken_out(alice: lknb.Room, 
         alice.unpublish_data_track("imu")
 
 
+def test_a_name_is_free_as_soon_as_it_was_taken_out(alice: lknb.Room, bob: lknb.Room) -> None:
+    """The server is told of it, and may not have heard yet when the name is published again."""
+    for _ in range(100):
+        alice.publish_data_track("imu")
+        alice.unpublish_data_track("imu")
+    assert alice.participants["alice"].data_tracks == ()
+
+
 def inbox_has(inbox: lknb.Inbox, data: bytes) -> bool:
     while len(inbox):
         if inbox.next().data == data:
