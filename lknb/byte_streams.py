@@ -234,6 +234,7 @@ class ByteStreams(Streams):
                 raise StreamError(
                     f"The file changed while it was sent: {writer.event.transferred:,} of {size:,} bytes."
                 )
+            writer.event.attributes[DIGEST] = digest.hexdigest()
             await writer.close({DIGEST: digest.hexdigest()})
         except BaseException as error:
             reason = str(error) or type(error).__name__
@@ -241,7 +242,6 @@ class ByteStreams(Streams):
                 line.close(writer.event.transferred, reason)
             await writer.abort(f"the sender {stopped_by(error)}")
             raise
-        writer.event.attributes[DIGEST] = digest.hexdigest()
         if line:
             line.close(size)
         return writer.event

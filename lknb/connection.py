@@ -45,6 +45,7 @@ _UNNOTICED = dt.timedelta(seconds=20)
 # A participant on a plain SDK is announced up to 3 s after it joined.
 _LATE_JOINER = 3.5
 _LATE_JOINER_IF_ASKED = 0.5
+_ANNOUNCE_WITHIN = 3.0
 _TOLD_WITHIN = 0.3
 _TOLD_LATE = 3.5
 _LEAVE_WITHIN = 3.0
@@ -354,12 +355,15 @@ class Connection:
     async def _announce(self, sdk: SdkRoom) -> bool:
         """Make the others see us now: the server sends a change of attributes at once, and our state with it.
 
-        Deleting a key that is not there changes nothing, and is sent all the same. Returns whether we may do that.
+        Deleting a key that is not there changes nothing, and is sent all the same. Returns whether the server has
+        answered; who may not do that is announced by the server in its own time.
         """
         if not sdk.local_participant.permissions.can_update_metadata:
             return False
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(sdk.local_participant.set_attributes({"lknb": ""}), 1.0)
+        try:
+            await asyncio.wait_for(sdk.local_participant.set_attributes({"lknb": ""}), _ANNOUNCE_WITHIN)
+        except TimeoutError:
+            return False
         return True
 
     async def close(self, reason: str = "closed by this notebook", flush_within: float = 30.0) -> None:

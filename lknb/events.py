@@ -400,8 +400,9 @@ class EventLog(Events):
 
     def finish(self, event: Event, status: Status = "ok", error: str | None = None) -> None:
         """End an open event, and tell the readers once more."""
-        event.status, event.error, event._partial = status, error, None
         event.duration = monotonic() - event._started
+        event.error, event._partial = error, None
+        event.status = status  # the last of them: other threads take it for the sign that all is there
         memory, disk = weight(event)
         with self._lock:
             # A stream ends near the end of the log; one that was evicted meanwhile is not found, and costs nothing.

@@ -119,9 +119,9 @@ class Handler:
 
     async def run(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function, where and in whose context it belongs, and return what it returns."""
-        self.calls += 1
-        self.running += 1
         self.last_run = now()
+        self.running += 1
+        self.calls += 1
         # A copy each time: a context that another call has entered cannot be entered again.
         context = self._context.copy()
         started = time.monotonic()
@@ -133,10 +133,11 @@ class Handler:
                 return await asyncio.get_running_loop().create_task(calling, context=context)
             return await self._workers.run(lambda: context.run(self.function, *args, **kwargs))
         finally:
+            seconds = time.monotonic() - started
+            self._seconds += seconds
+            self.max_duration = max(seconds, self.max_duration or 0.0)
             self.running -= 1
-            self.last_duration = time.monotonic() - started
-            self.max_duration = max(self.last_duration, self.max_duration or 0.0)
-            self._seconds += self.last_duration
+            self.last_duration = seconds  # the last of them, for those who wait on another thread
 
     def offer(self, event: Event) -> None:
         """Queue an event for the function; called on the loop thread."""
@@ -186,7 +187,8 @@ class Handler:
 
     def _count_not_shown(self) -> None:
         count, self._not_shown = self._not_shown, 0
-        self.say(f"Handler {self.name} of {self.kind} failed {count:,} more times within a second, not shown.")
+        if count:
+            self.say(f"Handler {self.name} of {self.kind} failed {count:,} more times within a second, not shown.")
 
     def say(self, text: str) -> None:
         """Write to the standard error of the cell that the handler belongs to."""
@@ -203,6 +205,7 @@ class Handler:
             self._waiting.clear()
             self._waiting_bytes = 0
         self._workers.stop()
+        self._count_not_shown()
 
 
 class Handlers:

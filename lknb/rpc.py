@@ -28,7 +28,7 @@ CONCURRENCY = 8
 _ROUND_TRIP = 7.0
 # The shortest deadline that the SDK can put on the wire; shorter ones end here, give or take the way there and back.
 _SHORTEST = 1.0
-_TRANSIT = 0.05
+_TRANSIT = 0.25
 # What a call and its answer may take on the worst of links, on top of the handler's time.
 _SLOW_WAY = 4.0
 _IN_FLIGHT = 64

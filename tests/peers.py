@@ -165,6 +165,8 @@ class PlainPeer:
                 self._process.stdin.write(line)
                 self._process.stdin.flush()
         except (OSError, ValueError):  # it has just ended, or is being closed
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
             with self._changed:
                 if self._answers.pop(number, None) is not None:
                     answer.set_exception(self._died())

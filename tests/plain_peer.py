@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import inspect
 import json
@@ -663,8 +664,10 @@ class Commands:
         random_size: int | None = None,
         seed: int = 0,
     ) -> Json:
+        """Push one frame; the SDK may refuse it, as it may lose it."""
         content = payload_bytes(b64, random_size, seed)
-        self._published[name].try_push(rtc.DataTrackFrame(content, timestamp))
+        with contextlib.suppress(rtc.PushFrameError):
+            self._published[name].try_push(rtc.DataTrackFrame(content, timestamp))
         return summary(content)
 
     async def push_many(self, name: str, count: int, size: int = 100, interval: float = 0) -> Json:

@@ -45,11 +45,16 @@ class Relay:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            if self._refusing:
+            try:
+                server = socket.create_connection(self._target)
+            except OSError:
                 client.close()
                 continue
-            server = socket.create_connection(self._target)
             self._open += [client, server]
+            if self._refusing:
+                for each in (client, server):
+                    each.close()
+                continue
             threading.Thread(target=self._pump, args=(client, server, 0.0), daemon=True).start()
             threading.Thread(target=self._pump, args=(server, client, self._hold_back), daemon=True).start()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -66,7 +68,7 @@ def test_a_track_from_before_we_joined_is_found(join: Join, peer: Peers) -> None
     plain.call("publish_data_track", name="old")
     room = join("late")
     eventually(lambda: names(room) == [("peer", "old", False)])
-    assert room.participants["peer"].data_tracks == ("old",)
+    eventually(lambda: room.participants["peer"].data_tracks == ("old",))
     inbox = room.listen("track", topic="old")
     push_until(lambda: plain.call("push", name="old", data=b"x"), lambda: len(inbox))
     assert inbox.next().data == b"x"
@@ -103,10 +105,12 @@ def test_frames_between_rooms_of_lknb(alice: lknb.Room, bob: lknb.Room) -> None:
     got: list[lknb.Event] = []
 
     def arrived() -> bool:
-        got.extend(inbox.next() for _ in range(len(inbox)))
+        track.push(large, timestamp=1)
+        with contextlib.suppress(TimeoutError):  # and no more of them than a busy machine can take
+            got.append(inbox.next(timeout=0.3))
         return bool(got) and got[-1].timestamp == 1
 
-    push_until(lambda: track.push(large, timestamp=1), arrived)
+    eventually(arrived, within=30)
     event = got[-1]
     assert (event.data, event.size, event.sender, event.topic) == (large, 102_400, "alice", "imu")
 
@@ -115,10 +119,13 @@ def test_frames_pushed_faster_than_they_can_be_sent_are_counted(alice: lknb.Room
     inbox = bob.listen("track", topic="burst")
     track = alice.publish_data_track("burst")
     push_until(lambda: track.push(b"warm-up"), lambda: len(inbox))
-    before = track.pushed
-    taken = [track.push(number.to_bytes(4, "big") * 64) for number in range(2000)]
-    assert False in taken
-    assert (track.refused, track.pushed - before) == (taken.count(False), taken.count(True))
+    pushed, refused = track.pushed, track.refused
+    taken: list[bool] = []
+    deadline = time.monotonic() + 20
+    while taken.count(False) < 100 and time.monotonic() < deadline:
+        taken += [track.push(bytes(10_000)) for _ in range(100)]
+    assert taken.count(False) >= 100
+    assert (track.refused - refused, track.pushed - pushed) == (taken.count(False), taken.count(True))
     dropped = alice.events.filter("track", status="dropped")
     assert len(dropped) == track.refused
     assert all(event.error for event in dropped)
@@ -177,7 +184,7 @@ def test_a_peers_unpublished_track_is_gone(alice: lknb.Room, peer: Peers) -> Non
     eventually(lambda: names(alice) == [("peer", "lidar", True)])
     plain.call("unpublish_data_track", name="lidar")
     eventually(lambda: names(alice) == [])
-    assert alice.participants["peer"].data_tracks == ()
+    eventually(lambda: alice.participants["peer"].data_tracks == ())
     plain.call("publish_data_track", name="lidar")
     push_until(lambda: plain.call("push", name="lidar", data=b"again"), lambda: len(inbox))
     assert inbox.next().data == b"again"

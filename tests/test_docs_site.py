@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,11 +111,12 @@ def test_the_cells_of_a_page_run(
 ) -> None:
     printed = ""
 
-    def says(text: str, within: float = 10) -> None:
-        """Wait until the page's cells have printed `text`."""
+    def says(text: str, within: float = 10, meanwhile: Callable[[], Any] = lambda: None) -> None:
+        """Wait until the page's cells have printed `text`; `meanwhile` sends again what may be lost on its way."""
 
         def has() -> bool:
             nonlocal printed
+            meanwhile()
             printed += capsys.readouterr().out
             return text in printed
 
@@ -475,7 +476,9 @@ def test_the_web_page_joins_a_notebooks_room(
             logs("average 4")
             came = [inbox.next(timeout=10) for _ in range(2)]
             assert {(each.kind, each.topic) for each in came} == {("text", "lk.chat"), ("data", "imu")}
-            assert alice.participants["bob"].attributes == {"status": "ready"}
+            eventually(
+                lambda: "bob" in alice.participants and alice.participants["bob"].attributes == {"status": "ready"}
+            )
             assert alice.perform_rpc("bob", "add", {"a": 1, "b": 2}) == 3
             alice.send_text("hello", to="bob")
             logs("alice says hello")
@@ -486,7 +489,7 @@ def test_the_web_page_joins_a_notebooks_room(
             alice.attributes["mood"] = "good"
             logs("mood")
             track = alice.publish_data_track("camera")
-            for _ in range(100):
+            for _ in range(1000):  # a subscription takes a moment
                 track.push(b"123")
                 page.wait_for_timeout(20)
                 if "camera 3" in logged:

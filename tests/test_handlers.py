@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -93,6 +94,7 @@ def test_the_function_stays_what_it_was(bob: lknb.Room) -> None:
 
 def test_topic_and_sender_narrow_it_down(alice: lknb.Room, bob: lknb.Room, peer: Peer) -> None:
     carol = peer("carol")
+    eventually(lambda: "carol" in bob.participants)  # of those it does not know yet the SDK tells no name
     got: list[tuple[str, bytes]] = []
     bob.on_data("t", sender="carol")(lambda data: got.append(("t of carol", data)))
     bob.on_data()(lambda data: got.append(("all", data)))
@@ -146,7 +148,8 @@ def test_every_kind_of_event_reaches_its_handler(alice: lknb.Room, bob: lknb.Roo
     track = alice.publish_data_track("t")
     eventually(lambda: any(each.subscribed for each in bob.data_tracks))
     eventually(lambda: track.push(b"frame") and "track" in got)
-    eventually(lambda: {"participant", "room_metadata", "metadata"} <= set(got))
+    kinds = {"text", "bytes", "data", "track", "attributes", "metadata", "room_metadata", "participant"}
+    eventually(lambda: kinds <= set(got))
     bob.close()
     eventually(lambda: "connection" in got)
     file = got.pop("bytes")
@@ -195,13 +198,14 @@ def test_an_idle_thread_ends(alice: lknb.Room, bob: lknb.Room, monkeypatch: pyte
     eventually(lambda: len(threads) == 2)
 
 
-def test_ending_a_handler_ends_its_thread(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_ending_a_handler_ends_its_thread(alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lknb.workers._IDLE_SECONDS", 60.0)  # so that it is not the idleness that ends it
     threads: list[threading.Thread] = []
     bob.on_data("t")(lambda: threads.append(threading.current_thread()))
     alice.publish_data(b"x", topic="t")
     eventually(lambda: threads)
     bob.close()
-    eventually(lambda: not threads[0].is_alive(), within=2)
+    eventually(lambda: not threads[0].is_alive())
 
 
 def test_a_handler_sees_the_context_it_was_registered_in(alice: lknb.Room, bob: lknb.Room) -> None:
@@ -272,11 +276,11 @@ def test_handlers_answer_while_the_main_thread_is_busy(alice: lknb.Room, peer: P
         return "answer"
 
     calls = [carol.start("perform_rpc", to="alice", method=method, payload="") for method in ("sync", "async") * 5]
-    until = time.monotonic() + 1
-    if busy == "sleeping":
-        time.sleep(1)  # what the cell does
-    else:
-        while time.monotonic() < until:
+    until = time.monotonic() + 15
+    while not all(call.done() for call in calls) and time.monotonic() < until:
+        if busy == "sleeping":
+            time.sleep(0.05)  # what the cell does
+        else:
             sum(range(1000))
     assert [call.done() for call in calls] == [True] * 10
     assert [call.result() for call in calls] == ['"answer"'] * 10
@@ -430,21 +434,25 @@ def test_failures_are_shown_once_a_second_and_counted(
     def flood(data: bytes) -> None:
         raise ValueError(data.decode())
 
+    began = time.monotonic()
     for number in range(20):
         alice.publish_data(b"number %d" % number, topic="t")
     shown = ""
 
-    def told() -> bool:
+    def told() -> list[int]:
         nonlocal shown
         shown += capsys.readouterr().err
-        return "Handler flood of data failed 19 more times within a second, not shown." in shown
+        more = re.findall(r"Handler flood of data failed (\d+) more times within a second, not shown\.", shown)
+        return [shown.count("in flood\n"), sum(map(int, more))]
 
-    eventually(told)
+    eventually(lambda: sum(told()) == 20)
+    took = time.monotonic() - began
     assert bob.handlers[0].errors == 20
-    assert shown.count("in flood\n") == 1
+    assert told()[0] <= 1 + took, "a traceback a second"
     assert "ValueError: number 0\n" in shown
+    eventually(lambda: time.monotonic() > bob.handlers[0]._show_again)
     alice.publish_data(b"again", topic="t")
-    eventually(lambda: "ValueError: again" in capsys.readouterr().err)
+    eventually(lambda: told() and "ValueError: again" in shown)
 
 
 def test_what_a_peer_sent_cannot_steer_the_terminal(

@@ -67,7 +67,7 @@ def refused(shell: Shell, cell: str) -> str:
 def test_connect_joins_with_everything_that_it_takes(shell: Shell, room_name: str, peer: Peer) -> None:
     got = shell.cell(
         f'%lk connect {room_name} --as alice --name "Alice in W." --attr role=host --attr mood="so so" '
-        f"--metadata '{{\"a\": 1}}' --timeout 5 -o mine"
+        f"--metadata '{{\"a\": 1}}' --timeout 30 -o mine"
     )
     assert got is shell.user_ns["mine"]
     assert isinstance(got, lknb.Room)
@@ -299,8 +299,12 @@ def test_a_streamed_text_arrives_in_pieces_and_whole(dave: PlainPeer, joined: Sh
 def test_data_is_reliable_unless_lossy(dave: PlainPeer, joined: Shell) -> None:
     joined.cell("%%lk data --topic t --to dave\nx")
     assert dave.wait("data", topic="t")["reliable"] is True
-    joined.cell("%%lk data --topic t --lossy -o sent\nx")
-    assert dave.wait("data", topic="t")["reliable"] is False
+
+    def arrives() -> bool:  # one alone may be lost
+        joined.cell("%%lk data --topic t --lossy -o sent\nx")
+        return bool(dave.seen("data", topic="t", reliable=False))
+
+    eventually(arrives)
     assert joined.user_ns["sent"].topic == "t"
 
 
@@ -308,7 +312,7 @@ def test_values_go_in_by_name(dave: PlainPeer, joined: Shell) -> None:
     joined.user_ns |= {"answer": "from $a {variable}", "sample": bytes(range(256)), "numbers": {"a": [1, 2]}}
     joined.cell("%lk text --var answer --topic t --to dave")
     assert dave.wait("text", topic="t")["text"] == "from $a {variable}"
-    joined.cell("%lk data --var sample --topic t --lossy")
+    joined.cell("%lk data --var sample --topic t")
     assert dave.wait("data", topic="t")["data"] == bytes(range(256))
     dave.call("register_rpc", method="echo")
     assert joined.cell("%lk rpc dave echo --var numbers") == {"a": [1, 2]}
@@ -318,7 +322,7 @@ def test_values_go_in_by_name(dave: PlainPeer, joined: Shell) -> None:
 
 def test_calls_carry_json_both_ways(dave: PlainPeer, joined: Shell) -> None:
     dave.call("register_rpc", method="echo")
-    assert joined.cell('%%lk rpc dave echo --timeout 5 -o got\n{"a": [1, null, "ü"]}') == {"a": [1, None, "ü"]}
+    assert joined.cell('%%lk rpc dave echo --timeout 30 -o got\n{"a": [1, null, "ü"]}') == {"a": [1, None, "ü"]}
     assert joined.user_ns["got"] == {"a": [1, None, "ü"]}
     assert joined.cell("%%lk rpc dave echo --raw\nnot {json} ") == "not {json} "
     assert "--raw" in refused(joined, "%%lk rpc dave echo\nnot {json}")

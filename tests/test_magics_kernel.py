@@ -133,15 +133,15 @@ def test_running_a_cell_again_replaces_its_handler(kernel: Kernel, alice: lknb.R
     first = succeeds(kernel, code, "on")
     succeeds(kernel, method, "handle")
     alice.publish_data(b"1", topic="t")
-    eventually(lambda: first.stdout)
+    printed(first, "first 1\n")
     second = succeeds(kernel, code.replace("first", "second"), "on")
     succeeds(kernel, method.replace("first", "second"), "handle")
     alice.publish_data(b"2", topic="t")
-    eventually(lambda: second.stdout)
+    printed(second, "second 2\n")
     elsewhere = succeeds(kernel, code.replace("topic t", "topic u").replace("first", "third"), "on")
     alice.publish_data(b"3", topic="t")
     alice.publish_data(b"4", topic="u")
-    eventually(lambda: elsewhere.stdout)
+    printed(elsewhere, "third 4\n")
     assert [cell.stdout for cell in (first, second, elsewhere)] == ["first 1\n", "second 2\n", "third 4\n"]
     assert alice.perform_rpc("kernel", "m") == "second"
     assert shown(kernel, "sorted((each.kind, each.topic) for each in room.handlers)") == "[('data', 'u'), ('rpc', 'm')]"
@@ -191,7 +191,7 @@ def test_queued_cells_all_run_in_order(kernel: Kernel, alice: lknb.Room) -> None
     for cell in cells:
         cell.wait()
     assert alice.perform_rpc("kernel", "queued") == 3
-    eventually(lambda: cells[-1].stdout)
+    printed(cells[-1], "called\n")
     assert [cell.stdout for cell in cells] == ["first\n", "", "first slept\n", "", "first slept ok\n", "called\n"]
     assert [bool(cell.shown) for cell in cells] == [False, True, False, True, False, False]
     numbers = [cell.number or 0 for cell in cells]
@@ -202,7 +202,7 @@ def test_queued_cells_all_run_in_order(kernel: Kernel, alice: lknb.Room) -> None
 def test_a_mistake_is_one_line_and_ends_running_all(kernel: Kernel) -> None:
     cells = [
         kernel.start(code, stop_on_error=True)
-        for code in ("time.sleep(0.2)", "%lk conect studio", "print('never')", "%lk status")
+        for code in ("time.sleep(2)", "%lk conect studio", "print('never')", "%lk status")
     ]
     assert [kernel.status(cell) for cell in cells] == ["ok", "error", "aborted", "aborted"]
     mistaken = cells[1].wait()
@@ -335,7 +335,8 @@ def test_completion_knows_verbs_options_and_who_is_there(kernel: Kernel, peer: P
     assert kernel.complete("%%lk text --to ") == ["alice", "carol"]
     assert kernel.complete("%lk rpc car") == ["carol"]
     succeeds(kernel, "%%lk on text\nprint(data)")
-    assert "print" in kernel.complete("%%lk on text\nprin")
+    # Jedi gives up when it takes too long, as at first on a busy machine.
+    eventually(lambda: "print" in kernel.complete("%%lk on text\nprin"))
 
 
 # Loading and unloading
@@ -361,7 +362,7 @@ def test_unloading_removes_everything_and_leaves_the_rooms(kernel: Kernel, alice
     unloaded = succeeds(kernel, "%unload_ext lknb")
     assert (unloaded.stdout, unloaded.stderr) == ("", "")
     # A connection that is just dropped stays for more than ten seconds.
-    while leaving.next(timeout=5).topic != "left":
+    while leaving.next(timeout=9).topic != "left":
         pass
     assert eventually(lambda: succeeds(kernel, TRACES).stdout == "[]\n", within=10)
     assert "connect" not in kernel.complete("%lk con")

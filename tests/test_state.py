@@ -77,7 +77,8 @@ def test_attributes_to_a_plain_peer(alice: lknb.Room, peer: Peers) -> None:
 
 def test_attributes_from_a_plain_peer(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
-    eventually(lambda: "peer" in alice.participants)
+    # With the attribute by which the peer has made itself known.
+    eventually(lambda: (seen := alice.participants.get("peer")) and seen.attributes)
     inbox, heard = alice.listen("attributes", sender="peer"), queue.Queue[tuple[dict[str, str], str]]()
 
     @alice.on_attributes(sender="peer")
@@ -174,7 +175,7 @@ def test_names_both_ways(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
     event = names.next()
     assert (event.sender, event.data["name"]) == ("alice", "Alice ☃")
     plain.call("set_name", name="Peer")
-    eventually(lambda: bob.participants["peer"].name == "Peer")
+    eventually(lambda: (seen := bob.participants.get("peer")) and seen.name == "Peer")
 
 
 def test_attributes_metadata_and_name_do_not_undo_each_other(alice: lknb.Room, bob: lknb.Room) -> None:

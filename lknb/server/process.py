@@ -49,9 +49,10 @@ def birth(pid: int) -> str | None:
             text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return None
-        # The second field, the name in parentheses, may hold anything; the third is the state, the 22nd the start.
+        # The second field, the name in parentheses, may hold anything; the third is the state, the 20th the number of
+        # threads, of which the others may outlive the first for a moment and hold its ports; the 22nd the start.
         fields = text.rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else f"{_boot()} {fields[19]}"
+        return None if fields[0] in "ZX" and int(fields[17]) <= 1 else f"{_boot()} {fields[19]}"
     shown = subprocess.run(
         ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],
         capture_output=True,
