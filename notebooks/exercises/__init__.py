@@ -12,9 +12,11 @@ A module beside this one belongs to one notebook. Its checks are functions like 
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import html
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +24,11 @@ from typing import Any
 from IPython import get_ipython
 
 import lknb
+
+PATIENCE = 2.0
+"""Seconds that an answer may take when no handler has anything left to do."""
+
+_AT_MOST = 10.0  # seconds that one is waited for while a handler is still at it, on a busy machine
 
 _NOTHING = object()
 
@@ -102,6 +109,78 @@ def why_silent(room: lknb.Room, kind: str, topic: str, advice: str = "let it sen
     if any(each.running for each in serving):
         return "The handler was called, and is still running."
     return f"The handler was called, and raised nothing. What it returns goes nowhere: {advice}."
+
+
+class Served:
+    """What the handlers of a room, for streams of one kind and topic, make of those that an examiner sends."""
+
+    def __init__(self, examiner: lknb.Room, room: lknb.Room, kind: str, topic: str) -> None:
+        self._examiner, self._room, self._kind, self._topic = examiner, room, kind, topic
+        self._since = dt.datetime.now(dt.UTC)
+        self._before = {each: each.calls for each in room.handlers}
+
+    def wait(self, condition: Callable[[], bool]) -> bool:
+        """Whether `condition` comes true before PATIENCE is over, which begins when nothing is under way any more."""
+        latest = time.monotonic() + _AT_MOST
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            now = time.monotonic()
+            if self._under_way():
+                deadline = now + PATIENCE
+            if now > min(deadline, latest):
+                return False
+            time.sleep(0.02)
+        return True
+
+    def rest(self) -> None:
+        """Wait until nothing is under way any more: then what was made of it so far is all."""
+        deadline = time.monotonic() + _AT_MOST
+        while self._under_way() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def answered(self, topic: str | None = None) -> list[lknb.Event]:
+        """The texts that the room itself says it has sent since the check began."""
+        return list(self._room.events.filter("text", topic=topic, direction="out", since=self._since))
+
+    def _under_way(self) -> bool:
+        """Whether a handler runs, or has not been called yet for what was sent."""
+        sent = self._examiner.events.filter(self._kind, topic=self._topic, direction="out")
+        for each in self._room.handlers:
+            if each.kind == self._kind and each.topic in (self._topic, None):
+                # One that does not stream is called when a stream has ended well.
+                due = len(sent) if each.streams else len(sent.filter(status="ok"))
+                if each.running or each.calls < self._before.get(each, 0) + due:
+                    return True
+        return False
+
+
+class Answers(Served):
+    """The texts that come back to the examiner, of every topic or of the one called `heard`."""
+
+    def __init__(
+        self, examiner: lknb.Room, room: lknb.Room, kind: str, topic: str, *, heard: str | None = None
+    ) -> None:
+        super().__init__(examiner, room, kind, topic)
+        self._inbox = examiner.listen("text", topic=heard, sender=room.identity)
+        self._heard, self._taken = heard, 0
+
+    def next(self) -> lknb.Event | None:
+        """The next one; None when none has come, and none is to be expected any more."""
+        return self.within(0) if self.wait(lambda: len(self._inbox) > 0) else None
+
+    def within(self, seconds: float) -> lknb.Event | None:
+        """One that should not come; None when it has not come by then."""
+        try:
+            event = self._inbox.next(timeout=seconds)
+        except TimeoutError:
+            return None
+        self._taken += 1
+        return event
+
+    def _under_way(self) -> bool:
+        """The same, or whether a text has been sent here and is not there yet."""
+        sent = [each for each in self.answered(self._heard) if not each.to or self._examiner.identity in each.to]
+        return super()._under_way() or sum(each.status == "ok" for each in sent) > self._taken + len(self._inbox)
 
 
 def shown(value: object, limit: int = 60) -> str:

@@ -8,19 +8,16 @@ import zlib
 from pathlib import Path
 
 import lknb
-from exercises import Verdict, check, not_yet, open_room, right, shown, variable, why_silent
-
-PATIENCE = 2.0
-"""Seconds that an answer may take."""
+from exercises import Answers, Verdict, check, not_yet, open_room, right, shown, variable, why_silent
 
 _NOT_SENT = 0.3  # seconds after which what has not come is taken for not sent
+_TOO_EARLY = 1.5  # the same, where an answer that comes later would be taken for a right one
 
 
-def _answer(inbox: lknb.Inbox, timeout: float = PATIENCE) -> str | None:
-    try:
-        return str(inbox.next(timeout=timeout).data)
-    except TimeoutError:
-        return None
+def _answer(answers: Answers, not_expected: float | None = None) -> str | None:
+    """The next answer; with `not_expected`, one that should not come within so many seconds."""
+    event = answers.next() if not_expected is None else answers.within(not_expected)
+    return None if event is None else str(event.data)
 
 
 def _nothing(bob: lknb.Room, examiner: lknb.Room, topic: str, what: str) -> Verdict:
@@ -52,7 +49,7 @@ def check_1() -> Verdict:
         return not_yet(f"`album` is {shown(album)}, and should be the folder as a `Path`. Run the cell above again.")
     before = _files(album)
     with lknb.connect(bob.name, "examiner") as examiner:
-        answers = examiner.listen("text", topic="album", sender="bob")
+        answers = Answers(examiner, bob, "bytes", "album", heard="album")
 
         def send(data: bytes, name: str) -> str | None:
             examiner.send_bytes(data, name=name, topic="album", to="bob", mime_type="image/png")
@@ -108,7 +105,7 @@ def check_2() -> Verdict:
     bob = open_room("bob")
     tables = [("value,place\n1,7\n2,7\n39,7\n", 42), ("place,value\n100,3\n200,4\n", 7)]
     with lknb.connect(bob.name, "examiner") as examiner:
-        answers = examiner.listen("text", topic="numbers", sender="bob")
+        answers = Answers(examiner, bob, "bytes", "numbers", heard="numbers")
         for text, total in tables:
             examiner.send_bytes(text.encode(), name="numbers.csv", topic="numbers", to="bob")
             said = _answer(answers)
@@ -132,10 +129,10 @@ def check_3() -> Verdict:
     """`half` after half of the parcel, before its end; then `all`; each once."""
     bob = open_room("bob")
     with lknb.connect(bob.name, "examiner") as examiner:
-        answers = examiner.listen("text", topic="parcels", sender="bob")
+        answers = Answers(examiner, bob, "bytes", "parcels", heard="parcels")
         with examiner.stream_bytes("parcel.bin", total_size=1_000, topic="parcels", to="bob") as parcel:
             parcel.write(bytes(400))
-            early = _answer(answers, _NOT_SENT)
+            early = _answer(answers, _TOO_EARLY)
             parcel.write(bytes(200))
             half = None if early else _answer(answers)
             parcel.write(bytes(400))

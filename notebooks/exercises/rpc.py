@@ -15,8 +15,8 @@ from exercises import Verdict, check, not_yet, open_room, right, shown, variable
 PATIENCE = 3.0
 """Seconds that a method of the reader's may take."""
 
-_LAZY = 0.8
-"""Seconds that a method of the examiner's takes when it is to be late."""
+_LAZY = 1.5
+"""Seconds that a method of the examiner's takes when it is to be late: clearly more than 0.3 s and the way back."""
 
 _chairs = itertools.count(1)
 _runs = itertools.count(1)
@@ -199,7 +199,7 @@ def _persistent_late(result: _Result | None, calls: int) -> str | None:
 _Result = tuple[Any, BaseException | None]
 
 
-def _bounded(call: Callable[[], Any], seconds: float = 5.0) -> _Result | None:
+def _bounded(call: Callable[[], Any], seconds: float = 10.0) -> _Result | None:
     """What `call` returned and raised; None when it has not ended in time, and is left alone."""
     results: list[_Result] = []
 

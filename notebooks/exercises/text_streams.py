@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from typing import Any
 
 import lknb
-from exercises import Verdict, check, not_yet, open_room, right, shown, variable, why_silent
-
-PATIENCE = 2.0
-"""Seconds that an answer may take."""
-
-_NOT_SENT = 0.4  # seconds after which what has not come is taken for not sent
-
-
-def _next(inbox: lknb.Inbox, timeout: float = PATIENCE) -> lknb.Event | None:
-    try:
-        return inbox.next(timeout=timeout)
-    except TimeoutError:
-        return None
+from exercises import PATIENCE, Answers, Served, Verdict, check, not_yet, open_room, right, shown, variable, why_silent
 
 
 @check
 def check_1() -> Verdict:
     """Capitals, on the same topic, as a reply, and to nobody else."""
     bob = open_room("bob")
-    with lknb.connect(bob.name, "examiner") as examiner, lknb.connect(bob.name, "bystander") as bystander:
-        answers, overheard = examiner.listen("text", sender="bob"), bystander.listen("text", sender="bob")
+    with lknb.connect(bob.name, "examiner") as examiner, lknb.connect(bob.name, "bystander"):
+        answers = Answers(examiner, bob, "text", "shout")
         for text in ("good evening", "Mind the gap"):
             asked = examiner.send_text(text, topic="shout", to="bob")
-            answer = _next(answers)
+            answer = answers.next()
             if answer is None:
                 return not_yet(
                     f"nothing came back for {shown(text)} within {PATIENCE:g} s. {why_silent(bob, 'text', 'shout')}"
@@ -46,9 +32,9 @@ def check_1() -> Verdict:
                 return not_yet(
                     "the text is right, but it is no reply: let the handler take `event`, and send `reply_to=event`."
                 )
-        if _next(overheard, _NOT_SENT) is not None:
+        if _overheard(answers, "shout"):
             return not_yet("everybody in the room got the answer. `to=sender` sends it to the sender alone.")
-        if (more := _next(answers, 0.1)) is not None:
+        if (more := answers.within(0.1)) is not None:
             return not_yet(f"the answers are right, but then came one more: {shown(more.data)}.")
     return right("two texts came back in capitals, as replies, and a bystander heard neither.")
 
@@ -57,16 +43,16 @@ def check_1() -> Verdict:
 def check_2() -> Verdict:
     """One answer while the text is being written, and its length when it has ended."""
     bob = open_room("bob")
-    with lknb.connect(bob.name, "examiner") as examiner, lknb.connect(bob.name, "bystander") as bystander:
-        answers, overheard = examiner.listen("text", sender="bob"), bystander.listen("text", sender="bob")
+    with lknb.connect(bob.name, "examiner") as examiner, lknb.connect(bob.name, "bystander"):
+        answers = Answers(examiner, bob, "text", "essay")
         pieces = ("It was a late ", "and müßig ", "evening.")
         with examiner.stream_text(topic="essay", to="bob") as essay:
             essay.write(pieces[0])
-            first = _next(answers)
+            first = answers.next()
             for piece in pieces[1:]:
                 essay.write(piece)
         if first is None:
-            late = _next(answers)
+            late = answers.next()
             if late is None:
                 return not_yet(f"nothing came back. {why_silent(bob, 'text', 'essay')}")
             how = (
@@ -81,7 +67,7 @@ def check_2() -> Verdict:
             return not_yet(f"while the text was being written {shown(first.data)} came, and not `'reading'`.")
         if first.topic != "essay":
             return not_yet(f"`'reading'` came in time, but its topic is {shown(first.topic)}, and not `essay`.")
-        last = _next(answers)
+        last = answers.next()
         length = len("".join(pieces))
         if last is None:
             return not_yet(
@@ -91,9 +77,14 @@ def check_2() -> Verdict:
             return not_yet(
                 f"after the end came {shown(last.data)}, and not {shown(str(length))}. {_hint(last, pieces)}"
             )
-        if _next(overheard, _NOT_SENT) is not None:
+        if _overheard(answers, "essay"):
             return not_yet("everybody in the room got the answers. `to=sender` sends them to the sender alone.")
     return right(f"`'reading'` came before the text had ended, and {length} is the number of its characters.")
+
+
+def _overheard(answers: Answers, topic: str) -> bool:
+    """Whether bob has sent one of his answers to others, too: his own log knows, without waiting for it."""
+    return any(not each.to or "bystander" in each.to for each in answers.answered(topic))
 
 
 def _hint(last: lknb.Event, pieces: tuple[str, ...]) -> str:
@@ -116,14 +107,16 @@ def check_3() -> Verdict:
         return not_yet(f"`notes` is {shown(notes)}, and should be a list.")
     before = len(notes)
     with lknb.connect(bob.name, "examiner") as examiner:
+        served = Served(examiner, bob, "text", "dictation")
         with examiner.stream_text(topic="dictation", to="bob") as out:
             for word in ("one ", "two ", "three"):
                 out.write(word)
-        if not _has(notes, before + 1):
+        if not served.wait(lambda: len(notes) > before):
             return not_yet(
                 "a text of three pieces was sent, and nothing was added to `notes`. "
                 f"{why_silent(bob, 'text', 'dictation', 'let it append to `notes`')}"
             )
+        served.rest()
         if notes[before] != "one two three":
             return not_yet(
                 f"the text was `'one two three'`, and the entry is {shown(notes[before])}. One text is one entry: "
@@ -135,7 +128,7 @@ def check_3() -> Verdict:
             out.write("four ")
             out.write("five")
             raise _BreaksOffError
-        if not _has(notes, before + 2):
+        if not served.wait(lambda: len(notes) > before + 1):
             return not_yet(
                 "the whole text is there, but of the one that broke off there is nothing. The loop over the pieces "
                 "raises `lknb.StreamError` then: catch it, and keep what had arrived."
@@ -150,14 +143,3 @@ def check_3() -> Verdict:
 
 class _BreaksOffError(Exception):
     """Ends a stream in the middle."""
-
-
-def _has(notes: list[Any], count: int) -> bool:
-    """Whether there are `count` entries; waits for them."""
-    deadline = time.monotonic() + PATIENCE
-    while len(notes) < count:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    time.sleep(0.1)  # for what should not be there
-    return True

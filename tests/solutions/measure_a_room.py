@@ -7,7 +7,7 @@ def in_time(table, limit):
 
 METADATA = """
 heard = bob.listen("metadata", sender="alice")
-metadata_ms = [one_way(alice.set_metadata, heard, f"note {time.time_ns()}") for _ in range(10)]
+metadata_ms = [one_way(alice.set_metadata, heard, f"note {time.time_ns()}", patience=10) for _ in range(10)]
 heard.close()
 """
 
