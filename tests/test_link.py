@@ -27,6 +27,18 @@ def attribute(room: lknb.Room, identity: str, key: str = "speed") -> str | None:
     return who.attributes.get(key) if who else None
 
 
+def printed(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """Wait until `text` is on stderr: a link has its error a moment before it prints it."""
+    so_far = ""
+
+    def there() -> bool:
+        nonlocal so_far
+        so_far += capsys.readouterr().err
+        return text in so_far
+
+    eventually(there)
+
+
 def test_a_slider_moves_the_display_of_another_notebook(alice: lknb.Room, bob: lknb.Room) -> None:
     slider, shown = ipywidgets.IntSlider(value=3), ipywidgets.IntProgress()
     alice.link(slider, "speed")
@@ -146,7 +158,7 @@ def test_what_the_trait_refuses_is_told_and_not_taken(
     assert said.endswith("The widget keeps 5")
     assert "'bob'" in said
     assert len(said) < 700
-    assert said in capsys.readouterr().err
+    printed(capsys, said)
     assert shown.value == 5
     bob.attributes["speed"] = "6"
     eventually(lambda: shown.value == 6)
@@ -156,6 +168,7 @@ def test_what_the_trait_refuses_is_told_and_not_taken(
 def test_refused_values_are_told_once_a_second_and_counted(
     alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    begun = time.monotonic()
     alice.link(ipywidgets.IntSlider(), "speed", of="bob")
     for number in range(8):
         bob.attributes["speed"] = f"\x1b[31m{number}"
@@ -168,7 +181,7 @@ def test_refused_values_are_told_once_a_second_and_counted(
 
     eventually(lambda: "not shown" in told() or told().count("was not taken") >= 8)
     assert "\x1b" not in told()
-    assert told().count("was not taken") <= 4
+    assert told().count("was not taken") <= 2 + (time.monotonic() - begun)
 
 
 def test_whoever_is_followed_may_come_later_and_come_back(alice: lknb.Room, join: Join) -> None:
@@ -267,11 +280,11 @@ def test_what_the_server_does_not_take_is_told(alice: lknb.Room, capsys: pytest.
     said = eventually(lambda: link.error)
     assert "at most 65,536 fit" in said
     assert len(said) < 700
-    assert said in capsys.readouterr().err
+    printed(capsys, said)
     assert len(text.value) == 70_000
     text.value = "short again"
-    eventually(lambda: alice.attributes.get("note") == "short again")
-    assert link.error is None
+    # The attribute is seen before its writer hears that it was taken.
+    eventually(lambda: link.error is None and alice.attributes.get("note") == "short again")
 
 
 def test_the_newest_value_is_written_after_a_reconnect(alice: lknb.Room, peer: Peers) -> None:
@@ -285,7 +298,10 @@ def test_the_newest_value_is_written_after_a_reconnect(alice: lknb.Room, peer: P
         slider.value = value
         threading.Event().wait(0.05)
     eventually(lambda: alice.state == "connected")
-    eventually(lambda: plain.call("participants")["alice"]["attributes"].get("speed") == "39")
+    # Not there at all for a moment, while alice joins again.
+    eventually(
+        lambda: plain.call("participants").get("alice", {}).get("attributes", {}).get("speed") == "39", within=30
+    )
 
 
 async def simulate(room: lknb.Room, scenario: str) -> None:

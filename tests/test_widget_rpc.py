@@ -156,7 +156,7 @@ def test_what_this_notebook_serves(alice: lknb.Room, bob: lknb.Room, console: Rp
     ]
     for each in callers:
         each.start()
-    running = eventually(lambda: (row := told(console, "served")["work"])["waiting"] and row)
+    running = eventually(lambda: (row := told(console, "served")["work"])["running"] and row["waiting"] and row)
     assert (running["function"], running["running"], running["waiting"]) == ("works", 1, 1)
     go_on.set()
     for each in callers:

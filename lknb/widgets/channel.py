@@ -84,6 +84,8 @@ class Channel:
     # On the loop thread
 
     def _heard(self, message: Json) -> None:
+        if not self._open:
+            return  # closed while this was on its way to the loop
         kind, who = message.get("type"), str(message.get("browser"))[:64]
         browser = self._browsers.pop(who, None)
         if kind == "bye":
@@ -112,13 +114,14 @@ class Channel:
                 self.changed()
 
     def _in_view(self) -> frozenset[str]:
-        return frozenset().union(*(browser.shows for browser in self._browsers.values()))
+        # A copy, here and below, since `close` may come from any thread.
+        return frozenset().union(*(browser.shows for browser in list(self._browsers.values())))
 
     def _schedule(self) -> None:
         LOOP.loop.call_later(max(0.0, self._last + self._pause() - monotonic()), self._flush)
 
     def _pause(self) -> float:
-        heard = max((browser.acknowledged for browser in self._browsers.values()), default=self._number)
+        heard = max((browser.acknowledged for browser in list(self._browsers.values())), default=self._number)
         return EVERY if self._number - heard <= _AHEAD else UNHEARD
 
     def _flush(self) -> None:

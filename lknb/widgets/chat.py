@@ -153,9 +153,11 @@ class ChatPart(Part):
         return self._names.get(identity, identity)
 
     def _described(self, message: Message) -> Json:
-        said, text = message.said, message.text()
+        said = message.said
+        status = said.status  # before the text, so that of what is said to have ended no end is missing
+        text = message.text()
         if message.key in self._open:
-            self._told_of[message.key] = len(text) if said.status == "open" else _HEAD
+            self._told_of[message.key] = len(text) if status == "open" else _HEAD
         return {
             "time": message.first.time.timestamp() * 1000,
             "sender": message.first.sender,
@@ -167,14 +169,14 @@ class ChatPart(Part):
             "length": len(text),
             "cut": message.cut,
             "piece": str(said.number),
-            "size": said.size if said.status != "open" else said.transferred,
-            "open": said.status == "open",
-            "status": said.status,
-            "error": said.error if said.status == "failed" else None,
+            "size": said.size if status != "open" else said.transferred,
+            "open": status == "open",
+            "status": status,
+            "error": said.error if status == "failed" else None,
             "trouble": message.trouble,
             "edited": message.edited,
-            "can_reply": message.is_text and said.status == "ok",
-            "can_edit": message.is_text and message.own and said.status == "ok" and not message.cut,
+            "can_reply": message.is_text and status == "ok",
+            "can_edit": message.is_text and message.own and status == "ok" and not message.cut,
             "reply": self._quote(said.reply_to) if said.reply_to else None,
             "files": [self._described_file(each, message.files.get(each)) for each in message.attachments],
         }

@@ -70,6 +70,7 @@ class Link:
         # What they have in common: the attribute's text, and the value that the trait made of it.
         self._text: str | None = None
         self._value: Any = None
+        self._left: Any = None  # the value when the link ended, which is the last that it may write
         self._unwritten = False
         self._refused = False
         self._quiet_until = 0.0
@@ -99,6 +100,7 @@ class Link:
         """Keep them equal no longer; both stay as they are. A value that is being written still is."""
         if not self.active:
             return
+        self._left = getattr(self.widget, self.trait)
         self.active = False
         self._unsubscribe()
         for callback, name in ((self._moved, self.trait), (self._closed, "comm")):
@@ -182,7 +184,7 @@ class Link:
     async def _write(self) -> None:
         begun = monotonic()
         self._unwritten = self._refused = False
-        value = self._value = getattr(self.widget, self.trait)
+        value = self._value = getattr(self.widget, self.trait) if self.active else self._left
         try:
             text = self._text = self._encoded(value)
             if text != self._now():
@@ -194,7 +196,7 @@ class Link:
             # The same again would be refused again: it waits for another value, or for news of what is allowed.
             self._refused, self._text = True, self._now()
             self._say(f"{value!r:.{_PREVIEW}} was not written: {error}")
-        if not self._same(getattr(self.widget, self.trait), value):
+        if self.active and not self._same(getattr(self.widget, self.trait), value):
             self._unwritten = True
         await asyncio.sleep(max(0.0, begun + EVERY - monotonic()))
         self._news.set()  # for what has changed meanwhile, on either side

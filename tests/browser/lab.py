@@ -7,9 +7,11 @@ notebook.output(1).get_by_text("hello")  # a Playwright locator in what stands u
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -52,9 +54,7 @@ class Lab:
     def __init__(self, folder: Path, browser: Browser) -> None:
         self.folder = folder
         self._browser = browser
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = _free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._log = (folder / "lab.log").open("w")
         self._process = subprocess.Popen(
@@ -63,6 +63,7 @@ class Lab:
                 *("--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}", "--IdentityProvider.token="),
                 *("--ServerApp.disable_check_xsrf=True", "--LabApp.expose_app_in_browser=True"),
                 *("--LabApp.news_url=", "--ServerApp.port_retries=0"),
+                "--KernelManager.shutdown_wait_time=60",  # at most: a busy machine's kernel has time to leave HTML
                 "--JupyterNotebookApp.expose_app_in_browser=True",
             ],
             stdout=self._log,
@@ -139,6 +140,23 @@ class Lab:
         self._log.close()
 
 
+def _free_port() -> int:
+    # Below those that the system gives to whoever asks for any, as Jupyter binds it only seconds later.
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def busy_until(name: str, waiting: str = "time.sleep(0.05)") -> str:
+    """The code of a cell that runs until `Notebook.release(name)`, for at most 90 s."""
+    return (
+        f"import pathlib, time\nend = time.monotonic() + 90\n"
+        f"while time.monotonic() < end and not pathlib.Path({name!r}).exists():\n    {waiting}"
+    )
+
+
 def load(page: Page, url: str) -> None:
     """Open JupyterLab or Notebook at `url` and wait until it can be used."""
     page.goto(url)
@@ -187,6 +205,10 @@ class Notebook:
     def wait(self, index: int) -> None:
         """Wait until a cell that was started has ended."""
         self.page.evaluate("([path, index]) => window.lknbRuns[path + index].then(() => true)", [self.name, index])
+
+    def release(self, name: str) -> None:
+        """Let a cell of `busy_until(name)` end."""
+        (self.path.parent / name).touch()
 
     def run(self, *indexes: int) -> None:
         """Run these cells, or all of them, one after the other."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import pytest
 from lab import Notebook
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 from waiting import eventually
 
 import lknb
@@ -29,11 +30,25 @@ def cells(book: Notebook) -> int:
     return count
 
 
-def dialogs(page: Page) -> list[str]:
-    """What the page asks from now on."""
-    seen: list[str] = []
-    page.on("dialog", lambda dialog: (seen.append(dialog.message), dialog.dismiss()))
-    return seen
+@pytest.fixture
+def dialogs() -> Iterator[Callable[[Page], list[str]]]:
+    """What a page asks from then on, till the end of the test: the page is that of other tests too."""
+    heard: list[tuple[Page, Callable[[Dialog], None]]] = []
+
+    def hear(page: Page) -> list[str]:
+        seen: list[str] = []
+
+        def dismiss(dialog: Dialog) -> None:
+            seen.append(dialog.message)
+            dialog.dismiss()
+
+        page.on("dialog", dismiss)
+        heard.append((page, dismiss))
+        return seen
+
+    yield hear
+    for page, dismiss in heard:
+        page.remove_listener("dialog", dismiss)
 
 
 def test_a_room_shows_its_panel_whose_tabs_the_keyboard_reaches(notebook: Open, join: Join, room_name: str) -> None:
@@ -91,7 +106,9 @@ def test_the_panel_leaves_the_room_and_joins_it_again(notebook: Open, join: Join
     expect(output.locator("tbody", has_text="from the cell")).to_be_visible()
 
 
-def test_what_comes_from_the_room_does_nothing_in_the_page(notebook: Open, join: Join, room_name: str) -> None:
+def test_what_comes_from_the_room_does_nothing_in_the_page(
+    notebook: Open, join: Join, room_name: str, dialogs: Callable[[Page], list[str]]
+) -> None:
     name = f"{room_name} <img src=x onerror=window.lknbHit=5>"
     book = notebook(f"import lknb\nroom = lknb.connect({name!r}, 'alice', name={NASTY!r});", "room", "room.feed()")
     asked = dialogs(book.page)

@@ -74,13 +74,14 @@ def test_calls_under_way_and_methods_served_are_followed(
 ) -> None:
     bob = join("bob")
     go_on = threading.Event()
-    bob.rpc("wait")(lambda: "done" if go_on.wait(20) else "late")
+    bob.rpc("wait")(lambda: "done" if go_on.wait(90) else "late")
     book, shown = console(
         notebook,
         room_name,
         "@room.rpc('<b>add</b>')\ndef add(a, b):\n    return a + b",
-        "room.perform_rpc('bob', 'wait', timeout=15)",
+        "room.perform_rpc('bob', 'wait', timeout=90)",
     )
+    shown.get_by_label("Timeout in seconds").fill("90")  # they stay under way while all the rest is looked at
     fill(shown, "bob", "wait", "")
     send(shown)
     send(shown)

@@ -7,8 +7,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from lab import Notebook
+from lab import Notebook, busy_until
 from playwright.sync_api import Locator, expect
+from waiting import eventually
 
 import lknb
 
@@ -32,21 +33,21 @@ def drawn(viewer: Locator) -> dict[str, Any]:
 
 def until(viewer: Locator, condition: str, argument: Any = None) -> None:
     """Wait until an expression of `viewer`, `table` and `argument` is true."""
-    viewer.page.wait_for_function(
-        """async ([viewer, argument]) => {
-            const table = await viewer.getTable().catch(() => undefined);  // which it has after a moment
-            return table !== undefined && (CONDITION);
-        }""".replace("CONDITION", condition),
-        arg=[viewer.element_handle(), argument],
-        timeout=_SLOW,
-    )
+    # Looked for each time anew, as there are two for a moment while one takes the place of another.
+    look = """async (viewers, argument) => {
+        const [viewer] = viewers;
+        const table = viewers.length === 1 && await viewer.getTable().catch(() => undefined);  // has it after a moment
+        return Boolean(table) && await (async () => CONDITION)().catch(() => false);  // gone in between
+    }""".replace("CONDITION", condition)
+    eventually(lambda: viewer.evaluate_all(look, argument), within=_SLOW / 1000, what=condition)
 
 
 def test_lines_and_table_appear_move_and_go(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
 ) -> None:
     errors: list[str] = []
-    book = notebook(joined(room_name), "plot = room.feed('imu').plot(window=2000)\nplot", "import time\ntime.sleep(8)")
+    plot, done = "plot = room.feed('imu').plot(window=2000)\nplot", f"{room_name}.done"
+    book = notebook(joined(room_name), plot, busy_until(done))
     book.page.on("pageerror", lambda error: errors.append(str(error)))
     book.run(0, 1)
     out = book.output(1)
@@ -74,6 +75,7 @@ def test_lines_and_table_appear_move_and_go(
     expect(viewer.locator("regular-table")).to_contain_text("bob", timeout=_SLOW)
     out.get_by_role("checkbox", name=NASTY).uncheck()
     until(viewer, "(await viewer.save()).columns.join() === 'time,sender,topic,x'")
+    book.release(done)
     book.wait(2)
 
     # Pausing holds what is shown; what came meanwhile is there afterwards. A new field makes a new table.
@@ -97,7 +99,7 @@ def test_lines_and_table_appear_move_and_go(
 def test_a_plot_that_was_empty_is_drawn_while_a_cell_computes(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
 ) -> None:
-    book = notebook(joined(room_name), "room.feed('imu').plot()", "import time\ntime.sleep(15)")
+    book = notebook(joined(room_name), "room.feed('imu').plot()", "import time\ntime.sleep(110)")
     book.run(0, 1)
     expect(book.output(1)).to_contain_text("No numbers yet on imu")
     engine = "async () => Boolean(await globalThis[Symbol.for('lknb.perspective')])"
