@@ -87,6 +87,8 @@ class Kernel:
             shutdown_wait_time=40,  # at most: else a busy machine's kernel is killed before lknb has left
         )
         self._manager.start_kernel(extra_arguments=["--HistoryManager.hist_file=:memory:"], env=env)
+        # Up to 7.3 ipykernel 7 may overlook a request, until somebody else connects (ipykernel's issue 1554).
+        self._overlooks = (version or "").startswith("7.")
         self._client: Any = None
         self._cells: dict[str, Cell] = {}
         self._displays: dict[str, Cell] = {}
@@ -170,10 +172,20 @@ class Kernel:
 
     def _read(self) -> None:
         socket = self._client.iopub_channel.socket
+        nudged = time.monotonic()
         while not self._ending.is_set():
             if socket.poll(100):
                 _, message = self._client.session.recv(socket, mode=0)
                 self._take(message)
+            if self._overlooks and time.monotonic() - nudged > 2:
+                nudged = time.monotonic()
+                self._nudge()
+
+    def _nudge(self) -> None:
+        """Connect and ask for something, as another page would."""
+        socket = self._manager.connect_shell()
+        self._client.session.send(socket, "kernel_info_request")
+        socket.close(linger=1000)
 
     def _take(self, message: dict[str, Any]) -> None:
         kind, content = message["header"]["msg_type"], message["content"]
