@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lknb import aio, server
     from lknb.connecting import connect, rooms
-    from lknb.data_tracks import LocalTrack, RemoteTrack
     from lknb.errors import (
         ConnectError,
         LknbError,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from lknb.inbox import Inbox
     from lknb.participants import Participant
     from lknb.room import Room
+    from lknb.systems.data_tracks import LocalTrack, RemoteTrack
 
 __version__ = "0.1.0"
 
@@ -45,8 +45,8 @@ _HOMES = {
     "Inbox": "inbox",
     "Handler": "handlers",
     "ReceivedFile": "files",
-    "LocalTrack": "data_tracks",
-    "RemoteTrack": "data_tracks",
+    "LocalTrack": "systems.data_tracks",
+    "RemoteTrack": "systems.data_tracks",
     "LknbError": "errors",
     "ConnectError": "errors",
     "NotConnectedError": "errors",

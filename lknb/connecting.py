@@ -16,8 +16,8 @@ from lknb.errors import LknbError
 from lknb.events import EventLog
 from lknb.loop import LOOP, at_exit
 from lknb.room import Room
-from lknb.state import ATTRIBUTES_LIMIT, check_attributes
-from lknb.streams import MAX_STREAM_SIZE
+from lknb.systems.state import ATTRIBUTES_LIMIT, check_attributes
+from lknb.systems.streams import MAX_STREAM_SIZE
 from lknb.watchdog import watch
 
 # Jupyter gives a kernel five seconds to end.

@@ -7,22 +7,22 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lknb.byte_streams import ByteStreams
 from lknb.cells import Cell, shell, unwatch, watch_cells
 from lknb.connection import Connection
 from lknb.connection import State as ConnectionState
-from lknb.data_tracks import DataTracks, RemoteTrack
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
-from lknb.facade import awaitable, blocking, opening
 from lknb.handlers import Handler, Handlers, Where, forget
 from lknb.inbox import Inbox, Interest
 from lknb.loop import LOOP
-from lknb.packets import Packets
 from lknb.participants import Participant, Participants
-from lknb.rpc import CONCURRENCY, Rpc
-from lknb.state import Attributes, State
-from lknb.streams import AsyncStreamWriter, OpenStreams, StreamWriter
-from lknb.text_streams import TextStreams
+from lknb.sync_async import awaitable, blocking, opening
+from lknb.systems.byte_streams import ByteStreams
+from lknb.systems.data_tracks import DataTracks, RemoteTrack
+from lknb.systems.packets import Packets
+from lknb.systems.rpc import CONCURRENCY, Rpc
+from lknb.systems.state import Attributes, State
+from lknb.systems.streams import AsyncStreamWriter, OpenStreams, StreamWriter
+from lknb.systems.text_streams import TextStreams
 
 if TYPE_CHECKING:
     import traitlets

@@ -22,9 +22,9 @@ from waiting import eventually
 
 import lknb
 from lknb import server
-from lknb.byte_streams import DIGEST
 from lknb.files import SPOOL_AT
-from lknb.streams import PIECE
+from lknb.systems.byte_streams import DIGEST
+from lknb.systems.streams import PIECE
 
 Join = Callable[..., lknb.Room]
 Peers = Callable[..., PlainPeer]

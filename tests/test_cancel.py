@@ -17,7 +17,7 @@ from waiting import eventually
 
 import lknb
 from lknb.sdk import subscription_count
-from lknb.streams import CANCELLED, PIECE
+from lknb.systems.streams import CANCELLED, PIECE
 
 Peers = Callable[..., PlainPeer]
 

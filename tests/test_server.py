@@ -29,7 +29,7 @@ import pytest
 
 from lknb import server
 from lknb.errors import ServerError
-from lknb.server import binary, golang, log, record, release
+from lknb.server import binary, golang, log, release, state_file
 from lknb.server.command import StepFailedError
 
 PEER = """
@@ -88,7 +88,7 @@ def participant(running: server.RunningServer) -> Iterator[subprocess.Popen[str]
 
 
 def watcher(state: Path) -> psutil.Process:
-    known = record.read(state)
+    known = state_file.read(state)
     assert known is not None
     return psutil.Process(known.watch_pid)
 
@@ -379,9 +379,9 @@ class TestRunning:
     def test_the_record_of_another_process_is_not_believed(self, state: Path) -> None:
         first = server.ensure()
         server.stop()
-        known = record.read(state)
+        known = state_file.read(state)
         assert known is not None
-        record.write(state, dataclasses.replace(known, pid=os.getpid()))
+        state_file.write(state, dataclasses.replace(known, pid=os.getpid()))
         assert server.status() is None
         assert server.stop() is False
         assert server.ensure().pid not in (os.getpid(), first.pid)
@@ -390,17 +390,17 @@ class TestRunning:
         self, state: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         server.ensure()
-        known = record.read(state)
+        known = state_file.read(state)
         assert known is not None
-        record.write(state, dataclasses.replace(known, api_secret="x" * 40))
+        state_file.write(state, dataclasses.replace(known, api_secret="x" * 40))
         assert server.status() is None
-        record.write(state, known)
+        state_file.write(state, known)
         assert server.status() is not None
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', json.dumps({"pid": "1"})])
     def test_a_broken_record_is_not_believed(self, state: Path, text: str) -> None:
         state.mkdir(mode=0o700)
-        (state / record.RECORD).write_text(text, encoding="utf-8")
+        (state / state_file.RECORD).write_text(text, encoding="utf-8")
         assert server.status() is None
         assert server.stop() is False
 
@@ -530,7 +530,7 @@ class TestPrivacy:
             os.umask(before)
         assert stat.S_IMODE(state.stat().st_mode) == 0o700
         files = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in state.iterdir()}
-        assert files == dict.fromkeys((record.RECORD, record.CONFIG, record.LOG, record.LOCK), "0o600")
+        assert files == dict.fromkeys((state_file.RECORD, state_file.CONFIG, state_file.LOG, state_file.LOCK), "0o600")
 
     def test_a_directory_that_others_can_read_is_closed(self, state: Path) -> None:
         state.mkdir(mode=0o755)
@@ -547,7 +547,7 @@ class TestPrivacy:
     def test_the_secret_is_in_no_repr(self, state: Path) -> None:
         running = server.ensure()
         assert running.api_secret not in repr(running)
-        assert running.api_secret not in repr(record.read(state))
+        assert running.api_secret not in repr(state_file.read(state))
 
     def test_the_secret_is_in_no_command_line(self, state: Path) -> None:
         running = server.ensure()
@@ -607,7 +607,7 @@ class TestLog:
         server.ensure()
         server.stop()
         monkeypatch.setattr(log, "MOST", 1000)
-        (state / record.LOG).write_text("x" * 2000, encoding="utf-8")
+        (state / state_file.LOG).write_text("x" * 2000, encoding="utf-8")
         assert server.ensure().log.stat().st_size < 1000
 
     def test_a_long_one_is_cut_while_the_server_runs(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,9 @@
 """The embedded livekit-server: found or built, run on loopback, shared by this user's kernels, stopped when unused.
 
     binary.py      where the binary comes from, in order   (golang.py builds it, release.py downloads it)
-    config.py      the configuration that keeps it on loopback
+    livekit_config.py  the configuration that keeps it on loopback
     lifecycle.py   ensure, status, stop: what the functions below do
-    record.py      what is known about the server, in memory and on disk
+    state_file.py  what is known about the server, in memory and on disk
     api.py         the few calls of its HTTP API that running it takes
     watch.py       the process that stops it once nobody is in a room
     log.py         its log, for people
@@ -18,6 +18,6 @@ from __future__ import annotations
 from lknb.server.command import Progress
 from lknb.server.lifecycle import ensure, install, participants, status, stop
 from lknb.server.log import follow, log_tail
-from lknb.server.record import RunningServer
+from lknb.server.state_file import RunningServer
 
 __all__ = ["Progress", "RunningServer", "ensure", "follow", "install", "log_tail", "participants", "status", "stop"]

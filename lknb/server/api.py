@@ -9,7 +9,7 @@ from typing import Any
 
 import jwt
 
-from lknb.server.record import Record
+from lknb.server.state_file import Record
 
 _TIMEOUT = 2.0
 _MOST = 16 * 1024 * 1024

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lknb import settings
 from lknb.errors import ServerError
 from lknb.server import paths
 from lknb.server.command import Progress, StepFailedError, clean_environment, run
@@ -42,9 +43,9 @@ def find(progress: Progress) -> Binary:
     Raises:
         ServerError: none could be had; the message lists each way with the reason.
     """
-    told = os.environ.get("LKNB_SERVER")
-    if told:
-        return _told(Path(told).expanduser())
+    chosen = settings.server_binary()
+    if chosen is not None:
+        return _from_environment(chosen)
     tried: list[str] = []
     found = _on_path(tried, progress) or _cached(tried)
     return found or _install(tried, progress)
@@ -63,7 +64,7 @@ def version_of(path: Path) -> str:
     return found[1]
 
 
-def _told(path: Path) -> Binary:
+def _from_environment(path: Path) -> Binary:
     advice = "Set LKNB_SERVER to a livekit-server binary, or unset it to have one found or installed."
     if not path.is_file():
         raise ServerError(f"LKNB_SERVER is {str(path)!r}, where there is no file. {advice}")
@@ -102,7 +103,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _place() -> Path:
-    return paths.cache_dir() / f"livekit-server-{VERSION}" / "livekit-server"
+    return settings.cache_dir() / f"livekit-server-{VERSION}" / "livekit-server"
 
 
 def _cached(tried: list[str]) -> Binary | None:
@@ -117,7 +118,7 @@ def _cached(tried: list[str]) -> Binary | None:
 
 
 def _install(tried: list[str], progress: Progress) -> Binary:
-    cache = paths.cache_dir()
+    cache = settings.cache_dir()
     try:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

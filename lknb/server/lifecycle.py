@@ -6,7 +6,6 @@ believed only if that very process lives and answers to its key.
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
 import socket
@@ -17,13 +16,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lknb import settings
 from lknb.errors import ServerError
-from lknb.server import api, binary, config, log, paths, process, record
+from lknb.server import api, binary, livekit_config, log, paths, process, state_file
 from lknb.server.command import Progress, clean_environment, to_stderr
-from lknb.server.record import Record, RunningServer
-
-IDLE = 600.0
-"""Seconds without a participant after which the server stops; the environment's LKNB_SERVER_IDLE overrides it."""
+from lknb.server.state_file import Record, RunningServer
 
 # A busy machine may keep a healthy server from answering for some seconds; its participants must not lose it for that.
 _PATIENCE = 10.0
@@ -41,12 +38,12 @@ def ensure(progress: Progress = to_stderr) -> RunningServer:
         ServerError: there is no binary and none can be had, or it does not start.
     """
     state = _state()
-    idle = _idle()
-    with paths.locked(state / record.LOCK, timeout=_LOCK):
+    idle = settings.server_idle()
+    with paths.locked(state / state_file.LOCK, timeout=_LOCK):
         found = _wanted(state, idle)
     if found is None:
         server = binary.find(progress)  # not under the lock: it may take minutes
-        with paths.locked(state / record.LOCK, timeout=_LOCK):
+        with paths.locked(state / state_file.LOCK, timeout=_LOCK):
             found = _wanted(state, idle) or _start(state, server, idle)
     return found.public(state)
 
@@ -54,21 +51,21 @@ def ensure(progress: Progress = to_stderr) -> RunningServer:
 def status() -> RunningServer | None:
     """The embedded server if it runs and answers, else None. Does not start it, nor count as use."""
     state = _state()
-    known = record.read(state)
+    known = state_file.read(state)
     return known.public(state) if known is not None and known.alive and api.answers(known) else None
 
 
 def participants() -> dict[str, int]:
     """How many participants each room of the embedded server has; empty when it does not run."""
-    known = record.read(_state())
+    known = state_file.read(_state())
     return (api.participants(known) or {}) if known is not None and known.alive else {}
 
 
 def stop() -> bool:
     """Stop the embedded server within 3 s, with whoever is in its rooms. False when it did not run."""
     state = _state()
-    with paths.locked(state / record.LOCK, timeout=_LOCK):
-        known = record.read(state)
+    with paths.locked(state / state_file.LOCK, timeout=_LOCK):
+        known = state_file.read(state)
         if known is None:
             return False
         was_running = process.end(known.pid, known.born)
@@ -104,22 +101,9 @@ def _posix_only() -> None:
         )
 
 
-def _idle() -> float:
-    told = os.environ.get("LKNB_SERVER_IDLE")
-    if not told:
-        return IDLE
-    try:
-        idle = float(told)
-    except ValueError:
-        idle = math.nan
-    if not 0 < idle < math.inf:
-        raise ServerError(f"LKNB_SERVER_IDLE is {told!r}, but has to be a number of seconds above 0, such as 600.")
-    return idle
-
-
 def _wanted(state: Path, idle: float) -> Record | None:
     """The running server, noted as wanted and watched; None when it has to be started. Call under the lock."""
-    known = record.read(state)
+    known = state_file.read(state)
     if known is None or not known.alive:
         return None
     deadline = time.monotonic() + _PATIENCE
@@ -131,21 +115,21 @@ def _wanted(state: Path, idle: float) -> Record | None:
             return None
         time.sleep(0.05)
     if known.watched:
-        record.touch(state)
+        state_file.touch(state)
         return known
     return _watched(state, known, idle)
 
 
 def _start(state: Path, server: binary.Binary, idle: float) -> Record:
     """A new server, with the last one's ports if they are free and its keys, so that its clients find it again."""
-    last = record.read(state)
+    last = state_file.read(state)
     log.cut(state)
     for attempt in range(3):
         # Another process may take a port between its being found free and the server's listening on it.
         reuse = last is not None and attempt == 0
         begun = Record(
-            http_port=config.free_port(socket.SOCK_STREAM, last.http_port if last and reuse else 0),
-            udp_port=config.free_port(socket.SOCK_DGRAM, last.udp_port if last and reuse else 0),
+            http_port=livekit_config.free_port(socket.SOCK_STREAM, last.http_port if last and reuse else 0),
+            udp_port=livekit_config.free_port(socket.SOCK_DGRAM, last.udp_port if last and reuse else 0),
             api_key=last.api_key if last else f"lknb{secrets.token_hex(6)}",
             api_secret=last.api_secret if last else secrets.token_urlsafe(36),
             pid=0,
@@ -166,7 +150,7 @@ def _start(state: Path, server: binary.Binary, idle: float) -> Record:
 def _launched(state: Path, server: binary.Binary, begun: Record) -> Record | None:
     """The server, up and answering; None if a port was taken."""
     paths.write_private(
-        state / record.CONFIG, config.text(begun.http_port, begun.udp_port, begun.api_key, begun.api_secret)
+        state / state_file.CONFIG, livekit_config.text(begun.http_port, begun.udp_port, begun.api_key, begun.api_secret)
     )
     with log.opened(state) as output:
         output.write(
@@ -176,7 +160,7 @@ def _launched(state: Path, server: binary.Binary, begun: Record) -> Record | Non
         before = output.tell()
         try:
             child = process.spawn(
-                [server.path, "--config", state / record.CONFIG], output=output, env=clean_environment(), cwd=state
+                [server.path, "--config", state / state_file.CONFIG], output=output, env=clean_environment(), cwd=state
             )
         except OSError as error:
             raise ServerError(f"{server.path} cannot be run: {error.strerror or error}.") from error
@@ -185,7 +169,7 @@ def _launched(state: Path, server: binary.Binary, begun: Record) -> Record | Non
         deadline = time.monotonic() + _START
         while child.poll() is None and time.monotonic() < deadline:
             if api.answers(started):
-                record.write(state, started)
+                state_file.write(state, started)
                 return started
             time.sleep(0.01)
     except BaseException:
@@ -204,7 +188,7 @@ def _failure(state: Path, server: binary.Binary, child: subprocess.Popen[bytes],
         child.kill()
     child.wait(5)
     process.reap()
-    with (state / record.LOG).open("rb") as file:
+    with (state / state_file.LOG).open("rb") as file:
         file.seek(before)
         said = file.read()
     if code is not None and b"address already in use" in said:
@@ -231,5 +215,5 @@ def _watched(state: Path, server: Record, idle: float) -> Record:
             cwd=state,
         )
     watched = replace(server, watch_pid=child.pid, watch_born=process.birth(child.pid) or "")
-    record.write(state, watched)
+    state_file.write(state, watched)
     return watched

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from lknb.server import paths, record
+from lknb.server import paths, state_file
 
 MOST = 5 * 1024 * 1024
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -30,7 +30,7 @@ def follow(lines: int = 50) -> Iterator[str]:
     """The last `lines` lines of the log, then each further one as it is written, until the caller stops asking."""
     state = paths.state_dir()
     shown = tail(state, lines)
-    path = state / record.LOG
+    path = state / state_file.LOG
     position = path.stat().st_size if path.exists() else 0
     yield from shown.splitlines()
     rest = b""
@@ -52,7 +52,7 @@ def follow(lines: int = 50) -> Iterator[str]:
 def tail(state: Path, lines: int) -> str:
     """`log_tail` of the server of a given state directory."""
     try:
-        with (state / record.LOG).open("rb") as file:
+        with (state / state_file.LOG).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
             text = file.read(_TAIL).decode(errors="replace")
     except FileNotFoundError:
@@ -63,7 +63,7 @@ def tail(state: Path, lines: int) -> str:
 def _clean(state: Path, text: str) -> str:
     from lknb.credentials import scrub  # here, because the watcher has no use for it
 
-    known = record.read(state)
+    known = state_file.read(state)
     if known is not None:
         text = text.replace(known.api_secret, "<secret>")
     return _CONTROL.sub("", scrub(text))
@@ -72,12 +72,12 @@ def _clean(state: Path, text: str) -> str:
 def opened(state: Path) -> IO[bytes]:
     """The log, to append to; only the user can read it."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-    return os.fdopen(os.open(state / record.LOG, flags, 0o600), "wb", buffering=0)
+    return os.fdopen(os.open(state / state_file.LOG, flags, 0o600), "wb", buffering=0)
 
 
 def cut(state: Path) -> None:
     """Keep the log below `MOST` bytes by emptying it in place; a server that appends to it goes on at its start."""
-    path = state / record.LOG
+    path = state / state_file.LOG
     try:
         if path.stat().st_size > MOST:
             os.truncate(path, 0)

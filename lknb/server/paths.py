@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import socket
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,31 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
-import platformdirs
 
+from lknb import settings
 from lknb.errors import ServerError
 
 
-def cache_dir() -> Path:
-    """Where built and downloaded binaries are kept; not created here."""
-    told = os.environ.get("LKNB_CACHE_DIR")
-    return Path(told).absolute() if told else platformdirs.user_cache_path("lknb", appauthor=False)
-
-
 def state_dir() -> Path:
-    """Where the record, configuration and log of the running server are: this user's, closed to everybody else.
-
-    The default is named after the host, since several hosts may share one home directory but not one server.
+    """The directory of the running server's record, configuration and log: owned by this user, closed to others.
 
     Raises:
-        ServerError: it is somebody else's, or cannot be created.
+        ServerError: if it belongs to another user, or cannot be created.
     """
-    told = os.environ.get("LKNB_STATE_DIR")
-    if told:
-        path = Path(told).absolute()
-    else:
-        host = re.sub(r"[^\w.-]", "_", socket.gethostname()) or "localhost"
-        path = platformdirs.user_state_path("lknb", appauthor=False) / f"server-{host}"
+    path = settings.state_dir()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.lstat()

@@ -11,37 +11,37 @@ import time
 from pathlib import Path
 
 from lknb.errors import ServerError
-from lknb.server import api, log, paths, process, record
+from lknb.server import api, log, paths, process, state_file
 
 
 def watch(state: Path, idle: float) -> None:
     """Wait for the server of that directory to end, or to be idle for so many seconds; end it then."""
-    server = record.read(state)
+    server = state_file.read(state)
     if server is None:
         return
     pause = min(max(idle / 20, 0.1), 15.0)
-    wanted = record.last_wanted(state)
+    wanted = state_file.last_wanted(state)
     since = time.monotonic()  # which stands still while the machine sleeps
     while server.alive:
         time.sleep(pause)
         log.cut(state)
-        if record.last_wanted(state) != wanted or _in_use(server):
-            wanted = record.last_wanted(state)
+        if state_file.last_wanted(state) != wanted or _in_use(server):
+            wanted = state_file.last_wanted(state)
             since = time.monotonic()
         elif time.monotonic() - since >= idle and _ended_unwanted(state, server, wanted):
             return
 
 
-def _in_use(server: record.Record) -> bool:
+def _in_use(server: state_file.Record) -> bool:
     # A server that gives no answer for as long as that is of no use to anybody, so silence counts as idleness.
     return any((api.participants(server) or {}).values())
 
 
-def _ended_unwanted(state: Path, server: record.Record, wanted: int) -> bool:
+def _ended_unwanted(state: Path, server: state_file.Record, wanted: int) -> bool:
     """End the server, unless somebody began to want it in the last moment: under the lock nobody can."""
     try:
-        with paths.locked(state / record.LOCK, timeout=60):
-            if record.last_wanted(state) != wanted or _in_use(server):
+        with paths.locked(state / state_file.LOCK, timeout=60):
+            if state_file.last_wanted(state) != wanted or _in_use(server):
                 return False
             process.end(server.pid, server.born)
             return True

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lknb.chat import PACKET_TOPICS, Conversation, Message
 from lknb.events import Event
 from lknb.files import ReceivedFile
+from lknb.systems.text_streams import CHAT
 from lknb.tables import Table
-from lknb.text_streams import CHAT
+from lknb.widgets.conversation import PACKET_TOPICS, Conversation, Message
 from lknb.widgets.part import Json, Part, Rows
 from lknb.widgets.uploads import PIECE as FILE_PIECE
 from lknb.widgets.uploads import Uploads

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lknb.errors import PermissionDeniedError
 from lknb.events import Event
 from lknb.participants import Participant
-from lknb.state import ATTRIBUTES_LIMIT
+from lknb.systems.state import ATTRIBUTES_LIMIT
 from lknb.tables import Table
 from lknb.widgets.part import Json, Part, Rows
 

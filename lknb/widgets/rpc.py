@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lknb.errors import LknbError, PayloadTooLargeError, RpcError
 from lknb.events import Event
 from lknb.handlers import Handler
-from lknb.payloads import decode, encode
+from lknb.systems.payloads import decode, encode
 from lknb.tables import Table
 from lknb.widgets.part import Json, Part, Rows, keep_rows_only
 

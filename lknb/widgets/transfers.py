@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lknb.events import Event
 from lknb.files import ReceivedFile
 from lknb.progress import size as readable
-from lknb.streams import MAX_STREAM_SIZE
+from lknb.systems.streams import MAX_STREAM_SIZE
 from lknb.tables import Table
 from lknb.widgets.part import Json, Part, Rows
 from lknb.widgets.uploads import LIMIT, PIECE, Uploads

@@ -11,7 +11,7 @@ from time import monotonic
 
 from lknb.files import safe_name
 from lknb.progress import size as readable
-from lknb.streams import MAX_STREAM_SIZE
+from lknb.systems.streams import MAX_STREAM_SIZE
 from lknb.widgets.part import Action
 
 PIECE = 1024 * 1024

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lknb.magics.grammar import Verb
-from lknb.magics.verbs import around, looking, receiving, rooms, sending, state
+from lknb.magics.verbs import looking, nest, receiving, rooms, sending, server, state
 from lknb.magics.verbs.common import Run, Silent, Text
 
 VERBS: list[tuple[Verb, Run]] = [
@@ -12,7 +12,8 @@ VERBS: list[tuple[Verb, Run]] = [
     *state.VERBS,
     *sending.VERBS,
     *receiving.VERBS,
-    *around.VERBS,
+    *server.VERBS,
+    *nest.VERBS,
 ]
 
 __all__ = ["VERBS", "Run", "Silent", "Text"]

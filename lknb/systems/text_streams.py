@@ -19,7 +19,7 @@ from lknb.handlers import Handlers
 from lknb.loop import from_calling_loop
 from lknb.sdk import StreamError as SdkStreamError
 from lknb.sdk import TextHeader, header_of, open_text, send_text
-from lknb.streams import (
+from lknb.systems.streams import (
     AsyncStreamWriter,
     Streams,
     WriterOnLoop,

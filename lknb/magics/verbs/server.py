@@ -1,4 +1,4 @@
-"""Verbs for what is around a room."""
+"""The verb for the livekit-server on this machine."""
 
 from __future__ import annotations
 
@@ -36,17 +36,6 @@ def _server(session: Session, args: argparse.Namespace, line: str, body: str) ->
     return Table(("what", "value"), [*rows, ("rooms", len(local.participants()))])
 
 
-def _nest_takes(parser: VerbParser) -> None:
-    parser.add_argument("switch", choices=("on", "off"), metavar="on|off", help="on or off")
-
-
-def _nest(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
-    from lknb.magics import nesting
-
-    return nesting.switch(args.switch == "on")
-
-
 VERBS: list[tuple[Verb, Run]] = [
     (Verb("server", "The livekit-server on this machine.", _server_takes, ("%lk server", "%lk server log")), _server),
-    (Verb("nest", "Let pasted scripts end in asyncio.run(main()).", _nest_takes, ("%lk nest on",)), _nest),
 ]

@@ -13,9 +13,9 @@ from lknb.events import Event, EventLog
 from lknb.files import safe_name
 from lknb.handlers import Handler, Handlers
 from lknb.loop import LOOP
-from lknb.pieces import Pieces
 from lknb.progress import size as readable
 from lknb.sdk import StreamError as SdkStreamError
+from lknb.systems.pieces import Pieces
 
 MAX_STREAM_SIZE = 64 * 1024 * 1024
 """What a stream may hold before its receiver ends it, unless set."""

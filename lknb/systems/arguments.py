@@ -12,7 +12,7 @@ import pydantic
 import pydantic_core
 
 from lknb.errors import RpcError, did_you_mean
-from lknb.payloads import PAYLOAD_LIMIT, cut, decode
+from lknb.systems.payloads import PAYLOAD_LIMIT, cut, decode
 
 _WHOLE_PAYLOAD = "payload"
 _CALLER = "caller"

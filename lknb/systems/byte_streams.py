@@ -20,7 +20,7 @@ from lknb.files import ReceivedFile, Spool, guess_type
 from lknb.handlers import Handlers
 from lknb.progress import Progress
 from lknb.sdk import StreamError as SdkStreamError
-from lknb.streams import (
+from lknb.systems.streams import (
     PIECE,
     AsyncStreamWriter,
     Streams,

@@ -11,14 +11,14 @@ from typing import Any
 
 from livekit import rtc
 
-from lknb.arguments import Arguments
 from lknb.connection import Connection
 from lknb.errors import RpcError
 from lknb.events import Event, EventLog
 from lknb.handlers import Handler, Handlers
 from lknb.inbox import Interest
 from lknb.loop import LOOP
-from lknb.payloads import PAYLOAD_LIMIT, cut, decode_answer, encode
+from lknb.systems.arguments import Arguments
+from lknb.systems.payloads import PAYLOAD_LIMIT, cut, decode_answer, encode
 
 METHOD_LIMIT = 64
 CONCURRENCY = 8
