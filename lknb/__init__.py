@@ -24,13 +24,14 @@ if TYPE_CHECKING:
         StreamError,
         UnknownParticipantError,
     )
-    from lknb.events import Event, EventLog, Events
+    from lknb.event import Event
+    from lknb.events import EventLog, Events
     from lknb.files import ReceivedFile
     from lknb.handlers import Handler
     from lknb.inbox import Inbox
     from lknb.participants import Participant
     from lknb.room import Room
-    from lknb.systems.data_tracks import LocalTrack, RemoteTrack
+    from lknb.systems.data_tracks import LocalDataTrack, RemoteDataTrack
 
 __version__ = "0.1.0"
 
@@ -45,8 +46,8 @@ _HOMES = {
     "Inbox": "inbox",
     "Handler": "handlers",
     "ReceivedFile": "files",
-    "LocalTrack": "systems.data_tracks",
-    "RemoteTrack": "systems.data_tracks",
+    "LocalDataTrack": "systems.data_tracks",
+    "RemoteDataTrack": "systems.data_tracks",
     "LknbError": "errors",
     "ConnectError": "errors",
     "NotConnectedError": "errors",
@@ -67,13 +68,13 @@ __all__ = [
     "Handler",
     "Inbox",
     "LknbError",
-    "LocalTrack",
+    "LocalDataTrack",
     "NotConnectedError",
     "Participant",
     "PayloadTooLargeError",
     "PermissionDeniedError",
     "ReceivedFile",
-    "RemoteTrack",
+    "RemoteDataTrack",
     "Room",
     "RpcError",
     "ServerError",

@@ -21,13 +21,15 @@ from lknb import server, server_api
 from lknb.credentials import Credentials, Secret
 from lknb.errors import (
     ConnectError,
+    DeliveryTimeoutError,
     LknbError,
     NotConnectedError,
     PermissionDeniedError,
     ServerError,
     UnknownParticipantError,
 )
-from lknb.events import Event, EventLog, now
+from lknb.event import Event, now
+from lknb.events import EventLog
 from lknb.handshake import handshake
 from lknb.participants import Participants, snapshot
 from lknb.sdk import SdkRoom
@@ -185,7 +187,7 @@ class Connection:
 
         Raises:
             NotConnectedError: when the session ended first, or the connection is down at the limit.
-            TimeoutError: past the limit.
+            DeliveryTimeoutError: past the limit.
         """
         self._last_call = time.monotonic()
         bound = asyncio.timeout(limit)
@@ -195,8 +197,9 @@ class Connection:
                 return await awaitable
         except TimeoutError:
             if bound in self._calls and self.state == "connected":
-                raise TimeoutError(
-                    f"{what} did not finish within {limit:g} s; the connection may be stalled."
+                raise DeliveryTimeoutError(
+                    f"{what} did not finish within {limit:g} s: the connection may have stalled. Try again; "
+                    "room.close() and room.rejoin() make a new connection."
                 ) from None
             raise self.lost_during(what) from None
         finally:
@@ -544,7 +547,7 @@ class Connection:
         for callback in self._on_restored:
             try:
                 await callback(anew)
-            except (LknbError, TimeoutError) as error:
+            except LknbError as error:
                 self.log.add(Event("connection", "in", topic="restore", status="failed", error=str(error)))
 
     def _disconnected(self, reason: Any) -> None:

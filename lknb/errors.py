@@ -1,17 +1,20 @@
-"""Everything lknb raises on purpose. All of it derives from `LknbError`.
+"""Everything that lknb raises on purpose. All of it derives from `LknbError`.
 
 LknbError
 ├── ConnectError              a room could not be joined
-├── NotConnectedError         the room is closed, or is being reached again
-├── UnknownParticipantError   nobody of that identity is in the room
+├── NotConnectedError         the room is closed or reconnecting
+├── UnknownParticipantError   no participant has that identity
 ├── PermissionDeniedError     the token lacks a grant
-├── PayloadTooLargeError      more than LiveKit carries this way
+├── PayloadTooLargeError      the payload exceeds LiveKit's limit
+├── SendError                 the SDK refused to send or to publish
+├── DeliveryTimeoutError      an SDK call did not finish, or no event arrived in time; also a TimeoutError
 ├── StateError                the server did not confirm a state change
 ├── RpcError                  a remote method call failed, or is to fail
-├── StreamError               a text or byte stream broke off, or a data track is gone
-└── ServerError               the embedded livekit-server could not be had
+├── StreamError               a text or byte stream broke off, or a data track is not published
+└── ServerError               the embedded livekit-server could not be found, built or started
 
-Every message says what failed, what would be valid, and what to do next. None carries a token or a secret.
+Arguments that can never work raise Python's own TypeError or ValueError.
+Every message says what failed, what is valid, and what to do next. None contains a token or a secret.
 """
 
 from __future__ import annotations
@@ -20,28 +23,34 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
+from lknb.public import public
 
+
+@public
 class LknbError(Exception):
-    """The base of every error that lknb raises on purpose."""
+    """The base class of every error that lknb raises on purpose."""
 
 
+@public
 class ConnectError(LknbError):
     """A room could not be joined: no server, a refused token, or no answer in time."""
 
 
+@public
 class NotConnectedError(LknbError):
     """The room is closed or reconnecting, so nothing was sent.
 
-    Raised at once, rather than letting a call write into a connection that loses it.
+    Raised at once, rather than writing into a connection that loses the data.
     """
 
 
+@public
 class UnknownParticipantError(LknbError):
-    """Nobody of that identity is in the room, also not after a moment's wait.
+    """No participant with that identity is in the room, even after a short wait.
 
     Attributes:
-        identity: who was looked for.
-        present: the identities of those who are there.
+        identity: the identity looked for.
+        present: the identities in the room.
     """
 
     def __init__(self, identity: str, present: Iterable[str], room: str) -> None:
@@ -50,15 +59,16 @@ class UnknownParticipantError(LknbError):
         here = ", ".join(map(repr, self.present)) or "nobody else"
         super().__init__(
             f"{identity!r} is not in room {room!r}{did_you_mean(identity, self.present)} "
-            f"Present: {here}. Check the identity, or send once they have joined."
+            f"Present: {here}. Check the identity, or send once the participant has joined."
         )
 
 
+@public
 class PermissionDeniedError(LknbError):
     """The token of this participant lacks a grant; nothing was sent.
 
     Attributes:
-        grant: the missing grant, by the name it has in a LiveKit token.
+        grant: the missing grant, by its name in a LiveKit token.
     """
 
     def __init__(self, grant: str, action: str) -> None:
@@ -69,12 +79,13 @@ class PermissionDeniedError(LknbError):
         )
 
 
+@public
 class PayloadTooLargeError(LknbError):
-    """The payload is over what LiveKit carries this way; nothing was sent.
+    """The payload exceeds LiveKit's limit; nothing was sent.
 
     Attributes:
-        size: what was given, in bytes.
-        limit: what fits, in bytes.
+        size: bytes of the payload.
+        limit: bytes allowed.
     """
 
     def __init__(self, what: str, size: int, limit: int, instead: str) -> None:
@@ -83,28 +94,42 @@ class PayloadTooLargeError(LknbError):
         super().__init__(f"{what} is {size:,} bytes; at most {limit:,} fit. {instead}")
 
 
+@public
+class SendError(LknbError):
+    """The SDK refused to send or to publish; the message gives its reason."""
+
+
+@public
+class DeliveryTimeoutError(LknbError, TimeoutError):
+    """Something did not happen in time: an SDK call did not finish, or no event arrived. Also a `TimeoutError`."""
+
+
+@public
 class StateError(LknbError):
     """The server did not confirm a change of attributes, metadata or name."""
 
 
+@public
 class StreamError(LknbError):
-    """A text or byte stream broke off or was refused, or a data track is no longer published."""
+    """A text or byte stream broke off or was refused, or a data track is not published."""
 
 
+@public
 class ServerError(LknbError):
     """The embedded livekit-server could not be found, built or started."""
 
 
+@public
 class RpcError(LknbError):
     """A remote method call failed. Raise it in a handler to answer the caller with an error.
 
-    Codes 1001 to 1999 are LiveKit's (https://docs.livekit.io/home/client/data/rpc/#errors); lknb answers
-    with `INVALID_ARGUMENTS`, `FORBIDDEN` and `INVALID_RESPONSE`; every other number is yours.
+    Codes 1001 to 1999 are LiveKit's (https://docs.livekit.io/home/client/data/rpc/#errors). lknb itself answers
+    with `INVALID_ARGUMENTS`, `FORBIDDEN` and `INVALID_RESPONSE`. Every other number is yours.
 
     Args:
-        code: a number; your own are best outside 1001 to 1999.
-        message: for people; LiveKit carries 256 bytes of it.
-        data: for programs, best as JSON, which other values than a str become; LiveKit carries 15 KiB of it.
+        code: a number; choose your own outside 1001 to 1999.
+        message: text for people; LiveKit carries 256 bytes of it.
+        data: text for programs, at most 15 KiB. Values other than a str are sent as JSON.
     """
 
     INVALID_ARGUMENTS: Final = 400
@@ -136,7 +161,7 @@ class RpcError(LknbError):
 
     @property
     def name(self) -> str:
-        """The code's name, or `APPLICATION` for a code of the handler's own."""
+        """The code's name, or `APPLICATION` for a code that the handler chose."""
         return self.NAMES.get(self.code, "APPLICATION")
 
     def __reduce__(self) -> tuple[type[RpcError], tuple[int, str, str | None]]:
@@ -144,6 +169,6 @@ class RpcError(LknbError):
 
 
 def did_you_mean(given: str, valid: Iterable[str]) -> str:
-    """The end of a sentence that names the closest of `valid`, or just its full stop."""
+    """The end of a sentence: a suggestion of the closest of `valid`, or just the full stop."""
     close = difflib.get_close_matches(given, list(valid), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else "."

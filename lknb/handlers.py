@@ -20,8 +20,9 @@ from typing import Any, Literal
 
 from lknb.cells import Cell, current_cell, format_error, watch_cells
 from lknb.errors import did_you_mean
-from lknb.events import Event, EventLog, now, weight
-from lknb.inbox import Interest
+from lknb.event import Event, now, weight
+from lknb.events import EventLog
+from lknb.interest import Interest
 from lknb.loop import LOOP
 from lknb.workers import Workers, contained, is_async, main_loop, run_on
 
@@ -261,7 +262,7 @@ class Handlers:
 
     def matching(self, event: Event) -> list[Handler]:
         """Those that want this event."""
-        return [each for each in self._all if each.kind != "rpc" and each.interest.covers(event)]
+        return [each for each in self._all if each.kind != "rpc" and each.interest.receives(event)]
 
     def _ended(self, handler: Handler) -> None:
         handler.stop()

@@ -6,41 +6,15 @@ import asyncio
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
 from time import monotonic
 from typing import Any
 
-from lknb.errors import NotConnectedError
-from lknb.events import MAX_BYTES, MAX_EVENTS, STATE_KINDS, Event, EventLog, checked_kinds, weight
+from lknb.errors import DeliveryTimeoutError, NotConnectedError
+from lknb.event import Event, weight
+from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
+from lknb.interest import Interest
 from lknb.loop import LOOP
-
-
-@dataclass(frozen=True, slots=True)
-class Interest:
-    """What a handler or an inbox wants to hear of."""
-
-    kinds: frozenset[str] | None
-    topic: str | None = None
-    sender: str | None = None
-
-    @classmethod
-    def of(cls, kind: str | Iterable[str] | None, topic: str | None = None, sender: str | None = None) -> Interest:
-        """An interest in one kind, several, or (None) all.
-
-        Raises:
-            ValueError: for a kind that does not exist.
-        """
-        return cls(checked_kinds(kind), topic, sender)
-
-    def covers(self, event: Event) -> bool:
-        """Whether `event` is wanted: of these kinds, topic and sender, and not this participant's own message."""
-        return (
-            (self.kinds is None or event.kind in self.kinds)
-            and (self.topic is None or event.topic == self.topic)
-            and (self.sender is None or event.sender == self.sender)
-            and (event.direction == "in" or event.kind in STATE_KINDS)
-        )
 
 
 class Inbox:
@@ -94,7 +68,7 @@ class Inbox:
         self.close()
 
     def _arrived(self, event: Event) -> None:
-        if event.status == "open" or not self.interest.covers(event):
+        if event.status == "open" or not self.interest.receives(event):
             return
         size = weight(event)[0]
         with self._changed:
@@ -127,7 +101,7 @@ class Inbox:
         """The next event, waiting up to `timeout` seconds for it (None: as long as the room is open).
 
         Raises:
-            TimeoutError: when none came in time.
+            DeliveryTimeoutError: if none arrived in time; also a `TimeoutError`.
             NotConnectedError: when the inbox or the room is closed and nothing is left to read.
         """
         LOOP.refuse_here("next", "await inbox.aio.next(...)` or `async for event in inbox")
@@ -137,7 +111,7 @@ class Inbox:
                 self._refuse_closed()
                 left = 1.0 if deadline is None else deadline - monotonic()
                 if left <= 0:
-                    raise TimeoutError(self._nothing_came(timeout))
+                    raise DeliveryTimeoutError(self._nothing_came(timeout))
                 # In slices, so that Ctrl-C is heard on every platform.
                 self._changed.wait(min(left, 1.0))
             return event
@@ -157,13 +131,13 @@ class Inbox:
             try:
                 await asyncio.wait_for(arrival, left)
             except TimeoutError:
-                raise TimeoutError(self._nothing_came(timeout)) from None
+                raise DeliveryTimeoutError(self._nothing_came(timeout)) from None
             finally:
                 with self._changed:
                     self._waiters = [waiter for waiter in self._waiters if waiter[1] is not arrival]
 
     def _nothing_came(self, timeout: float | None) -> str:
-        return f"Nothing came in {timeout:g} s: {self!r}."
+        return f"No event arrived within {timeout:g} s: {self!r}."
 
     def _refuse_closed(self) -> None:
         if self._closed:

@@ -12,12 +12,13 @@ from lknb.connection import Connection
 from lknb.connection import State as ConnectionState
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
 from lknb.handlers import Handler, Handlers, Where, forget
-from lknb.inbox import Inbox, Interest
+from lknb.inbox import Inbox
+from lknb.interest import Interest
 from lknb.loop import LOOP
 from lknb.participants import Participant, Participants
 from lknb.sync_async import awaitable, blocking, opening
 from lknb.systems.byte_streams import ByteStreams
-from lknb.systems.data_tracks import DataTracks, RemoteTrack
+from lknb.systems.data_tracks import DataTracks, RemoteDataTrack
 from lknb.systems.packets import Packets
 from lknb.systems.rpc import CONCURRENCY, Rpc
 from lknb.systems.state import Attributes, State
@@ -66,7 +67,7 @@ class AioRoom:
     set_attributes = awaitable("state", State.set_attributes)
     set_metadata = awaitable("state", State.set_metadata)
     set_name = awaitable("state", State.set_name)
-    set_room_metadata = awaitable("state", State.set_room_metadata)
+    set_room_metadata = awaitable("state", State.set_metadata)
 
     stream_text = opening("text", TextStreams.stream_text, _as_it_is)
     stream_bytes = opening("bytes", ByteStreams.stream_bytes, _as_it_is)
@@ -154,7 +155,7 @@ class Room:
         return self._connection.room_metadata
 
     @property
-    def data_tracks(self) -> list[RemoteTrack]:
+    def data_tracks(self) -> list[RemoteDataTrack]:
         """The data tracks that others publish, those from before this participant joined included."""
         return self._tracks.tracks()
 
@@ -196,7 +197,7 @@ class Room:
     set_attributes = blocking("state", State.set_attributes)
     set_metadata = blocking("state", State.set_metadata)
     set_name = blocking("state", State.set_name)
-    set_room_metadata = blocking("state", State.set_room_metadata)
+    set_room_metadata = blocking("state", State.set_metadata)
 
     stream_text = opening("text", TextStreams.stream_text, StreamWriter)
     stream_bytes = opening("bytes", ByteStreams.stream_bytes, StreamWriter)
@@ -254,22 +255,22 @@ class Room:
         """Decorate a handler of data packets: its `data` is bytes. See `on_text`."""
         return self._on("data", topic, sender, thread)
 
-    def on_track(
+    def on_data_track(
         self, name: str | None = None, *, sender: str | None = None, thread: Where = "worker"
     ) -> Callable[[F], F]:
         """Decorate a handler of data-track frames of this name, from any publisher; subscribes to them.
 
         Its `data` is bytes, `event.timestamp` the publisher's own. See `on_text`.
         """
-        return self._on("track", name, sender, thread)
+        return self._on("data_track", name, sender, thread)
 
     def on_attributes(self, sender: str | None = None, *, thread: Where = "worker") -> Callable[[F], F]:
         """Decorate a handler of attribute changes: its `data` is a dict of the changed keys, "" for a deleted one."""
         return self._on("attributes", None, sender, thread)
 
-    def on_metadata(self, sender: str | None = None, *, thread: Where = "worker") -> Callable[[F], F]:
+    def on_participant_metadata(self, sender: str | None = None, *, thread: Where = "worker") -> Callable[[F], F]:
         """Decorate a handler of changes of a participant's metadata: its `data` is the new one."""
-        return self._on("metadata", None, sender, thread)
+        return self._on("participant_metadata", None, sender, thread)
 
     def on_room_metadata(self, thread: Where = "worker") -> Callable[[F], F]:
         """Decorate a handler of changes of the room's metadata: its `data` is the new one."""
@@ -304,7 +305,7 @@ class Room:
 
         def register(function: F) -> F:
             self._refuse_closed()
-            if kind == "track":
+            if kind == "data_track":
                 self._connection.require_to_hear("canSubscribe", "Receiving data tracks")
             interest = Interest.of(kinds or kind, topic, sender)
             self._handlers.add(
@@ -384,7 +385,7 @@ class Room:
         """
         self._refuse_closed()
         interest = Interest.of(kind, topic, sender)
-        if interest.kinds == frozenset({"track"}):
+        if interest.kinds == frozenset({"data_track"}):
             self._connection.require_to_hear("canSubscribe", "Receiving data tracks")
         ended = self._want_frames(interest)
         inbox = Inbox(self.events, interest, max_events=max_events, max_bytes=max_bytes, on_close=ended)
@@ -393,7 +394,7 @@ class Room:
 
     def _want_frames(self, interest: Interest) -> Callable[[], None]:
         """Subscribe to the data tracks that `interest` covers, if any; returns the way to end that, once."""
-        if interest.kinds is not None and "track" not in interest.kinds:
+        if interest.kinds is not None and "data_track" not in interest.kinds:
             return lambda: None
         tracks = self._tracks  # and not the room: an inbox's end shall not keep it alive
         LOOP.loop.call_soon_threadsafe(tracks.want, interest)

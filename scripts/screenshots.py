@@ -73,7 +73,7 @@ def act(book: Notebook, others: dict[str, lknb.Room]) -> None:
         pass
     others["agent"].send_text("In Berlin it is sunny, 21 degrees, with a light wind.", reply_to=question.id)
     others["bob"].send_bytes(b"time,x,y\n" * 4000, topic="files", name="walk.csv", mime_type="text/csv")
-    others["agent"].set_attributes({"status": "answering"})
+    others["agent"].local_participant.set_attributes({"status": "answering"})
     book.run(2)
 
 

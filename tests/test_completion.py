@@ -12,7 +12,7 @@ from shells import Shell
 from waiting import eventually
 
 import lknb
-from lknb.events import Event
+from lknb.event import Event
 from lknb.magics.extension import CELL, LINE
 from lknb.widgets.panel import TABS
 

@@ -127,7 +127,7 @@ def test_connecting_from_an_event_loop(livekit: server.RunningServer, room_name:
     async def main() -> None:
         async with await lknb.aio.connect(room_name, "async-alice") as room:
             assert room.state == "connected"
-            await room.aio.set_attributes({"from": "loop"})
+            await room.aio.local_participant.set_attributes({"from": "loop"})
             assert room.attributes["from"] == "loop"
         assert room.state == "closed"
 

@@ -45,13 +45,13 @@ def test_frames_to_a_plain_peer(alice: lknb.Room, peer: Peers) -> None:
     assert (frame["data"], frame["timestamp"], frame["publisher"]) == (EVERY_BYTE, 2**63 + 7, "alice")
     push_until(lambda: track.push(bytearray(b"no time")), lambda: plain.seen("frame", data=b"no time"))
     assert plain.wait("frame", data=b"no time")["timestamp"] is None
-    assert track.pushed == len(alice.events.filter("track", topic="lidar", direction="out", status="ok"))
+    assert track.pushed == len(alice.events.filter("data_track", topic="lidar", direction="out", status="ok"))
 
 
 def test_frames_from_a_plain_peer_to_a_handler(alice: lknb.Room, peer: Peers) -> None:
     heard: queue.Queue[tuple[bytes, int | None, str]] = queue.Queue()
 
-    @alice.on_track("lidar")
+    @alice.on_data_track("lidar")
     def frame(data: bytes, event: lknb.Event, sender: str) -> None:
         heard.put((data, event.timestamp, sender))
 
@@ -69,7 +69,7 @@ def test_a_track_from_before_we_joined_is_found(join: Join, peer: Peers) -> None
     room = join("late")
     eventually(lambda: names(room) == [("peer", "old", False)])
     eventually(lambda: room.participants["peer"].data_tracks == ("old",))
-    inbox = room.listen("track", topic="old")
+    inbox = room.listen("data_track", topic="old")
     push_until(lambda: plain.call("push", name="old", data=b"x"), lambda: len(inbox))
     assert inbox.next().data == b"x"
 
@@ -78,13 +78,13 @@ def test_a_track_is_subscribed_to_while_somebody_listens(alice: lknb.Room, bob: 
     alice.publish_data_track("lidar")
     eventually(lambda: names(bob) == [("alice", "lidar", False)])
 
-    @bob.on_track("lidar")
+    @bob.on_data_track("lidar")
     def frame(data: bytes) -> None: ...
 
-    inbox = bob.listen("track", topic="lidar")
+    inbox = bob.listen("data_track", topic="lidar")
     eventually(lambda: names(bob) == [("alice", "lidar", True)])
-    other = bob.listen("track", topic="sonar")
-    somebody_else = bob.listen("track", sender="carol")
+    other = bob.listen("data_track", topic="sonar")
+    somebody_else = bob.listen("data_track", sender="carol")
     bob.off(frame)
     everything = bob.listen()
     inbox.close()
@@ -97,7 +97,7 @@ def test_a_track_is_subscribed_to_while_somebody_listens(alice: lknb.Room, bob: 
 
 
 def test_frames_between_rooms_of_lknb(alice: lknb.Room, bob: lknb.Room) -> None:
-    inbox = bob.listen("track", topic="imu", sender="alice")
+    inbox = bob.listen("data_track", topic="imu", sender="alice")
     track = alice.publish_data_track("imu")
     push_until(lambda: track.push(b"warm-up"), lambda: len(inbox))
     # Any frame may get lost, and the more packets it takes the sooner.
@@ -116,7 +116,7 @@ def test_frames_between_rooms_of_lknb(alice: lknb.Room, bob: lknb.Room) -> None:
 
 
 def test_frames_pushed_faster_than_they_can_be_sent_are_counted(alice: lknb.Room, bob: lknb.Room) -> None:
-    inbox = bob.listen("track", topic="burst")
+    inbox = bob.listen("data_track", topic="burst")
     track = alice.publish_data_track("burst")
     push_until(lambda: track.push(b"warm-up"), lambda: len(inbox))
     pushed, refused = track.pushed, track.refused
@@ -126,7 +126,7 @@ def test_frames_pushed_faster_than_they_can_be_sent_are_counted(alice: lknb.Room
         taken += [track.push(bytes(10_000)) for _ in range(100)]
     assert taken.count(False) >= 100
     assert (track.refused - refused, track.pushed - pushed) == (taken.count(False), taken.count(True))
-    dropped = alice.events.filter("track", status="dropped")
+    dropped = alice.events.filter("data_track", status="dropped")
     assert len(dropped) == track.refused
     assert all(event.error for event in dropped)
     assert f"{track.refused:,} refused" in repr(track)
@@ -155,7 +155,7 @@ def test_unpublishing_is_seen_by_the_others(alice: lknb.Room, bob: lknb.Room, pe
 
 
 def test_a_name_can_be_published_again_after_it_was_taken_out(alice: lknb.Room, bob: lknb.Room) -> None:
-    inbox = bob.listen("track", topic="imu")
+    inbox = bob.listen("data_track", topic="imu")
     for round_ in (b"first", b"second"):
         track = alice.publish_data_track("imu")
         push_until(lambda track=track, data=round_: track.push(data), lambda data=round_: inbox_has(inbox, data))
@@ -179,7 +179,7 @@ def inbox_has(inbox: lknb.Inbox, data: bytes) -> bool:
 
 def test_a_peers_unpublished_track_is_gone(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
-    inbox = alice.listen("track")
+    inbox = alice.listen("data_track")
     plain.call("publish_data_track", name="lidar")
     eventually(lambda: names(alice) == [("peer", "lidar", True)])
     plain.call("unpublish_data_track", name="lidar")
@@ -206,7 +206,7 @@ def test_what_is_no_frame(alice: lknb.Room) -> None:
         track.push(bytes(1_000_001))
     assert (refused.value.size, refused.value.limit) == (1_000_001, 1_000_000)
     assert (track.pushed, track.refused) == (0, 0)
-    assert not alice.events.filter("track")
+    assert not alice.events.filter("data_track")
 
 
 def test_pushing_in_a_closed_room(alice: lknb.Room) -> None:
@@ -240,7 +240,7 @@ def test_who_may_not_subscribe_is_told(
 ) -> None:
     with lknb.connect(room_name, url=livekit.url, token=token("blind", can_subscribe=False)) as room:
         with pytest.raises(lknb.PermissionDeniedError, match="canSubscribe"):
-            room.on_track("imu")(lambda data: None)
+            room.on_data_track("imu")(lambda data: None)
         with pytest.raises(lknb.PermissionDeniedError, match="canSubscribe"):
-            room.listen("track")
+            room.listen("data_track")
         room.listen()  # everything but frames comes without that grant

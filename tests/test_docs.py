@@ -61,7 +61,7 @@ def test_the_methods_that_the_readme_names_exist() -> None:
     assert len(named) > 12
     for name in named:
         assert callable(getattr(lknb.Room, name)), name
-    assert callable(lknb.LocalTrack.push)
+    assert callable(lknb.LocalDataTrack.push)
 
 
 def test_the_readme_names_every_error() -> None:

@@ -16,8 +16,10 @@ from peers import PlainPeer
 from waiting import eventually
 
 import lknb
-from lknb.events import KINDS, Event, EventLog, Events
-from lknb.inbox import Inbox, Interest
+from lknb.event import KINDS, Event
+from lknb.events import EventLog, Events
+from lknb.inbox import Inbox
+from lknb.interest import Interest
 
 Peer = Callable[..., PlainPeer]
 
@@ -119,7 +121,7 @@ def test_filters_combine() -> None:
     assert list(log.filter(status="failed")) == [events[3]]
     assert list(log.filter(since=begun + dt.timedelta(seconds=2))) == events[2:]
     assert list(log.filter("text").filter(direction="out")) == [events[1]]
-    assert len(log.filter("track")) == 0
+    assert len(log.filter("data_track")) == 0
 
 
 def test_an_unknown_kind_is_refused_with_the_closest() -> None:
@@ -178,15 +180,15 @@ def test_several_threads_write_while_others_read() -> None:
 def test_events_of_both_directions(alice: lknb.Room, bob: lknb.Room) -> None:
     before = dt.datetime.now(dt.UTC)
     bob.rpc("add")(lambda a, b: a + b)
-    inbox = bob.listen(["text", "bytes", "data", "rpc", "attributes", "metadata"])
+    inbox = bob.listen(["text", "bytes", "data", "rpc", "attributes", "participant_metadata"])
     sent = {
         "text": alice.send_text("hi", topic="chat", to="bob", attributes={"k": "v"}),
         "bytes": alice.send_bytes(b"\x00\x01", topic="blobs", name="b.bin"),
         "data": alice.publish_data(b"packet", topic="imu"),
     }
     alice.perform_rpc("bob", "add", [1, 2])
-    alice.set_attributes({"mood": "good"})
-    alice.set_metadata("about me")
+    alice.local_participant.set_attributes({"mood": "good"})
+    alice.local_participant.set_metadata("about me")
     received: dict[str, Event] = {}
     while len(received) < 6:
         event = inbox.next(timeout=10)
@@ -206,7 +208,7 @@ def test_events_of_both_directions(alice: lknb.Room, bob: lknb.Room) -> None:
     assert (packet.data, packet.reliable, packet.duration) == (b"packet", True, None)
     assert (received["rpc"].topic, received["rpc"].data, received["rpc"].result) == ("add", [1, 2], 3)
     assert received["attributes"].data == {"mood": "good"}
-    assert received["metadata"].data == "about me"
+    assert received["participant_metadata"].data == "about me"
 
 
 def test_arrivals_departures_and_the_connection_are_events(alice: lknb.Room, peer: Peer) -> None:
@@ -230,15 +232,15 @@ def one_of_each(log: EventLog) -> EventLog:
         "text": "grüße",
         "rpc": {"a": 1},
         "data": b"\xff\x00",
-        "track": b"frame",
+        "data_track": b"frame",
         "attributes": {"k": "v"},
-        "metadata": "m",
+        "participant_metadata": "m",
         "participant": {"change": "joined"},
         "loss": {"from": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)},
     }
     for kind in KINDS:
         log.add(Event(kind, "in", "bob", ("alice",), "t", data.get(kind), 5, attributes={"x": "y"}))  # type: ignore[arg-type]
-    track = log.filter("track")[0]
+    track = log.filter("data_track")[0]
     track.timestamp = 2**64 - 1  # what the wire can carry
     log.filter("rpc")[0].result = [1, None]
     log.finish(log.filter("text")[0], "failed", "broke off")
@@ -254,8 +256,8 @@ def test_a_dataframe_of_every_kind() -> None:
     assert rows.loc["text", "duration"] >= 0
     assert rows.loc["data", "data"] == b"\xff\x00"
     assert pd.isna(rows.loc["data", "text"])
-    assert rows.loc["track", "text"] == "frame"
-    assert rows.loc["track", "timestamp"] == 2**64 - 1
+    assert rows.loc["data_track", "text"] == "frame"
+    assert rows.loc["data_track", "timestamp"] == 2**64 - 1
     assert rows.loc["rpc", ["text", "result"]].tolist() == ['{"a": 1}', "[1, null]"]
     assert rows.loc["attributes", "text"] == '{"k": "v"}'
     assert rows.loc["loss", "text"] == '{"from": "2026-01-01 00:00:00+00:00"}'
@@ -300,7 +302,7 @@ def test_an_arrow_table_of_every_kind() -> None:
     assert full.schema.field("to").type == pa.list_(pa.string())
     by_kind = {row["kind"]: row for row in full.to_pylist()}
     assert by_kind["data"]["data"] == b"\xff\x00"
-    assert by_kind["track"]["timestamp"] == 2**64 - 1
+    assert by_kind["data_track"]["timestamp"] == 2**64 - 1
     assert by_kind["rpc"]["result"] == "[1, null]"
     assert by_kind["text"]["time"].tzinfo is not None
 
@@ -519,7 +521,7 @@ def test_a_stream_is_heard_when_it_ends() -> None:
 def test_ones_own_messages_are_not_heard_but_changes_of_state_are(alice: lknb.Room, bob: lknb.Room) -> None:
     inbox = alice.listen()
     alice.publish_data(b"own")
-    alice.set_attributes({"mood": "good"})
+    alice.local_participant.set_attributes({"mood": "good"})
     bob.publish_data(b"other")
     kinds = []
     while not kinds or kinds[-1] != "data":

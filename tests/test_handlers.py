@@ -73,13 +73,13 @@ def test_a_parameter_that_is_none_of_them_is_refused(bob: lknb.Room) -> None:
     assert bob.handlers == ()
 
 
-@pytest.mark.parametrize("kind", ["text", "bytes", "data", "track"])
+@pytest.mark.parametrize("kind", ["text", "bytes", "data", "data_track"])
 def test_the_decorator_needs_parentheses(bob: lknb.Room, kind: str) -> None:
     with pytest.raises(TypeError, match=rf"with parentheses: @room\.on_{kind}\(\)"):
         getattr(bob, f"on_{kind}")(lambda data: None)
 
 
-@pytest.mark.parametrize("kind", ["attributes", "metadata", "room_metadata", "participant", "connection"])
+@pytest.mark.parametrize("kind", ["attributes", "participant_metadata", "room_metadata", "participant", "connection"])
 def test_the_decorators_of_state_need_parentheses_too(bob: lknb.Room, kind: str) -> None:
     with pytest.raises(TypeError):
         getattr(bob, f"on_{kind}")(lambda data: None)
@@ -132,23 +132,32 @@ def test_every_kind_of_event_reaches_its_handler(alice: lknb.Room, bob: lknb.Roo
     bob.on_text("t")(keep("text"))
     bob.on_bytes("t")(keep("bytes"))
     bob.on_data("t")(keep("data"))
-    bob.on_track("t")(keep("track"))
+    bob.on_data_track("t")(keep("data_track"))
     bob.on_attributes(sender="alice")(keep("attributes"))
-    bob.on_metadata()(keep("metadata"))
+    bob.on_participant_metadata()(keep("participant_metadata"))
     bob.on_room_metadata()(keep("room_metadata"))
     bob.on_participant(sender="carol")(keep("participant"))
     bob.on_connection()(keep("connection"))
     alice.send_text("hi", topic="t")
     alice.send_bytes(b"\x00\x01", topic="t", name="two.bin")
     alice.publish_data(b"packet", topic="t")
-    alice.set_attributes({"mood": "good"})
-    alice.set_metadata("{}")
-    alice.set_room_metadata("the room's")
+    alice.local_participant.set_attributes({"mood": "good"})
+    alice.local_participant.set_metadata("{}")
+    alice.set_metadata("the room's")
     peer("carol")
     track = alice.publish_data_track("t")
     eventually(lambda: any(each.subscribed for each in bob.data_tracks))
-    eventually(lambda: track.push(b"frame") and "track" in got)
-    kinds = {"text", "bytes", "data", "track", "attributes", "metadata", "room_metadata", "participant"}
+    eventually(lambda: track.push(b"frame") and "data_track" in got)
+    kinds = {
+        "text",
+        "bytes",
+        "data",
+        "data_track",
+        "attributes",
+        "participant_metadata",
+        "room_metadata",
+        "participant",
+    }
     eventually(lambda: kinds <= set(got))
     bob.close()
     eventually(lambda: "connection" in got)
@@ -158,9 +167,9 @@ def test_every_kind_of_event_reaches_its_handler(alice: lknb.Room, bob: lknb.Roo
     assert got == {
         "text": ("hi", "t", "alice"),
         "data": (b"packet", "t", "alice"),
-        "track": (b"frame", "t", "alice"),
+        "data_track": (b"frame", "t", "alice"),
         "attributes": ({"mood": "good"}, "", "alice"),
-        "metadata": ("{}", "", "alice"),
+        "participant_metadata": ("{}", "", "alice"),
         "room_metadata": ("the room's", "", None),
         "connection": ({"state": "closed", "reason": "closed by this notebook"}, "closed", None),
     }

@@ -131,7 +131,7 @@ def test_values_as_attributes(
     control.value = first
     alice.link(control, "speed")
     eventually(lambda: alice.attributes.get("speed") == text)
-    alice.set_attributes({"speed": other_text})
+    alice.local_participant.set_attributes({"speed": other_text})
     eventually(lambda: control.value == second)
     assert alice.attributes.get("speed", "") == other_text
 
@@ -201,9 +201,9 @@ def test_a_deleted_attribute_empties_text_and_leaves_numbers(alice: lknb.Room, b
     label, slider = ipywidgets.Label("nothing"), ipywidgets.IntSlider()
     alice.link(label, "note", of="bob")
     alice.link(slider, "speed", of="bob")
-    bob.set_attributes({"note": "hello", "speed": "5"})
+    bob.local_participant.set_attributes({"note": "hello", "speed": "5"})
     eventually(lambda: (label.value, slider.value) == ("hello", 5))
-    bob.set_attributes({"note": "", "speed": ""})
+    bob.local_participant.set_attributes({"note": "", "speed": ""})
     eventually(lambda: label.value == "")
     assert slider.value == 5
 

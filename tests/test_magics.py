@@ -158,7 +158,7 @@ def test_events_are_filtered_and_cut_and_kept(joined: Shell) -> None:
 
 
 def test_feed_and_panel_give_views(joined: Shell) -> None:
-    for line in ("%lk feed", "%lk feed chat --kind text", "%lk panel"):
+    for line in ("%lk feed", "%lk feed --kind text --topic chat", "%lk panel"):
         assert "alice in" in repr(joined.cell(line)), line
 
 

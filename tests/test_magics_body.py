@@ -115,7 +115,7 @@ def test_what_a_body_raises_is_shown_with_the_cells_own_lines_and_kept_from_the_
 
 def test_an_event_gives_data_event_and_sender(dave: PlainPeer, shell: Shell) -> None:
     shell.cell("got = []")
-    for kind in ("text", "bytes", "data", "track", "attributes"):
+    for kind in ("text", "bytes", "data", "data_track", "attributes"):
         topic = "" if kind == "attributes" else " --topic t"
         shell.cell(f"%%lk on {kind} --sender dave{topic}\ngot.append((event.kind, sender, data))", id=kind)
     got = shell.user_ns["got"]
@@ -130,14 +130,14 @@ def test_an_event_gives_data_event_and_sender(dave: PlainPeer, shell: Shell) -> 
 
     def frame() -> bool:
         dave.call("push", name="t", data=b"\x02")
-        return any(kind == "track" for kind, _, _ in got)
+        return any(kind == "data_track" for kind, _, _ in got)
 
     eventually(frame)
     by_kind = {kind: (sender, data) for kind, sender, data in got}
     assert by_kind["text"] == ("dave", "hi")
     assert by_kind["bytes"][1].data == b"\x00"
     assert by_kind["data"] == ("dave", b"\x01")
-    assert by_kind["track"] == ("dave", b"\x02")
+    assert by_kind["data_track"] == ("dave", b"\x02")
     assert [kind for kind, _, _ in got].count("text") == 1
 
 

@@ -91,7 +91,7 @@ def test_telemetry_arrives_in_batches(outputs: dict[str, str]) -> None:
 
 
 def test_the_late_participant_gets_frames(outputs: dict[str, str]) -> None:
-    assert "RemoteTrack(name='load', publisher='alice'" in outputs["track"]
+    assert "RemoteDataTrack(name='load', publisher='alice'" in outputs["track"]
     assert len(re.findall(r"'frame \d+: load ", outputs["track"])) == 3
 
 

@@ -35,9 +35,9 @@ ROOM = {
     "on_text",
     "on_bytes",
     "on_data",
-    "on_track",
+    "on_data_track",
     "on_attributes",
-    "on_metadata",
+    "on_participant_metadata",
     "on_room_metadata",
     "on_participant",
     "on_connection",
@@ -80,7 +80,7 @@ def test_what_blocks_has_an_awaitable_twin_with_the_same_signature_and_words() -
 
 
 def test_everything_public_is_described() -> None:
-    for owner in (lknb.Room, lknb.Inbox, lknb.EventLog, lknb.ReceivedFile, lknb.LocalTrack, lknb.Participant):
+    for owner in (lknb.Room, lknb.Inbox, lknb.EventLog, lknb.ReceivedFile, lknb.LocalDataTrack, lknb.Participant):
         for name, member in inspect.getmembers(owner):
             if not name.startswith("_") and (callable(member) or isinstance(member, property)):
                 assert (member.__doc__ or "").strip(), f"{owner.__name__}.{name}"

@@ -38,7 +38,7 @@ def through_one_failure(room: lknb.Room, scenario: str) -> None:
     changes.close()
 
 
-def frames_arrive(publisher: lknb.LocalTrack, inbox: lknb.Inbox, payload: bytes) -> bool:
+def frames_arrive(publisher: lknb.LocalDataTrack, inbox: lknb.Inbox, payload: bytes) -> bool:
     """Push until a frame comes through: they are lossy, and a subscription takes a moment."""
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
@@ -85,9 +85,9 @@ def test_after_a_full_reconnect_handlers_tracks_and_state_are_back(alice: lknb.R
         return payload
 
     alice.attributes["status"] = "ready"
-    alice.set_metadata("mine")
+    alice.local_participant.set_metadata("mine")
     of_alice, of_bob = alice.publish_data_track("a"), bob.publish_data_track("b")
-    at_alice, at_bob = alice.listen("track", topic="b"), bob.listen("track", topic="a")
+    at_alice, at_bob = alice.listen("data_track", topic="b"), bob.listen("data_track", topic="a")
     assert frames_arrive(of_alice, at_bob, b"1")
     assert frames_arrive(of_bob, at_alice, b"2")
 
@@ -201,7 +201,7 @@ def test_when_the_sdk_gives_up_lknb_joins_anew_until_it_is_closed(
         eventually(lambda: carol.state == "connected", within=20)
         eventually(lambda: (seen := sees_now(bob, carol)) and seen.attributes == {"status": "ready"})
         assert bob.perform_rpc("carol", "echo", "back") == "back"
-        assert frames_arrive(track, bob.listen("track", topic="imu"), b"frame")
+        assert frames_arrive(track, bob.listen("data_track", topic="imu"), b"frame")
         carol.close()
 
 

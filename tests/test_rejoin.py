@@ -17,7 +17,7 @@ def test_a_room_that_was_left_works_again_with_what_it_had(bob: lknb.Room, join:
     carol = join("carol", name="Carol", attributes={"role": "tester"})
     carol.attributes["mood"] = "curious"
     track = carol.publish_data_track("imu")
-    frames = bob.listen("track", "imu")
+    frames = bob.listen("data_track", "imu")
     carol.close()
     eventually(lambda: "carol" not in bob.participants)
     carol.rejoin()

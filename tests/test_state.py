@@ -55,7 +55,7 @@ def test_attributes_are_a_mapping(alice: lknb.Room, bob: lknb.Room) -> None:
 def test_a_confirmed_attribute_is_on_the_server(
     alice: lknb.Room, livekit: server.RunningServer, room_name: str
 ) -> None:
-    alice.set_attributes({"status": "ready", "level": "1"})
+    alice.local_participant.set_attributes({"status": "ready", "level": "1"})
 
     async def ask() -> dict[str, str]:
         async with api.LiveKitAPI(livekit.url, livekit.api_key, livekit.api_secret) as lkapi:
@@ -68,10 +68,10 @@ def test_a_confirmed_attribute_is_on_the_server(
 def test_attributes_to_a_plain_peer(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
     plain.call("wait_participant", identity="alice")
-    alice.set_attributes({"status": "ready", "level": "1"})
+    alice.local_participant.set_attributes({"status": "ready", "level": "1"})
     got = plain.wait("attributes", identity="alice", changed={"status": "ready", "level": "1"})
     assert got["attributes"] == {"status": "ready", "level": "1"}
-    alice.set_attributes({"level": ""})
+    alice.local_participant.set_attributes({"level": ""})
     assert plain.wait("attributes", identity="alice", changed={"level": ""})["attributes"] == {"status": "ready"}
 
 
@@ -110,7 +110,9 @@ def test_joining_makes_no_attribute_events(alice: lknb.Room, bob: lknb.Room) -> 
 
 def test_concurrent_changes_all_happen(alice: lknb.Room, bob: lknb.Room) -> None:
     async def main() -> None:
-        await asyncio.gather(*(alice.aio.set_attributes({f"k{number}": str(number)}) for number in range(10)))
+        await asyncio.gather(
+            *(alice.aio.local_participant.set_attributes({f"k{number}": str(number)}) for number in range(10))
+        )
 
     asyncio.run(main())
     wanted = {f"k{number}": str(number) for number in range(10)}
@@ -123,7 +125,7 @@ def test_concurrent_changes_all_happen(alice: lknb.Room, bob: lknb.Room) -> None
 )
 def test_attributes_are_strings(alice: lknb.Room, attributes: Any) -> None:
     with pytest.raises(TypeError, match=r"Attributes are strings: .* Use str\(\) or json\.dumps"):
-        alice.set_attributes(attributes)
+        alice.local_participant.set_attributes(attributes)
     assert dict(alice.attributes) == {}
 
 
@@ -152,12 +154,12 @@ def test_metadata_both_ways(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> No
     plain.call("wait_participant", identity="alice")
     heard: queue.Queue[tuple[str, str]] = queue.Queue()
 
-    @bob.on_metadata()
+    @bob.on_participant_metadata()
     def changed(data: str, sender: str) -> None:
         heard.put((sender, data))
 
-    alice.set_metadata('{"grüße": "☃"}')
-    assert alice.metadata == '{"grüße": "☃"}'
+    alice.local_participant.set_metadata('{"grüße": "☃"}')
+    assert alice.local_participant.metadata == '{"grüße": "☃"}'
     plain.wait("metadata", identity="alice", old="", new='{"grüße": "☃"}')
     assert heard.get(timeout=10) == ("alice", '{"grüße": "☃"}')
     plain.call("set_metadata", metadata="mine")
@@ -169,7 +171,7 @@ def test_names_both_ways(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
     plain = peer()
     plain.call("wait_participant", identity="alice")
     names = bob.listen("participant", topic="name")
-    alice.set_name("Alice ☃")
+    alice.local_participant.set_name("Alice ☃")
     assert alice.participants["alice"].name == "Alice ☃"
     plain.wait("name", identity="alice", new="Alice ☃")
     event = names.next()
@@ -179,38 +181,38 @@ def test_names_both_ways(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
 
 
 def test_attributes_metadata_and_name_do_not_undo_each_other(alice: lknb.Room, bob: lknb.Room) -> None:
-    alice.set_attributes({"a": "1"})
-    alice.set_metadata("m")
-    alice.set_name("Alice")
-    alice.set_attributes({"b": "2"})
+    alice.local_participant.set_attributes({"a": "1"})
+    alice.local_participant.set_metadata("m")
+    alice.local_participant.set_name("Alice")
+    alice.local_participant.set_attributes({"b": "2"})
     eventually(lambda: bob.participants["alice"].attributes == {"a": "1", "b": "2"})
     seen = bob.participants["alice"]
     assert (seen.metadata, seen.name) == ("m", "Alice")
 
 
 def test_livekit_cannot_clear_metadata_or_a_name(alice: lknb.Room) -> None:
-    alice.set_metadata("")  # nothing to clear
-    alice.set_metadata("m")
+    alice.local_participant.set_metadata("")  # nothing to clear
+    alice.local_participant.set_metadata("m")
     with pytest.raises(lknb.StateError, match=r'cannot clear metadata.*such as "\{\}"'):
-        alice.set_metadata("")
-    assert alice.metadata == "m"
-    alice.set_name("Alice")
+        alice.local_participant.set_metadata("")
+    assert alice.local_participant.metadata == "m"
+    alice.local_participant.set_name("Alice")
     with pytest.raises(lknb.StateError, match="cannot clear a name"):
-        alice.set_name("")
+        alice.local_participant.set_name("")
 
 
 def test_metadata_and_names_have_limits(alice: lknb.Room) -> None:
     with pytest.raises(lknb.PayloadTooLargeError, match="The metadata is 524,289 bytes; at most 524,288 fit"):
-        alice.set_metadata("x" * (512 * 1024 + 1))
+        alice.local_participant.set_metadata("x" * (512 * 1024 + 1))
     with pytest.raises(lknb.PayloadTooLargeError, match="The name is 258 bytes"):
-        alice.set_name("é" * 129)
+        alice.local_participant.set_name("é" * 129)
     with pytest.raises(TypeError, match=r"metadata is a str, not dict\. Use json\.dumps"):
-        alice.set_metadata({"a": 1})  # type: ignore[arg-type]
+        alice.local_participant.set_metadata({"a": 1})  # type: ignore[arg-type]
 
 
 def test_the_largest_name_and_large_metadata(alice: lknb.Room, bob: lknb.Room) -> None:
-    alice.set_name("é" * 128)
-    alice.set_metadata("x" * 60_000)
+    alice.local_participant.set_name("é" * 128)
+    alice.local_participant.set_metadata("x" * 60_000)
     eventually(lambda: (len(bob.participants["alice"].name), len(bob.participants["alice"].metadata)) == (128, 60_000))
 
 
@@ -225,13 +227,13 @@ def test_room_metadata_is_seen_by_everybody(alice: lknb.Room, bob: lknb.Room, pe
     def changed(data: str) -> None:
         heard.put(data)
 
-    alice.set_room_metadata("stage ☃")
-    assert alice.room_metadata == "stage ☃"
+    alice.set_metadata("stage ☃")
+    assert alice.metadata == "stage ☃"
     plain.wait("room_metadata", new="stage ☃")
     assert heard.get(timeout=10) == "stage ☃"
-    alice.set_room_metadata("")
+    alice.set_metadata("")
     assert heard.get(timeout=10) == ""
-    assert bob.room_metadata == ""
+    assert bob.metadata == ""
 
 
 def test_room_metadata_needs_the_grant(
@@ -241,17 +243,17 @@ def test_room_metadata_needs_the_grant(
         lknb.connect(room_name, url=livekit.url, token=token("dave")) as room,
         pytest.raises(lknb.PermissionDeniedError, match="Setting the room's metadata needs the grant 'roomAdmin'"),
     ):
-        room.set_room_metadata("mine")
-    assert alice.room_metadata == ""
+        room.set_metadata("mine")
+    assert alice.metadata == ""
 
 
 def test_a_token_with_the_grant_may_set_room_metadata(
     alice: lknb.Room, livekit: server.RunningServer, room_name: str, token: Callable[..., str]
 ) -> None:
     with lknb.connect(room_name, url=livekit.url, token=token("admin", room_admin=True)) as room:
-        room.set_room_metadata("mine")
-        assert room.room_metadata == "mine"
-    eventually(lambda: alice.room_metadata == "mine")
+        room.set_metadata("mine")
+        assert room.metadata == "mine"
+    eventually(lambda: alice.metadata == "mine")
 
 
 # Initial state, late joiners, and those who left
@@ -268,7 +270,7 @@ def test_initial_state_is_there_when_others_see_us(alice: lknb.Room, join: Join)
 def test_large_initial_state(alice: lknb.Room, join: Join) -> None:
     attributes = {"large": "x" * 30_000, "small": "y"}
     carol = join("carol", name="Carol", attributes=attributes, metadata="m" * 20_000)
-    assert (dict(carol.attributes), carol.metadata) == (attributes, "m" * 20_000)
+    assert (dict(carol.attributes), carol.local_participant.metadata) == (attributes, "m" * 20_000)
 
     def seen() -> bool:
         there = alice.participants.get("carol")
@@ -282,8 +284,8 @@ def test_state_is_readable_right_after_joining(alice: lknb.Room, peer: Peers, jo
     plain.call("set_attributes", attributes={"mood": "fine"})
     plain.call("set_metadata", metadata="m")
     plain.call("set_name", name="Peer")
-    alice.set_attributes({"status": "ready"})
-    alice.set_room_metadata("stage")
+    alice.local_participant.set_attributes({"status": "ready"})
+    alice.set_metadata("stage")
     eventually(lambda: "peer" in alice.participants and alice.participants["peer"].name == "Peer")
     late = join("late")
     assert late.participants["alice"].attributes == {"status": "ready"}
@@ -293,7 +295,7 @@ def test_state_is_readable_right_after_joining(alice: lknb.Room, peer: Peers, jo
 
 
 def test_the_state_of_one_who_left_is_gone(alice: lknb.Room, bob: lknb.Room, join: Join) -> None:
-    bob.set_attributes({"status": "ready"})
+    bob.local_participant.set_attributes({"status": "ready"})
     bob.close()
     eventually(lambda: "bob" not in alice.participants)
     again = join("bob")
@@ -311,14 +313,14 @@ def test_without_the_grant_nothing_changes(
     fixed = token("fixed", can_update_own_metadata=False, attributes={"role": "guest"}, metadata="m", name="Guest")
     with lknb.connect(room_name, url=livekit.url, token=fixed) as room:
         for change in (
-            lambda: room.set_attributes({"role": "boss"}),
+            lambda: room.local_participant.set_attributes({"role": "boss"}),
             lambda: room.attributes.update(role="boss"),
-            lambda: room.set_metadata("boss"),
-            lambda: room.set_name("Boss"),
+            lambda: room.local_participant.set_metadata("boss"),
+            lambda: room.local_participant.set_name("Boss"),
         ):
             with pytest.raises(lknb.PermissionDeniedError, match="needs the grant 'canUpdateOwnMetadata'"):
                 change()
-        assert (dict(room.attributes), room.metadata) == ({"role": "guest"}, "m")
+        assert (dict(room.attributes), room.local_participant.metadata) == ({"role": "guest"}, "m")
         seen = eventually(lambda: alice.participants.get("fixed"))
         assert (seen.attributes, seen.metadata, seen.name) == ({"role": "guest"}, "m", "Guest")
 
@@ -334,10 +336,10 @@ def test_initial_state_without_the_grant_is_an_error(
 def test_a_closed_room_changes_nothing(alice: lknb.Room) -> None:
     alice.close()
     for change in (
-        lambda: alice.set_attributes({"a": "b"}),
-        lambda: alice.set_metadata("m"),
-        lambda: alice.set_name("n"),
-        lambda: alice.set_room_metadata("r"),
+        lambda: alice.local_participant.set_attributes({"a": "b"}),
+        lambda: alice.local_participant.set_metadata("m"),
+        lambda: alice.local_participant.set_name("n"),
+        lambda: alice.set_metadata("r"),
     ):
         with pytest.raises(lknb.NotConnectedError, match="closed"):
             change()

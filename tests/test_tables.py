@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 import pytest
 
-from lknb.events import Event, EventLog, Events
+from lknb.event import Event
+from lknb.events import EventLog, Events
 from lknb.participants import Participant, Participants
 from lknb.tables import Table, plain
 

@@ -103,10 +103,10 @@ def test_a_changed_key_is_marked_for_a_while(
 
 def test_metadata_and_names_are_marked_too(alice: lknb.Room, bob: lknb.Room, watch: Watch) -> None:
     watched = watch(alice)
-    bob.set_metadata("new")
-    bob.set_name("Robert")
+    bob.local_participant.set_metadata("new")
+    bob.local_participant.set_name("Robert")
     eventually(lambda: {"metadata", "name"} <= watched.person("bob")["changed"].keys())
-    bob.set_room_metadata("for all")
+    bob.set_metadata("for all")
 
     def news() -> Json:
         watched.look()
@@ -144,7 +144,7 @@ def test_what_has_not_changed_is_not_told_again(
     watched = watch(alice)
     eventually(lambda: all(watched.person(each).get("state") == "active" for each in ("alice", "bob")))
     assert watched.look() is None
-    bob.set_attributes({"mood": "fine"})
+    bob.local_participant.set_attributes({"mood": "fine"})
     told = eventually(watched.look)
     assert [key for key, _ in told["put"]["people"]] == ["bob"]
 
@@ -166,8 +166,8 @@ def test_many_are_capped_and_found_by_a_filter(
 
 def test_long_values_are_cut_and_read_in_full(alice: lknb.Room, bob: lknb.Room, watch: Watch) -> None:
     watched = watch(alice)
-    bob.set_metadata("m" * 100_000)
-    bob.set_attributes({"long": "x" * 60_000})
+    bob.local_participant.set_metadata("m" * 100_000)
+    bob.local_participant.set_attributes({"long": "x" * 60_000})
     eventually(lambda: watched.person("bob")["metadata"]["more"] and watched.attribute("bob", "long"))
     assert len(watched.attribute("bob", "long")["text"]) == 200
     assert watched.do("read", identity="bob")["text"] == "m" * 100_000
@@ -240,8 +240,8 @@ def test_without_the_grants_it_is_said_beforehand(
 
 
 def test_as_a_table(alice: lknb.Room, bob: lknb.Room) -> None:
-    bob.set_attributes({"mood": "curious"})
-    alice.set_room_metadata("for all")
+    bob.local_participant.set_attributes({"mood": "curious"})
+    alice.set_metadata("for all")
     eventually(lambda: alice.participants["bob"].attributes)
     shown = repr(alice.panel("participants"))
     for part in ("alice (you)", "bob", "mood=curious", "for all"):

@@ -186,7 +186,7 @@ def test_what_this_notebook_serves(alice: lknb.Room, bob: lknb.Room, console: Rp
 
 def test_peers_come_and_go(console: RpcPart, bob: lknb.Room) -> None:
     assert console.values()["peers"] == [["bob", ""]]
-    bob.set_name("Bob B.")
+    bob.local_participant.set_name("Bob B.")
     eventually(lambda: console.values()["peers"] == [["bob", "Bob B."]])
     bob.close()
     eventually(lambda: console.values()["peers"] == [])

@@ -14,7 +14,7 @@ import pytest
 from waiting import eventually
 
 import lknb
-from lknb.events import Event
+from lknb.event import Event
 from lknb.loop import LOOP
 from lknb.widgets.telemetry import FIELDS, SOURCES, TelemetryPart
 
@@ -102,7 +102,7 @@ def test_a_snapshot_that_is_late_subscribes_to_nothing(alice: lknb.Room) -> None
 
 
 def test_a_feed_of_frames_subscribes_to_them_and_plots_them(alice: lknb.Room, bob: lknb.Room) -> None:
-    feed = alice.feed("lidar", kind="track")
+    feed = alice.feed("data_track", "lidar")
     plot = feed.plot("near", "far", decoder="<ff", window=100)
     track = bob.publish_data_track("lidar")
 
@@ -258,7 +258,7 @@ def test_the_library_is_in_the_wheel(alice: lknb.Room, started: Callable[..., Te
 
 
 def test_tables_say_what_the_fields_have_been(alice: lknb.Room) -> None:
-    plot = alice.feed("imu").plot()
+    plot = alice.feed(topic="imu").plot()
     assert "publish_data" in repr(plot)
     for number in range(5):
         happened(alice, json.dumps({"x": number / 2, NASTY: number}).encode())
@@ -285,12 +285,12 @@ def test_tables_say_what_the_fields_have_been(alice: lknb.Room) -> None:
 )
 def test_wrong_options_are_said_at_once(alice: lknb.Room, options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
-        alice.feed("imu").plot(**options)
+        alice.feed(topic="imu").plot(**options)
 
 
 def test_a_feed_with_a_kind_is_plotted_with_it(alice: lknb.Room) -> None:
     plot = alice.feed(kind="attributes").plot()
-    alice.set_attributes({"mood": "fine"})
+    alice.local_participant.set_attributes({"mood": "fine"})
     alice.events.add(Event("attributes", "in", sender="bob", data={"battery": 80}))
     eventually(lambda: "battery" in repr(plot))
     assert isinstance(plot.parts[0], TelemetryPart)

@@ -12,7 +12,7 @@ from peers import PlainPeer
 from waiting import eventually
 
 import lknb
-from lknb.events import Event
+from lknb.event import Event
 from lknb.loop import LOOP
 from lknb.widgets import transfers
 from lknb.widgets.part import Json

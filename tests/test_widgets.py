@@ -14,7 +14,7 @@ from waiting import eventually
 
 import lknb
 from lknb import cells
-from lknb.events import Event
+from lknb.event import Event
 from lknb.loop import LOOP
 from lknb.widgets.feed import FeedPart
 from lknb.widgets.rpc import RpcPart
@@ -29,7 +29,7 @@ def test_a_feed_shows_the_newest_events_first(alice: lknb.Room, bob: lknb.Room) 
         alice.publish_data(f"packet {number}", topic="imu")
     for _ in range(30):
         got.next()
-    rows = bob.feed("imu").table()
+    rows = bob.feed(topic="imu").table()
     assert len(rows) == 25
     assert [row[-1] for row in rows][:2] == ["packet 29", "packet 28"]
     assert (rows[0][1], rows[0][2], rows[0][3], rows[0][4]) == ("in", "data", "alice", "imu")
@@ -44,8 +44,8 @@ def test_a_feed_of_one_kind(alice: lknb.Room, bob: lknb.Room) -> None:
 
 
 def test_an_empty_feed_says_what_to_do(alice: lknb.Room) -> None:
-    assert "Send something" in repr(alice.feed("nothing"))
-    assert "Send something" in alice.feed("nothing").html()
+    assert "Send something" in repr(alice.feed(topic="nothing"))
+    assert "Send something" in alice.feed(topic="nothing").html()
 
 
 def test_what_no_message_can_carry_does_not_stop_a_widget(
@@ -70,8 +70,8 @@ def test_a_panel_shows_people_attributes_and_events(alice: lknb.Room, bob: lknb.
 
 def test_what_comes_from_the_room_is_inert(alice: lknb.Room, bob: lknb.Room) -> None:
     got = alice.listen(["text", "attributes"])
-    bob.set_attributes({NASTY: NASTY})
-    bob.set_name(NASTY)
+    bob.local_participant.set_attributes({NASTY: NASTY})
+    bob.local_participant.set_name(NASTY)
     bob.send_text(NASTY, topic=NASTY)
     got.next()
     got.next()
@@ -223,7 +223,7 @@ def test_closing_the_room_leaves_what_was_last_seen_as_html(
     kernel: Kernel, room_name: str, join: Callable[..., lknb.Room]
 ) -> None:
     joined(kernel, room_name)
-    feed = kernel.run("room.feed('imu')", cell_id="feed")
+    feed = kernel.run("room.feed(topic='imu')", cell_id="feed")
     panel = kernel.run("room", cell_id="panel")
     for shown in (feed, panel):
         assert set(newest(shown)) == {"text/plain", "text/html", MIME}

@@ -112,7 +112,9 @@ class Completion:
             return [each for each in room.participants if each != room.identity or what == "sender"]
         if what == "topic":
             return {
-                event.topic for event in room.events if event.topic and event.kind in ("text", "bytes", "data", "track")
+                event.topic
+                for event in room.events
+                if event.topic and event.kind in ("text", "bytes", "data", "data_track")
             }
         if what == "method":
             return {event.topic for event in room.events if event.kind == "rpc"} | {

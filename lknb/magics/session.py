@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from lknb.events import Event
+from lknb.event import Event
 from lknb.magics.grammar import closest
 
 if TYPE_CHECKING:

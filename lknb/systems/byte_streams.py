@@ -15,7 +15,8 @@ from typing import IO, Any
 
 from lknb.connection import Connection
 from lknb.errors import StreamError
-from lknb.events import Event, EventLog
+from lknb.event import Event
+from lknb.events import EventLog
 from lknb.files import ReceivedFile, Spool, guess_type
 from lknb.handlers import Handlers
 from lknb.progress import Progress

@@ -14,9 +14,10 @@ from livekit import rtc
 
 from lknb.connection import Connection
 from lknb.errors import LknbError, NotConnectedError, PayloadTooLargeError, PermissionDeniedError, StreamError
-from lknb.events import Event, EventLog
+from lknb.event import Event
+from lknb.events import EventLog
 from lknb.handlers import Handler, Handlers
-from lknb.inbox import Interest
+from lknb.interest import Interest
 from lknb.loop import LOOP
 from lknb.sdk import PublishDataTrackError
 
@@ -33,7 +34,7 @@ _NAME_TAKEN_PAUSE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteTrack:
+class RemoteDataTrack:
     """A data track that somebody else publishes.
 
     Attributes:
@@ -49,7 +50,7 @@ class RemoteTrack:
     encrypted: bool
 
 
-class LocalTrack:
+class LocalDataTrack:
     """A data track that this notebook publishes; `push` sends a frame.
 
     Attributes:
@@ -68,7 +69,7 @@ class LocalTrack:
 
     def __repr__(self) -> str:
         refused = f", {self.refused:,} refused" if self.refused else ""
-        return f"<LocalTrack {self.name!r}: {self.pushed:,} frames pushed{refused}>"
+        return f"<LocalDataTrack {self.name!r}: {self.pushed:,} frames pushed{refused}>"
 
     def push(self, payload: bytes | bytearray | memoryview, timestamp: int | None = None) -> bool:
         """Send a frame to the subscribers, once; safe from any thread, and from async handlers.
@@ -97,7 +98,7 @@ class LocalTrack:
         if sdk_track is None:
             raise StreamError(f"Data track {self.name!r} is not published any more. Publish it again.")
         event = Event(
-            "track",
+            "data_track",
             "out",
             sender=self._connection.identity,
             topic=self.name,
@@ -131,7 +132,7 @@ class DataTracks:
     def __init__(self, connection: Connection, log: EventLog, handlers: Handlers) -> None:
         self._connection = connection
         self._log = log
-        self._local: dict[str, LocalTrack] = {}
+        self._local: dict[str, LocalDataTrack] = {}
         self._publishing = asyncio.Lock()
         # By publisher and name: the sid changes with every reconnect.
         self._remote: dict[tuple[str, str], rtc.RemoteDataTrack] = {}
@@ -143,7 +144,7 @@ class DataTracks:
         connection.on_restored(self._restored)
         handlers.on_change(self._handlers_changed)
 
-    async def publish_data_track(self, name: str) -> LocalTrack:
+    async def publish_data_track(self, name: str) -> LocalDataTrack:
         """Publish a data track; publishing the same name again gives the same track.
 
         Args:
@@ -158,12 +159,12 @@ class DataTracks:
         async with self._publishing:
             track = self._local.get(name)
             if track is None:
-                track = LocalTrack(name, await self._publish(name), self._connection, self._log)
+                track = LocalDataTrack(name, await self._publish(name), self._connection, self._log)
                 self._local[name] = track
                 self._connection.refresh()
             return track
 
-    async def unpublish_data_track(self, track: LocalTrack | str) -> None:
+    async def unpublish_data_track(self, track: LocalDataTrack | str) -> None:
         """Take a data track of this participant out of the room.
 
         Raises:
@@ -196,10 +197,10 @@ class DataTracks:
                     raise LknbError(f"Data track {name!r} could not be published: {error.message}.") from None
             await asyncio.sleep(_NAME_TAKEN_PAUSE)
 
-    def tracks(self) -> list[RemoteTrack]:
+    def tracks(self) -> list[RemoteDataTrack]:
         """The data tracks that others publish, those from before this participant joined included."""
         return [
-            RemoteTrack(name, publisher, (publisher, name) in self._subscriptions, track.info.uses_e2ee)
+            RemoteDataTrack(name, publisher, (publisher, name) in self._subscriptions, track.info.uses_e2ee)
             for (publisher, name), track in sorted(self._remote.items())
         ]
 
@@ -215,7 +216,7 @@ class DataTracks:
         self._update()
 
     def _handlers_changed(self, handler: Handler, added: bool) -> None:
-        if handler.kind == "track":
+        if handler.kind == "data_track":
             change = self.want if added else self.unwant
             LOOP.loop.call_soon_threadsafe(change, handler.interest)
 
@@ -265,7 +266,7 @@ class DataTracks:
                     self._connection.heard()
                     self._log.add(
                         Event(
-                            "track",
+                            "data_track",
                             "in",
                             sender=publisher,
                             topic=name,
@@ -283,7 +284,7 @@ class DataTracks:
             await asyncio.sleep(_RESUBSCRIBE_PAUSE)
             if self._remote.get(key) is track:
                 self._log.add(
-                    Event("track", "in", sender=publisher, topic=name, status="failed", error=f"{reason}; again")
+                    Event("data_track", "in", sender=publisher, topic=name, status="failed", error=f"{reason}; again")
                 )
 
     async def _restored(self, anew: bool) -> None:
@@ -299,6 +300,6 @@ class DataTracks:
                     track._replace(None)
                     del self._local[name]
                     self._log.add(
-                        Event("track", "out", topic=name, status="failed", error=f"not published again: {error}")
+                        Event("data_track", "out", topic=name, status="failed", error=f"not published again: {error}")
                     )
         self._update()

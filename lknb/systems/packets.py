@@ -13,7 +13,8 @@ from livekit import rtc
 
 from lknb.connection import Connection
 from lknb.errors import LknbError, PayloadTooLargeError
-from lknb.events import Event, EventLog
+from lknb.event import Event
+from lknb.events import EventLog
 from lknb.sdk import PublishDataError
 
 PACKET_LIMIT = 64_000

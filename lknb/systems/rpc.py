@@ -13,9 +13,10 @@ from livekit import rtc
 
 from lknb.connection import Connection
 from lknb.errors import RpcError
-from lknb.events import Event, EventLog
+from lknb.event import Event
+from lknb.events import EventLog
 from lknb.handlers import Handler, Handlers
-from lknb.inbox import Interest
+from lknb.interest import Interest
 from lknb.loop import LOOP
 from lknb.systems.arguments import Arguments
 from lknb.systems.payloads import PAYLOAD_LIMIT, cut, decode_answer, encode

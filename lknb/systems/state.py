@@ -18,7 +18,8 @@ from lknb import server_api
 from lknb.connection import Connection
 from lknb.credentials import read_token
 from lknb.errors import ConnectError, NotConnectedError, PayloadTooLargeError, PermissionDeniedError, StateError
-from lknb.events import Event, EventLog
+from lknb.event import Event
+from lknb.events import EventLog
 from lknb.loop import LOOP
 
 ATTRIBUTES_LIMIT = 64 * 1024
@@ -233,7 +234,7 @@ class State:
         self._changed.set()
         self._log.add(
             Event(
-                "metadata",
+                "participant_metadata",
                 self._direction(participant),
                 sender=participant.identity,
                 data=new,

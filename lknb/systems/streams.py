@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from lknb.connection import Connection
 from lknb.errors import LknbError, NotConnectedError, PayloadTooLargeError, StreamError
-from lknb.events import Event, EventLog
+from lknb.event import Event
+from lknb.events import EventLog
 from lknb.files import safe_name
 from lknb.handlers import Handler, Handlers
 from lknb.loop import LOOP
@@ -173,7 +174,7 @@ class Incoming:
             partial: makes the event's data when the stream broke off.
         """
         event, error, broke_off = self.event, None, True
-        event._partial = partial
+        event.grow(partial)
         self._reader = reader
         self._under_way.add(self)
         try:
@@ -347,7 +348,7 @@ class WriterOnLoop:
         self._bounds: set[asyncio.Timeout] = set()
         self._is_closing = False
         if accepts is str:
-            event._partial = lambda: "".join(self._kept)
+            event.grow(lambda: "".join(self._kept))
         open_writers.add(self)
 
     async def write(self, piece: Any) -> None:

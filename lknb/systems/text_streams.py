@@ -14,7 +14,8 @@ from typing import Any
 
 from lknb.connection import Connection
 from lknb.errors import StreamError
-from lknb.events import Event, EventLog
+from lknb.event import Event
+from lknb.events import EventLog
 from lknb.handlers import Handlers
 from lknb.loop import from_calling_loop
 from lknb.sdk import StreamError as SdkStreamError

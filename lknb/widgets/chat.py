@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lknb.events import Event
+from lknb.event import Event
 from lknb.files import ReceivedFile
 from lknb.systems.text_streams import CHAT
 from lknb.tables import Table

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lknb.events import Event
+from lknb.event import Event
 
 # What LiveKit's components sent before there were text streams, and send next to them for servers up to 1.8.2.
 PACKET_TOPICS = frozenset({"lk-chat-topic", "lk-chat-update-topic"})

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from lknb.events import KINDS, Event, checked_kinds
-from lknb.inbox import Interest
+from lknb.event import KINDS, Event, Kind
+from lknb.interest import Interest, checked_kinds
 from lknb.tables import Table
 from lknb.widgets.modules import bundled
 from lknb.widgets.part import Json, Part, Rows, keep_rows_only
@@ -38,16 +38,23 @@ class FeedPart(Part):
 
     Args:
         room: whose.
-        topic: only this topic, method or track name.
         kind: only this kind, or these.
+        topic: only this topic, method or track name.
+        sender: only from this identity.
     """
 
     name = "feed"
     title = "Newest events"
 
-    def __init__(self, room: Room, topic: str | None = None, kind: str | Iterable[str] | None = None) -> None:
+    def __init__(
+        self,
+        room: Room,
+        kind: Kind | Iterable[Kind] | None = None,
+        topic: str | None = None,
+        sender: str | None = None,
+    ) -> None:
         super().__init__(room)
-        self._only_kinds, self._only_topic = checked_kinds(kind), topic
+        self.only = Interest.of(kind, topic, sender)
         self._filter: dict[str, str] = {}
         # An event, or its row alone once the log has let the event go.
         self._shown: Rows[Event | Json] = Rows(_row, limit=KEPT, burst=_BURST)
@@ -63,8 +70,8 @@ class FeedPart(Part):
         """Follow the room's log."""
         super().start(changed)
         self._follow(self._happened)
-        if self._only_kinds is not None and "track" in self._only_kinds:
-            self._unwant = self.room._want_frames(Interest(self._only_kinds, self._only_topic))
+        if self.only.kinds is not None and "data_track" in self.only.kinds:
+            self._unwant = self.room._want_frames(self.only)
         self._refill()
 
     def stop(self) -> None:
@@ -82,7 +89,7 @@ class FeedPart(Part):
             "skipped": self._shown.skipped,
             "rate": self._rate(),
             "filter": self._filter,
-            "only": {"kinds": sorted(self._only_kinds or ()), "topic": self._only_topic},
+            "only": {"kinds": sorted(self.only.kinds or ()), "topic": self.only.topic, "sender": self.only.sender},
             "kinds": list(KINDS),
             "limit": KEPT,
         }
@@ -117,12 +124,7 @@ class FeedPart(Part):
             keep_rows_only(self._shown, oldest, described)
 
     def _passes(self, event: Event) -> bool:
-        return (
-            event.number > self._cleared
-            and (self._only_kinds is None or event.kind in self._only_kinds)
-            and (self._only_topic is None or event.topic == self._only_topic)
-            and (not self._filter or self._wanted(event))
-        )
+        return event.number > self._cleared and self.only.matches(event) and (not self._filter or self._wanted(event))
 
     def _wanted(self, event: Event) -> bool:
         wanted = self._filter
@@ -210,8 +212,9 @@ class Feed(RoomWidget):
 
     Args:
         room: whose.
-        topic: only this topic, method or track name.
         kind: only this kind of event, or these.
+        topic: only this topic, method or track name.
+        sender: only from this identity.
 
     Raises:
         ValueError: for a kind that does not exist.
@@ -219,8 +222,14 @@ class Feed(RoomWidget):
 
     _esm = bundled("feed")
 
-    def __init__(self, room: Room, topic: str | None = None, kind: str | Iterable[str] | None = None) -> None:
-        self._part = FeedPart(room, topic, kind)
+    def __init__(
+        self,
+        room: Room,
+        kind: Kind | Iterable[Kind] | None = None,
+        topic: str | None = None,
+        sender: str | None = None,
+    ) -> None:
+        self._part = FeedPart(room, kind, topic, sender)
         super().__init__(room, [self._part])
 
     def table(self, rows: int = _STATIC) -> Table:
@@ -254,12 +263,12 @@ class Feed(RoomWidget):
         """
         from lknb.widgets.telemetry import Telemetry
 
-        part = self._part
         return Telemetry(
             self.room,
             *fields,
-            topic=part._only_topic,
-            kind=part._only_kinds,
+            kind=self._part.only.kinds,
+            topic=self._part.only.topic,
+            sender=self._part.only.sender,
             decoder=decoder,
             window=window,
             time=time,

@@ -17,7 +17,7 @@ import traitlets
 from lknb.cells import Cell, current_cell
 from lknb.credentials import scrub
 from lknb.errors import LknbError, NotConnectedError, did_you_mean
-from lknb.events import Event
+from lknb.event import Event
 from lknb.loop import LOOP
 from lknb.workers import Workers
 
@@ -188,7 +188,7 @@ class Link:
         try:
             text = self._text = self._encoded(value)
             if text != self._now():
-                await self.room.aio.set_attributes({self.attribute: text})
+                await self.room.aio.local_participant.set_attributes({self.attribute: text})
             self.error = None
         except NotConnectedError:
             self._unwritten = True

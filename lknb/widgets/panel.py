@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import traitlets
 
 from lknb.errors import did_you_mean
-from lknb.events import Event
+from lknb.event import Event
 from lknb.tables import Table
 from lknb.widgets.chat import ChatPart
 from lknb.widgets.feed import FeedPart

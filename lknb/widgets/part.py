@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from lknb.events import Event
+from lknb.event import Event
 from lknb.tables import Table
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lknb.errors import PermissionDeniedError
-from lknb.events import Event
+from lknb.event import Event
 from lknb.participants import Participant
 from lknb.systems.state import ATTRIBUTES_LIMIT
 from lknb.tables import Table
@@ -72,7 +72,7 @@ class ParticipantsPart(Part):
         self._follow(self._happened)
 
     def _happened(self, event: Event) -> None:
-        if event.kind not in ("attributes", "metadata", "room_metadata", "participant", "connection"):
+        if event.kind not in ("attributes", "participant_metadata", "room_metadata", "participant", "connection"):
             return
         since, at, who = time.monotonic(), time.time(), event.sender or ""
         if event.kind == "attributes":
@@ -80,7 +80,8 @@ class ParticipantsPart(Part):
         elif event.kind == "participant" and event.topic == "left":
             self._left.append((since, at, who, str(event.data.get("name") or "")))
         else:
-            self._marks.append((since, at, who, event.topic or event.kind, ""))
+            what = "metadata" if event.kind == "participant_metadata" else event.topic or event.kind
+            self._marks.append((since, at, who, what, ""))
         self.changed()
 
     def values(self) -> Json:
@@ -95,7 +96,7 @@ class ParticipantsPart(Part):
             "filter": self._filter,
             "name": mine.name if mine else "",
             "metadata": _edited(mine.metadata if mine else ""),
-            "roomMetadata": {**_edited(room.room_metadata), "changed": marks.get(("room_metadata", ""), 0)},
+            "roomMetadata": {**_edited(room.metadata), "changed": marks.get(("room_metadata", ""), 0)},
             "refused": self._refusal("canUpdateOwnMetadata", "Changing one's own state"),
             "roomRefused": self._refusal("roomAdmin", "Setting the room's metadata"),
             "attributes": len(mine.attributes) if mine else 0,
@@ -165,7 +166,7 @@ class ParticipantsPart(Part):
     async def read(self, identity: str = "", key: str | None = None) -> Json:
         """Somebody's metadata in full, or one attribute; the room's metadata without an identity."""
         if not identity:
-            return {"text": self.room.room_metadata}
+            return {"text": self.room.metadata}
         who = self.room.participants.get(str(identity))
         if who is None:
             raise LookupError("They have left the room.")
@@ -181,25 +182,25 @@ class ParticipantsPart(Part):
             raise ValueError("An attribute needs a key.")
         if value == "":
             raise ValueError("LiveKit takes an empty value for a deleted attribute. Write a value, or delete it.")
-        return await self._confirmed(self.room.aio.set_attributes({key: value}))
+        return await self._confirmed(self.room.aio.local_participant.set_attributes({key: value}))
 
     async def delete_attribute(self, key: str) -> Json:
         """Delete one of this participant's attributes."""
         if key not in self.room.attributes:
             raise LookupError("This attribute is not there any more.")
-        return await self._confirmed(self.room.aio.set_attributes({key: ""}))
+        return await self._confirmed(self.room.aio.local_participant.set_attributes({key: ""}))
 
     async def set_name(self, text: str) -> Json:
         """Set this participant's name."""
-        return await self._confirmed(self.room.aio.set_name(text))
+        return await self._confirmed(self.room.aio.local_participant.set_name(text))
 
     async def set_metadata(self, text: str) -> Json:
         """Set this participant's metadata."""
-        return await self._confirmed(self.room.aio.set_metadata(text))
+        return await self._confirmed(self.room.aio.local_participant.set_metadata(text))
 
     async def set_room_metadata(self, text: str) -> Json:
         """Set the room's metadata."""
-        return await self._confirmed(self.room.aio.set_room_metadata(text))
+        return await self._confirmed(self.room.aio.set_metadata(text))
 
     async def _confirmed(self, writing: Coroutine[Any, Any, None]) -> Json:
         await writing
@@ -211,8 +212,8 @@ class ParticipantsPart(Part):
     def tables(self) -> list[tuple[str, Table]]:
         """Everybody, and the room's metadata if it has any."""
         tables = [(self.title, self.room.participants.table())]
-        if self.room.room_metadata:
-            tables.append(("The room", Table(("metadata",), [(self.room.room_metadata,)])))
+        if self.room.metadata:
+            tables.append(("The room", Table(("metadata",), [(self.room.metadata,)])))
         return tables
 
 

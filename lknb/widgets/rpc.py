@@ -7,11 +7,10 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from lknb.errors import LknbError, PayloadTooLargeError, RpcError
-from lknb.events import Event
+from lknb.event import Event
 from lknb.handlers import Handler
 from lknb.systems.payloads import decode, encode
 from lknb.tables import Table
@@ -301,7 +300,7 @@ def whole(event: Event) -> Json:
         "message": (event.error or "").removeprefix(f"{code} {name}: "),
         "data": event.attributes.get("data", ""),
         "duration": event.duration,
-        "elapsed": monotonic() - event._started if event.status == "open" else None,
+        "elapsed": event.elapsed if event.status == "open" else None,
         "more": len(payload) > _WHOLE or len(answer) > _WHOLE,
         "cut": len(payload) > _WHOLE,
     }

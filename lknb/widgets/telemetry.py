@@ -22,8 +22,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lknb.errors import LknbError
-from lknb.events import Event, checked_kinds
-from lknb.inbox import Interest
+from lknb.event import Event, Kind
+from lknb.interest import Interest, checked_kinds
 from lknb.tables import Table, plain
 from lknb.widgets.modules import bundled
 from lknb.widgets.part import Json, Part, Rows
@@ -50,7 +50,7 @@ RATE = 600_000
 SNAPSHOT = 2_000_000
 """Bytes of a snapshot at most: of a long and wide window, a browser that comes later gets the newest."""
 
-_KINDS = frozenset({"data", "track"})
+_KINDS: frozenset[Kind] = frozenset({"data", "data_track"})
 _RESERVED = ("time", "sender", "topic")
 _INTERNAL = ("psp_", "__")  # perspective's own columns
 _VALUE = 8 * 4 / 3  # bytes of a number in base64
@@ -72,8 +72,9 @@ class TelemetryPart(Part):
     Args:
         room: whose.
         fields: only these fields, or those below them; all if none.
-        topic: only this topic or track name.
         kind: only this kind of event, or these; packets and frames if None.
+        topic: only this topic or track name.
+        sender: only from this identity.
         decoder: how payloads are read, see `samples.Decoder`; None finds out.
         window: how many samples are kept and shown.
         time: the field with a sample's own time; None takes the time of arrival.
@@ -90,8 +91,9 @@ class TelemetryPart(Part):
         self,
         room: Room,
         *fields: str,
+        kind: Kind | Iterable[Kind] | None = None,
         topic: str | None = None,
-        kind: str | Iterable[str] | None = None,
+        sender: str | None = None,
         decoder: Decoder | None = None,
         window: int = WINDOW,
         time: str | None = None,
@@ -102,7 +104,7 @@ class TelemetryPart(Part):
             raise ValueError(f"window is a number of samples from 1 to {WIDEST_WINDOW:,}, not {window!r}.")
         if wrong := [each for each in (*fields, *([] if time is None else [time])) if not isinstance(each, str)]:
             raise TypeError(f"A field is named by a str, not {type(wrong[0]).__name__}.")
-        self._interest = Interest(checked_kinds(kind) or _KINDS, topic)
+        self._interest = Interest(checked_kinds(kind) or _KINDS, topic, sender)
         named_by_struct = isinstance(decoder, str) and fields
         self._read = reader(decoder, fields if named_by_struct else ())
         self._only, self._time, self._window, self._at_once = fields, time, window, at_once
@@ -156,12 +158,7 @@ class TelemetryPart(Part):
     # What comes in
 
     def _covers(self, event: Event) -> bool:
-        interest = self._interest
-        return (
-            event.status == "ok"
-            and event.kind in (interest.kinds or ())
-            and (interest.topic is None or event.topic == interest.topic)
-        )
+        return event.status == "ok" and self._interest.matches(event)
 
     def _happened(self, event: Event) -> None:
         if not self._covers(event):

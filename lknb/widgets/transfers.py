@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from lknb.events import Event
+from lknb.event import Event
 from lknb.files import ReceivedFile
 from lknb.progress import size as readable
 from lknb.systems.streams import MAX_STREAM_SIZE

@@ -63,7 +63,11 @@ def check_2() -> Verdict:
         return not_yet(f"`metadata_ms` is {shown(times)}; expected was a list of numbers.{hint}")
     if len(numbers) < _ENOUGH:
         return not_yet(f"there are {len(numbers)} times; expected were at least {_ENOUGH}.")
-    seen = [event for event in bob.events.filter("metadata", sender=alice.identity, direction="in") if event.data]
+    seen = [
+        event
+        for event in bob.events.filter("participant_metadata", sender=alice.identity, direction="in")
+        if event.data
+    ]
     if len(seen) < len(numbers):
         return not_yet(
             f"there are {len(numbers)} times, but bob has seen {len(seen)} changes of alice's metadata. "

@@ -30,10 +30,10 @@ def check_1() -> Verdict:
     columns = {"t": np.arange(_ROWS) / 10, **{name: noise.normal(size=_ROWS) for name in ("temperature", "wind")}}
     before = dt.datetime.now(dt.UTC)
     with _examiner() as examiner:
-        inbox = examiner.listen(("data", "track"), sender="alice")
+        inbox = examiner.listen(("data", "data_track"), sender="alice")
         failure = _failure(send, {name: values.copy() for name, values in columns.items()})
         # Her own log knows how many to wait for.
-        sent = variable("alice").events.filter(("data", "track"), direction="out", since=before)
+        sent = variable("alice").events.filter(("data", "data_track"), direction="out", since=before)
         packets = [event for event in _collected(inbox, len(sent)) if event.topic == "climate"]
     if failure:
         return not_yet(f"`send(columns)` {failure}{_cure(failure)}")
@@ -166,7 +166,7 @@ def check_3() -> Verdict:
     """`tick(number)` pushes a frame with a timestamp in microseconds."""
     tick = variable("tick")
     with _examiner() as examiner:
-        inbox = examiner.listen(("data", "track"), sender="alice")
+        inbox = examiner.listen(("data", "data_track"), sender="alice")
         pushed: dict[str, int] = {}
         frames: list[lknb.Event] = []
         packets = 0
@@ -181,7 +181,7 @@ def check_3() -> Verdict:
             time.sleep(0.03)
             for event in _collected(inbox, len(inbox)):
                 packets += event.kind == "data" and event.topic == "clock"
-                frames += [event] if event.kind == "track" and event.topic == "clock" else []
+                frames += [event] if event.kind == "data_track" and event.topic == "clock" else []
     if not frames:
         instead = "; packets came instead: `publish_data` sends those" if packets else ""
         return not_yet(f"no frame came on the track `clock`{instead}. `clock.push(...)` sends one.")

@@ -136,7 +136,7 @@ def check_3() -> Verdict:
             if of_late != {"title": "Exam", "minutes": 45}:
                 return not_yet(
                     f"somebody who came after the change got {shown(of_late)}. They hear of no change: begin with "
-                    "`room.room_metadata`, which they have."
+                    "`room.metadata`, which they have."
                 )
             _configure(host, '{"title": "Break"}', early)
             for who, each in (("early", settings), ("late", of_late)):
@@ -166,8 +166,8 @@ def _why_not_followed(who: str, settings: dict[str, Any]) -> str:
 
 def _configure(host: lknb.Room, text: str, other: lknb.Room) -> None:
     """Set the room's metadata, and wait until another participant has it."""
-    host.set_room_metadata(text)
-    if not _comes_true(lambda: other.room_metadata == text, _SEEN):
+    host.set_metadata(text)
+    if not _comes_true(lambda: other.metadata == text, _SEEN):
         raise lknb.StateError("the room's metadata did not come through in time. Run the check again.")
 
 

@@ -34,7 +34,7 @@ def notebook7(lab: Lab) -> Iterator[Open]:
 
 
 def test_widgets_show_and_act(notebook7: Open, join: Join, room_name: str) -> None:
-    book = notebook7(joined(room_name), "room.feed()", "room.panel('chat')", "room.feed('imu').plot()")
+    book = notebook7(joined(room_name), "room.feed()", "room.panel('chat')", "room.feed(topic='imu').plot()")
     book.run()
     bob = join("bob")
     bob.send_text("<b>hello</b>", topic="greetings")

@@ -80,7 +80,7 @@ def test_ones_own_state_is_edited_in_place(
     metadata = shown.get_by_label("Metadata of the room", exact=True)
     metadata.fill('{"phase": 2}')
     metadata.press("Control+Enter")
-    eventually(lambda: bob.room_metadata == '{"phase": 2}')
+    eventually(lambda: bob.metadata == '{"phase": 2}')
     form = shown.locator("form", has=book.page.get_by_label("Metadata of the room", exact=True))
     expect(form.get_by_text("confirmed by the server")).to_be_visible()
     expect(name).to_have_value("x" * 300)  # what was refused is still there to be mended

@@ -46,7 +46,7 @@ def test_lines_and_table_appear_move_and_go(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
 ) -> None:
     errors: list[str] = []
-    plot, done = "plot = room.feed('imu').plot(window=2000)\nplot", f"{room_name}.done"
+    plot, done = "plot = room.feed(topic='imu').plot(window=2000)\nplot", f"{room_name}.done"
     book = notebook(joined(room_name), plot, busy_until(done))
     book.page.on("pageerror", lambda error: errors.append(str(error)))
     book.run(0, 1)
@@ -99,7 +99,7 @@ def test_lines_and_table_appear_move_and_go(
 def test_a_plot_that_was_empty_is_drawn_while_a_cell_computes(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
 ) -> None:
-    book = notebook(joined(room_name), "room.feed('imu').plot()", "import time\ntime.sleep(110)")
+    book = notebook(joined(room_name), "room.feed(topic='imu').plot()", "import time\ntime.sleep(110)")
     book.run(0, 1)
     expect(book.output(1)).to_contain_text("No numbers yet on imu")
     engine = "async () => Boolean(await globalThis[Symbol.for('lknb.perspective')])"
@@ -121,7 +121,7 @@ def test_plots_share_a_page_with_perspectives_own_widget_and_follow_the_theme(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
 ) -> None:
     own = "import perspective.widget\nperspective.widget.PerspectiveWidget({'a': [1, 2, 3]})"
-    book = notebook(joined(room_name), "room.feed('imu').plot()", "room.panel('telemetry')", own)
+    book = notebook(joined(room_name), "room.feed(topic='imu').plot()", "room.panel('telemetry')", own)
     book.run(0, 1, 2)
     bob = join("bob")
     bob.publish_data('{"x": 1}', topic="imu")

@@ -6,8 +6,9 @@ def in_time(table, limit):
 """
 
 METADATA = """
-heard = bob.listen("metadata", sender="alice")
-metadata_ms = [one_way(alice.set_metadata, heard, f"note {time.time_ns()}", patience=10) for _ in range(10)]
+heard = bob.listen("participant_metadata", sender="alice")
+send = alice.local_participant.set_metadata
+metadata_ms = [one_way(send, heard, f"note {time.time_ns()}", patience=10) for _ in range(10)]
 heard.close()
 """
 

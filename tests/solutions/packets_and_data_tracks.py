@@ -91,7 +91,7 @@ OUTPUTS = {
     "batch": ["JSON:", "Arrow:"],
     "batch-send": ["t: double", "x: double", "250"],
     "batch-speed": ["1,000 packets of one sample:", "4 packets of 250 samples:"],
-    "track": ["RemoteTrack(name='arm', publisher='alice'"],
+    "track": ["RemoteDataTrack(name='arm', publisher='alice'"],
     "late": ["frames ", " missing"],
     "timestamps": ["50%", "ms"],
     "burst": ["refused:", "arrived:"],

@@ -7,7 +7,7 @@ def raise_hand(room):
 
 
 def lower_hand(room):
-    room.set_attributes({"hand": ""})
+    room.local_participant.set_attributes({"hand": ""})
 """,
     "exercise-2": """
 def raised(room):
@@ -28,7 +28,7 @@ def follow(room):
     def changed(data):
         take(data)
 
-    take(room.room_metadata)
+    take(room.metadata)
     return settings
 """,
 }
@@ -42,7 +42,7 @@ def lower_hand(room):
     {down}
 """
 _UP = 'room.attributes["hand"] = "up"'
-_DOWN = 'room.set_attributes({"hand": ""})'
+_DOWN = 'room.local_participant.set_attributes({"hand": ""})'
 
 _RAISED = """
 def raised(room):
@@ -114,9 +114,9 @@ WRONG = {
     ],
     "exercise-3": [
         ("def follow(room): pass", "Return the dict"),
-        ("import json\ndef follow(room): return json.loads(room.room_metadata)", "which is no JSON"),
+        ("import json\ndef follow(room): return json.loads(room.metadata)", "which is no JSON"),
         ("def follow(room):\n    @room.on_room_metadata\n    def changed(data): pass", "with parentheses"),
-        ("import json\ndef follow(room): return json.loads(room.room_metadata or '{}')", "register a handler"),
+        ("import json\ndef follow(room): return json.loads(room.metadata or '{}')", "register a handler"),
         (_FOLLOW.format(first="{}", then="settings = json.loads(data)"), "not make another one"),
         (_FOLLOW.format(first="{}", then="settings.update(json.load(data))"), "The handler raised"),
         (
@@ -124,7 +124,7 @@ WRONG = {
             "came after the change",
         ),
         (
-            _FOLLOW.format(first='json.loads(room.room_metadata or "{}")', then="settings.update(json.loads(data))"),
+            _FOLLOW.format(first='json.loads(room.metadata or "{}")', then="settings.update(json.loads(data))"),
             "what is no longer there",
         ),
     ],

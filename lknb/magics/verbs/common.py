@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from lknb.events import KINDS
+from lknb.event import KINDS
 from lknb.magics.grammar import VerbParser, identifier
 from lknb.magics.session import Session
 

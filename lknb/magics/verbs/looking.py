@@ -7,7 +7,6 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from lknb.events import KINDS
 from lknb.magics.grammar import Verb, VerbParser, closest, count
 from lknb.magics.session import Session
 from lknb.magics.verbs.common import Run, filters, nothing
@@ -21,7 +20,7 @@ def _participants(session: Session, args: argparse.Namespace, line: str, body: s
 def _topics(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
     seen: dict[tuple[str, str], list[Any]] = {}
     for event in session.room.events:
-        if event.kind in ("text", "bytes", "data", "track", "rpc"):
+        if event.kind in ("text", "bytes", "data", "data_track", "rpc"):
             seen.setdefault((event.kind, event.topic), []).append(event)
     rows = [
         (
@@ -80,12 +79,11 @@ def _events(session: Session, args: argparse.Namespace, line: str, body: str) ->
 
 
 def _feed_takes(parser: VerbParser) -> None:
-    parser.add_argument("topic", metavar="TOPIC", nargs="?", help="only this topic, method or track")
-    parser.option("--kind", metavar="K", choices=KINDS, help=f"only this kind: {', '.join(KINDS)}")
+    filters(parser)
 
 
 def _feed(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
-    return session.room.feed(args.topic, args.kind)
+    return session.room.feed(args.kind, args.topic, args.sender)
 
 
 def _panel_takes(parser: VerbParser) -> None:
@@ -121,6 +119,9 @@ VERBS: list[tuple[Verb, Run]] = [
         ),
         _events,
     ),
-    (Verb("feed", "Every event as it happens, live.", _feed_takes, ("%lk feed", "%lk feed imu --kind data")), _feed),
+    (
+        Verb("feed", "Every event as it happens, live.", _feed_takes, ("%lk feed", "%lk feed --kind data --topic imu")),
+        _feed,
+    ),
     (Verb("panel", "The room in tabs, live.", _panel_takes, ("%lk panel", "%lk panel chat rpc")), _panel),
 ]

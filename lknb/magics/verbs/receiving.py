@@ -29,7 +29,7 @@ def _handle(session: Session, args: argparse.Namespace, line: str, body: str) ->
     return Silent()
 
 
-ON = ("text", "bytes", "data", "track", "attributes")
+ON = ("text", "bytes", "data", "data_track", "attributes")
 STREAMS = ("text", "bytes")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from lknb.events import Event
+from lknb.event import Event
 from lknb.magics.grammar import Verb, VerbParser, identifier, pair, seconds
 from lknb.magics.session import Session
 from lknb.magics.verbs.common import CHAT, Run, by_name, to

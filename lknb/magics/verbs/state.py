@@ -18,7 +18,7 @@ def _attrs_takes(parser: VerbParser) -> None:
 def _attrs(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
     room = session.room
     if args.pairs:
-        room.set_attributes(dict(args.pairs))
+        room.local_participant.set_attributes(dict(args.pairs))
     rows = [
         (identity, key, value)
         for identity, each in room.participants.items()
@@ -35,8 +35,8 @@ def _metadata_takes(parser: VerbParser) -> None:
 def _metadata(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
     room = session.room
     if args.text is not None:
-        (room.set_room_metadata if args.room else room.set_metadata)(args.text)
-    return room.room_metadata if args.room else room.metadata
+        (room.set_metadata if args.room else room.local_participant.set_metadata)(args.text)
+    return room.metadata if args.room else room.local_participant.metadata
 
 
 VERBS: list[tuple[Verb, Run]] = [

@@ -1,0 +1,181 @@
+"""`Event`: one record for anything that happens in a room."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Literal
+
+from lknb.public import public
+
+Kind = Literal[
+    "text",
+    "bytes",
+    "rpc",
+    "data",
+    "data_track",
+    "attributes",
+    "participant_metadata",
+    "room_metadata",
+    "participant",
+    "connection",
+    "loss",
+]
+Direction = Literal["in", "out"]
+Status = Literal["open", "ok", "failed", "dropped"]
+
+KINDS: tuple[str, ...] = Kind.__args__  # type: ignore[attr-defined]
+
+# A listener receives these kinds whoever caused them, and messages only from others.
+STATE_KINDS = frozenset({"attributes", "participant_metadata", "room_metadata", "participant", "connection", "loss"})
+
+_OVERHEAD = 600  # an Event's own objects, roughly
+
+_numbers = itertools.count(1)
+
+
+def now() -> dt.datetime:
+    """The current time, aware, in UTC."""
+    return dt.datetime.now(dt.UTC)
+
+
+@public
+@dataclass(slots=True, eq=False)
+class Event:
+    """Something that happened in a room.
+
+    Attributes:
+        kind: `text`, `bytes`, `rpc`, `data`, `data_track`, `attributes`, `participant_metadata`, `room_metadata`,
+            `participant`, `connection` or `loss`.
+        direction: `in` or `out`, as seen by this participant.
+        sender: the sender's identity; None if the server's API or the room itself is the source.
+        to: the recipients' identities; empty for everybody.
+        topic: the topic; the method for `rpc`, the track's name for `data_track`, the change for `participant` and
+            `connection`.
+        data: str for `text` and metadata, `ReceivedFile` for `bytes`, bytes for `data` and `data_track`, a dict of the
+            changed keys for `attributes` (a deleted key has the value ""), the payload for `rpc`, a dict of details
+            for `participant`, `connection` and `loss`.
+        size: bytes of the payload; for an open stream, its announced size or None.
+        transferred: bytes of a stream transferred so far.
+        attributes: a stream's attributes; for a failed call, its error's `code` and, if any, `data`.
+        status: `open` while a stream or call is in progress, then `ok` or `failed`; `dropped` if it was discarded.
+        error: why it failed or was dropped.
+        duration: seconds from start to end, for streams and calls.
+        result: a call's answer.
+        timestamp: a data track frame's own timestamp, in the sender's unit.
+        reliable: for `data`, whether the packet was sent reliably.
+        reply_to: the id of the text stream that this one replies to.
+        edits: the id of the text that this one replaces. Valid only if both have the same sender.
+        version: the sender's count of edits to this text.
+        attachments: the ids of the byte streams attached to this text.
+        name: a byte stream's file name; for an incoming stream, sanitized to one safe path component.
+        id: the stream's id, or a number unique in this kernel.
+        number: counts the events of this kernel; unique among them.
+        time: when it started, aware, by this machine's clock.
+    """
+
+    kind: Kind
+    direction: Direction
+    sender: str | None = None
+    to: tuple[str, ...] = ()
+    topic: str = ""
+    data: Any = None
+    size: int | None = None
+    transferred: int = 0
+    attributes: dict[str, str] = field(default_factory=dict)
+    status: Status = "ok"
+    error: str | None = None
+    duration: float | None = None
+    result: Any = None
+    timestamp: int | None = None
+    reliable: bool | None = None
+    reply_to: str | None = None
+    edits: str | None = None
+    version: int | None = None
+    attachments: tuple[str, ...] = ()
+    name: str | None = None
+    number: int = field(default_factory=lambda: next(_numbers))
+    id: str = ""
+    time: dt.datetime = field(default_factory=now)
+    _started: float = field(default_factory=monotonic, repr=False)
+    _partial: Callable[[], Any] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.id = self.id or f"event-{self.number}"
+
+    def __repr__(self) -> str:
+        parts: list[str] = [self.kind, self.direction]
+        if self.topic:
+            parts.append(f"topic={self.topic!r}")
+        if self.sender is not None:
+            parts.append(f"sender={self.sender!r}")
+        if self.to:
+            parts.append(f"to={list(self.to)!r}")
+        if self.status != "ok":
+            parts.append(self.status)
+        if self.error:
+            parts.append(f"error={self.error!r}")
+        if self.size is not None:
+            parts.append(f"{self.size:,} B")
+        if self.data is not None:
+            # repr() escapes control characters: a peer's data must not control the terminal.
+            preview = repr(self.data if not isinstance(self.data, str | bytes) else self.data[:60])
+            parts.append(preview if len(preview) <= 80 else preview[:77] + "...")
+        return f"<Event {' '.join(parts)}>"
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it started; for what has ended, `duration`."""
+        return monotonic() - self._started if self.duration is None else self.duration
+
+    def grow(self, partial: Callable[[], Any]) -> None:
+        """Have `so_far` return `partial()` until the event ends."""
+        self._partial = partial
+
+    def end(self, status: Status, error: str | None) -> None:
+        """Set how and when it ended."""
+        self.duration = monotonic() - self._started
+        self.error, self._partial = error, None
+        self.status = status  # set last: other threads read it as "this event is complete"
+
+    def so_far(self) -> Any:
+        """The payload; for an open text stream, the text transferred so far."""
+        partial = self._partial
+        return partial() if partial is not None and self.status == "open" else self.data
+
+    def text(self) -> str | None:
+        """The payload as text, or None: a string, UTF-8 bytes, or a dict as JSON; for a byte stream, its file name."""
+        if self.kind == "bytes":
+            return self.name
+        if isinstance(self.data, str) or self.data is None:
+            return self.data
+        if isinstance(self.data, bytes):
+            try:
+                return self.data.decode()
+            except UnicodeDecodeError:
+                return None
+        try:
+            return json.dumps(self.data, default=str, ensure_ascii=False)
+        except (TypeError, ValueError, RecursionError):
+            return None
+
+
+def weight(event: Event) -> tuple[int, int]:
+    """Bytes that keeping `event` takes: in memory, on disk."""
+    data = event.data
+    if isinstance(data, str | bytes):
+        return len(data) + _OVERHEAD, 0
+    if event.kind == "bytes" and data is not None:
+        return (_OVERHEAD, data.size) if data.on_disk else (data.size + _OVERHEAD, 0)
+    if event.kind in ("text", "bytes"):
+        return _OVERHEAD, 0  # sent, failed or only announced: its payload is not kept
+    size = event.size or 0
+    if event.kind == "rpc":
+        size += sum(map(len, event.attributes.values()))
+    if isinstance(event.result, str):
+        size += len(event.result)
+    return size + _OVERHEAD, 0
