@@ -1,7 +1,7 @@
 """LiveKit rooms in a Jupyter notebook: text, bytes, remote methods, packets, data tracks and state, from cells.
 
-`lknb.connect("studio", identity="alice")` joins a room; `help(lknb.Room)` says what it can do. Importing this package
-loads nothing: each name is imported when it is first used.
+`lknb.connect("studio", identity="alice")` joins a room; `help(lknb.Room)` lists what it can do. Importing this package
+loads nothing: each name is imported on first use.
 """
 
 from __future__ import annotations
@@ -11,49 +11,83 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lknb import aio, server
+    from lknb.belongings import Belongings
     from lknb.connecting import connect, rooms
+    from lknb.connection import ConnectionState
     from lknb.errors import (
         ConnectError,
+        DeliveryTimeoutError,
         LknbError,
         NotConnectedError,
         PayloadTooLargeError,
         PermissionDeniedError,
         RpcError,
+        SendError,
         ServerError,
         StateError,
         StreamError,
         UnknownParticipantError,
     )
-    from lknb.event import Event
+    from lknb.event import Direction, Event, Kind, Status
     from lknb.events import EventLog, Events
     from lknb.files import ReceivedFile
-    from lknb.handlers import Handler
-    from lknb.inbox import Inbox
-    from lknb.participants import Participant
-    from lknb.room import Room
+    from lknb.handlers import Handler, HandlerThread
+    from lknb.inbox import AioInbox, Inbox
+    from lknb.local_participant import AioLocalParticipant, LocalParticipant
+    from lknb.participants import Participant, Participants
+    from lknb.room import AioRoom, Room
     from lknb.systems.data_tracks import LocalDataTrack, RemoteDataTrack
+    from lknb.systems.state import Attributes
+    from lknb.systems.streams import AsyncStreamWriter, StreamWriter
+    from lknb.tables import Table
+    from lknb.widgets.feed import Feed
+    from lknb.widgets.link import Link
+    from lknb.widgets.panel import Panel, Tab
+    from lknb.widgets.telemetry import Telemetry
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "connect": "connecting",
     "rooms": "connecting",
     "Room": "room",
+    "AioRoom": "room",
+    "LocalParticipant": "local_participant",
+    "AioLocalParticipant": "local_participant",
     "Participant": "participants",
-    "Event": "events",
-    "EventLog": "events",
+    "Participants": "participants",
+    "Event": "event",
+    "Kind": "event",
+    "Direction": "event",
+    "Status": "event",
     "Events": "events",
+    "EventLog": "events",
     "Inbox": "inbox",
+    "AioInbox": "inbox",
     "Handler": "handlers",
+    "HandlerThread": "handlers",
     "ReceivedFile": "files",
+    "Attributes": "systems.state",
+    "StreamWriter": "systems.streams",
+    "AsyncStreamWriter": "systems.streams",
     "LocalDataTrack": "systems.data_tracks",
     "RemoteDataTrack": "systems.data_tracks",
+    "ConnectionState": "connection",
+    "Belongings": "belongings",
+    "Feed": "widgets.feed",
+    "Link": "widgets.link",
+    "Panel": "widgets.panel",
+    "Tab": "widgets.panel",
+    "Telemetry": "widgets.telemetry",
+    "Table": "tables",
     "LknbError": "errors",
     "ConnectError": "errors",
     "NotConnectedError": "errors",
     "UnknownParticipantError": "errors",
     "PermissionDeniedError": "errors",
     "PayloadTooLargeError": "errors",
+    "SendError": "errors",
+    "DeliveryTimeoutError": "errors",
     "StateError": "errors",
     "RpcError": "errors",
     "StreamError": "errors",
@@ -61,25 +95,47 @@ _HOMES = {
 }
 
 __all__ = [
+    "AioInbox",
+    "AioLocalParticipant",
+    "AioRoom",
+    "AsyncStreamWriter",
+    "Attributes",
+    "Belongings",
     "ConnectError",
+    "ConnectionState",
+    "DeliveryTimeoutError",
+    "Direction",
     "Event",
     "EventLog",
     "Events",
+    "Feed",
     "Handler",
+    "HandlerThread",
     "Inbox",
+    "Kind",
+    "Link",
     "LknbError",
     "LocalDataTrack",
+    "LocalParticipant",
     "NotConnectedError",
+    "Panel",
     "Participant",
+    "Participants",
     "PayloadTooLargeError",
     "PermissionDeniedError",
     "ReceivedFile",
     "RemoteDataTrack",
     "Room",
     "RpcError",
+    "SendError",
     "ServerError",
     "StateError",
+    "Status",
     "StreamError",
+    "StreamWriter",
+    "Tab",
+    "Table",
+    "Telemetry",
     "UnknownParticipantError",
     "aio",
     "connect",
@@ -91,22 +147,22 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in ("aio", "server"):
         return importlib.import_module(f"lknb.{name}")
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'lknb' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"lknb.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(f"lknb.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext lknb`: adds `%lk` and `%%lk`. The SDK is loaded when a room is first joined."""
+    """`%load_ext lknb`: add `%lk` and `%%lk`. The SDK is loaded when a room is first joined."""
     from lknb.magics import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """`%unload_ext lknb`: takes the magics away, and leaves all rooms."""
+    """`%unload_ext lknb`: remove the magics, and leave all rooms."""
     from lknb.magics import unload
 
     unload(shell)

@@ -1,4 +1,4 @@
-"""Notebook cells: which one runs, what it is called, and how an error is shown in it."""
+"""Notebook cells: which one is running, what it is called, and how an error is shown in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 def shell() -> Any:
-    """The IPython shell that runs, or None; asking does not import IPython."""
+    """The running IPython shell, or None. This does not import IPython."""
     if "IPython" not in sys.modules:
         return None
     from IPython import get_ipython
@@ -26,33 +26,33 @@ def shell() -> Any:
 
 @dataclass(frozen=True)
 class Cell:
-    """A run of a notebook cell: its id in the notebook, and the id of this execution of it."""
+    """A run of a notebook cell: the cell's id in the notebook, and the id of this execution."""
 
     id: str
     execution: str
 
     def ran_again(self, before: Cell | None) -> bool:
-        """Whether this is a later run of the cell that `before` was a run of."""
+        """Whether this is another run of the same cell as `before`."""
         return before is not None and self.id == before.id and self.execution != before.execution
 
 
 def current_cell() -> Cell | None:
-    """The cell that is running, when the front end says which it is."""
+    """The running cell; None if the front end does not name its cells."""
     try:
         parent = shell().get_parent()
         return Cell(parent["metadata"]["cellId"], parent["header"]["msg_id"])
     except (AttributeError, KeyError, TypeError):
-        return None  # a terminal, or a front end that does not name its cells
+        return None  # a terminal, or a front end without cell ids
 
 
 Watcher = Callable[[Cell], None]
 
 _watchers: list[Watcher] = []
-_watched: Any = None  # the shell that tells us of its cells
+_watched: Any = None  # the shell whose cells are watched
 
 
 def watch_cells(watcher: Watcher) -> None:
-    """Call `watcher(cell)` after each cell that has run without an error, where the front end names its cells."""
+    """Call `watcher(cell)` after each cell that ran without an error, where the front end names its cells."""
     global _watched
     if watcher not in _watchers:
         _watchers.append(watcher)
@@ -63,14 +63,8 @@ def watch_cells(watcher: Watcher) -> None:
         _watched = ipython
 
 
-def unwatch(watcher: Watcher) -> None:
-    """Call `watcher` no longer."""
-    if watcher in _watchers:
-        _watchers.remove(watcher)
-
-
 def unwatch_cells() -> None:
-    """Hear no more of cells, for an extension that is unloaded."""
+    """Stop watching cells; called when the extension is unloaded."""
     global _watched
     if _watched is not None:
         _watched.events.unregister("post_run_cell", _cell_ended)
@@ -79,7 +73,7 @@ def unwatch_cells() -> None:
 
 def _cell_ended(result: Any) -> None:
     cell = current_cell()
-    # A cell that failed may not have come to what its last run had made: that stays.
+    # A cell that failed may not have reached what its last run made: that stays.
     if cell is None or not result.success:
         return
     for watcher in list(_watchers):
@@ -87,7 +81,7 @@ def _cell_ended(result: Any) -> None:
 
 
 def format_error(error: BaseException) -> str:
-    """A traceback that begins at the user's own code, names cells as the notebook does, and holds no escapes."""
+    """A traceback that starts at the user's own code, names cells as the notebook does, and contains no escapes."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         trace = trace.tb_next
@@ -99,7 +93,7 @@ def format_error(error: BaseException) -> str:
 
 
 def name_cells(text: str) -> str:
-    """A traceback's text with cells called what the notebook calls them."""
+    """A traceback's text, with cells named as in the notebook."""
     names: Mapping[str, int] = getattr(getattr(shell(), "compile", None), "_filename_map", {})
     for filename, number in names.items():
         text = text.replace(f'File "{filename}"', f"Cell In[{number}]")

@@ -165,6 +165,8 @@ class EventLog(Events):
         # Re-entrant: an inbox may be collected, and unsubscribe, at any point.
         self._lock = threading.RLock()
         self._readers: tuple[Reader, ...] = ()
+        self._interests: tuple[Interest, ...] = ()
+        self._interests_changed: Callable[[], Any] = lambda: None
 
     @property
     def evicted(self) -> int:
@@ -239,6 +241,34 @@ class EventLog(Events):
                 reader(event)
             except Exception:  # one reader's fault must not keep the event from the others
                 _logger.exception("A reader of the event log failed")
+
+    def want(self, interest: Interest) -> Callable[[], None]:
+        """Have the room receive these events even if that takes a subscription, as data tracks do.
+
+        Returns a function that withdraws the interest.
+        """
+        with self._lock:
+            self._interests = (*self._interests, interest)
+        self._interests_changed()
+
+        def withdraw() -> None:
+            with self._lock:
+                kept = list(self._interests)
+                if interest in kept:
+                    kept.remove(interest)
+                self._interests = tuple(kept)
+            self._interests_changed()
+
+        return withdraw
+
+    @property
+    def interests(self) -> tuple[Interest, ...]:
+        """What `want` was called with, and is still wanted."""
+        return self._interests
+
+    def on_interests(self, callback: Callable[[], Any]) -> None:
+        """Call `callback()`, from any thread, when `interests` have changed."""
+        self._interests_changed = callback
 
     def subscribe(self, reader: Reader) -> Callable[[], None]:
         """Call `reader` with each event as it is added, and again when an open one ends. Returns the unsubscriber."""

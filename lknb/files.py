@@ -14,6 +14,8 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+from lknb.public import public
+
 # In memory up to here; a larger file waits in the temporary directory, so that 1 GB does not need 1 GB of memory.
 SPOOL_AT = 4 * 1024 * 1024
 _DISPLAY_LIMIT = 20 * 1024 * 1024
@@ -50,6 +52,7 @@ def safe_name(name: str) -> str:
     return stem + dot + extension if dot else stem.rstrip(". ")
 
 
+@public
 class ReceivedFile:
     """A byte stream that arrived whole.
 

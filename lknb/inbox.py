@@ -1,4 +1,4 @@
-"""Listening: the events of one interest, collected in order until they are read."""
+"""`Inbox`: received events of one interest, collected in order until they are read."""
 
 from __future__ import annotations
 
@@ -15,41 +15,42 @@ from lknb.event import Event, weight
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
 from lknb.interest import Interest
 from lknb.loop import LOOP
+from lknb.public import public
+
+TIMEOUT = 10.0
+"""Seconds to wait for an event, unless set."""
 
 
+@public
 class Inbox:
-    """The events of one interest from the moment of listening on, in order, each read once.
+    """Received events of one interest, from `room.listen` on, in order; each is read once.
 
-    Iterate it (`for`, or `async for` on any event loop), or take one with `next`. At most 10 000 events and 64 MiB
-    wait; then the oldest are dropped and counted. Iteration ends when the inbox or the room is closed and it is empty.
+    Iterate over it (`for`, or `async for` on any event loop), or read one event with `next`. At most 10,000 events and
+    64 MiB wait to be read; beyond that the oldest are dropped and counted. Iteration waits for events, and ends when
+    the inbox or the room is closed and everything has been read.
 
     Attributes:
-        dropped: how many unread events had to make room for newer ones.
+        aio: `next` as a coroutine, for code on an event loop.
+        dropped: number of unread events that were dropped.
     """
 
     def __init__(
-        self,
-        log: EventLog,
-        interest: Interest,
-        *,
-        max_events: int = MAX_EVENTS,
-        max_bytes: int = MAX_BYTES,
-        on_close: Callable[[], None] = lambda: None,
+        self, log: EventLog, interest: Interest, *, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES
     ) -> None:
         self.interest = interest
         self.dropped = 0
-        self.aio = _AwaitableInbox(self)
+        self.aio = AioInbox(self)
         self._max_events, self._max_bytes = max_events, max_bytes
         self._items: deque[tuple[Event, int]] = deque()
         self._bytes = 0
         self._closed = False
-        # Protects the four above; notified on every arrival and on close.
+        # Guards the four above; notified on every arrival and on close.
         self._changed = threading.Condition()
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
-        # The log holds an inbox weakly: one that its cell has replaced, or nobody reads any more, goes.
+        # The log holds an inbox weakly: it goes once its cell has replaced it, or nobody reads it any more.
         arrived = weakref.WeakMethod(self._arrived)
         unsubscribe = log.subscribe(lambda event: _pass_on(arrived, event))
-        self._end = weakref.finalize(self, _end, unsubscribe, on_close)
+        self._end = weakref.finalize(self, _end, unsubscribe, log.want(interest))
         self._end.atexit = False
 
     def __len__(self) -> int:
@@ -88,7 +89,7 @@ class Inbox:
             try:
                 loop.call_soon_threadsafe(_resolve, future)
             except RuntimeError:
-                pass  # the waiter's loop has been closed, and the waiter with it
+                pass  # the waiter's loop is closed, and the waiter gone with it
 
     def _take(self) -> Event | None:
         if self._items:
@@ -97,12 +98,20 @@ class Inbox:
             return event
         return None
 
-    def next(self, timeout: float | None = 10) -> Event:
-        """The next event, waiting up to `timeout` seconds for it (None: as long as the room is open).
+    def next(self, timeout: float | None = TIMEOUT) -> Event:
+        """The next event, in order of arrival.
+
+        Args:
+            timeout: seconds to wait for it; None waits as long as the room is open.
 
         Raises:
             DeliveryTimeoutError: if none arrived in time; also a `TimeoutError`.
-            NotConnectedError: when the inbox or the room is closed and nothing is left to read.
+            NotConnectedError: if the inbox or the room is closed and nothing is left to read.
+
+        Example:
+            >>> inbox = room.listen("text", topic="lk.chat")
+            >>> event = inbox.next(timeout=5)
+            >>> print(event.sender, event.data)
         """
         LOOP.refuse_here("next", "await inbox.aio.next(...)` or `async for event in inbox")
         deadline = None if timeout is None else monotonic() + timeout
@@ -111,8 +120,8 @@ class Inbox:
                 self._refuse_closed()
                 left = 1.0 if deadline is None else deadline - monotonic()
                 if left <= 0:
-                    raise DeliveryTimeoutError(self._nothing_came(timeout))
-                # In slices, so that Ctrl-C is heard on every platform.
+                    raise DeliveryTimeoutError(self._nothing_arrived(timeout))
+                # In slices, so that Ctrl-C works on every platform.
                 self._changed.wait(min(left, 1.0))
             return event
 
@@ -131,12 +140,12 @@ class Inbox:
             try:
                 await asyncio.wait_for(arrival, left)
             except TimeoutError:
-                raise DeliveryTimeoutError(self._nothing_came(timeout)) from None
+                raise DeliveryTimeoutError(self._nothing_arrived(timeout)) from None
             finally:
                 with self._changed:
                     self._waiters = [waiter for waiter in self._waiters if waiter[1] is not arrival]
 
-    def _nothing_came(self, timeout: float | None) -> str:
+    def _nothing_arrived(self, timeout: float | None) -> str:
         return f"No event arrived within {timeout:g} s: {self!r}."
 
     def _refuse_closed(self) -> None:
@@ -144,21 +153,25 @@ class Inbox:
             raise NotConnectedError("This inbox is closed and empty. Open another one with room.listen(...).")
 
     def __iter__(self) -> Iterator[Event]:
-        while True:
-            try:
-                yield self.next(timeout=None)
-            except NotConnectedError:
-                return
+        return self
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        while True:
-            try:
-                yield await self._next(None)
-            except NotConnectedError:
-                return
+    def __next__(self) -> Event:
+        try:
+            return self.next(timeout=None)
+        except NotConnectedError:
+            raise StopIteration from None
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        try:
+            return await self._next(None)
+        except NotConnectedError:
+            raise StopAsyncIteration from None
 
     def close(self) -> None:
-        """Stop listening. What has arrived can still be read."""
+        """Stop listening. Events that have arrived can still be read."""
         with self._changed:
             if self._closed:
                 return
@@ -167,13 +180,14 @@ class Inbox:
         self._end()
 
 
-class _AwaitableInbox:
+@public
+class AioInbox:
     """`inbox.aio`: the inbox for code on an event loop."""
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
 
-    async def next(self, timeout: float | None = 10) -> Event:
+    async def next(self, timeout: float | None = TIMEOUT) -> Event:
         """The next event; see `Inbox.next`."""
         return await self._inbox._next(timeout)
 
@@ -184,9 +198,9 @@ def _pass_on(arrived: weakref.WeakMethod[Any], event: Event) -> None:
         take(event)
 
 
-def _end(unsubscribe: Callable[[], None], on_close: Callable[[], None]) -> None:
+def _end(unsubscribe: Callable[[], None], withdraw: Callable[[], None]) -> None:
     unsubscribe()
-    on_close()
+    withdraw()
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

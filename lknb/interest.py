@@ -29,13 +29,17 @@ class Interest:
         """
         return cls(checked_kinds(kind), topic, sender)
 
-    def matches(self, event: Event) -> bool:
-        """Whether `event` has one of these kinds, this topic and this sender."""
+    def covers(self, kind: Kind, topic: str, sender: str | None) -> bool:
+        """Whether events of this kind, topic and sender are wanted."""
         return (
-            (self.kinds is None or event.kind in self.kinds)
-            and (self.topic is None or event.topic == self.topic)
-            and (self.sender is None or event.sender == self.sender)
+            (self.kinds is None or kind in self.kinds)
+            and (self.topic is None or topic == self.topic)
+            and (self.sender is None or sender == self.sender)
         )
+
+    def matches(self, event: Event) -> bool:
+        """Whether `event` is of a wanted kind, topic and sender, in either direction."""
+        return self.covers(event.kind, event.topic, event.sender)
 
     def receives(self, event: Event) -> bool:
         """Whether to deliver `event`: it matches, and is not a message that this participant sent."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from livekit import rtc
 
+from lknb.public import public
 from lknb.tables import Table
 
 _KINDS = {0: "standard", 1: "ingress", 2: "egress", 3: "sip", 4: "agent", 5: "connector", 6: "bridge"}
@@ -17,6 +18,7 @@ _STATES = {0: "joining", 1: "joined", 2: "active", 3: "disconnected"}
 _QUALITIES = {-1: "unknown", 0: "poor", 1: "good", 2: "excellent", 3: "lost"}
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Participant:
     """A participant as last heard of. Ask `room.participants` again for the newest.
@@ -83,6 +85,7 @@ def snapshot(participant: rtc.Participant, data_tracks: tuple[str, ...], *, is_l
     )
 
 
+@public
 class Participants(Mapping[str, Participant]):
     """Everybody in the room by identity, this notebook's own participant included.
 

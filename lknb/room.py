@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
-from lknb.cells import Cell, shell, unwatch, watch_cells
-from lknb.connection import Connection
-from lknb.connection import State as ConnectionState
+from lknb.belongings import Belongings
+from lknb.cells import shell
+from lknb.connection import ConnectionState
+from lknb.event import Kind
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
-from lknb.handlers import Handler, Handlers, Where, forget
+from lknb.handlers import Handler, HandlerThread
 from lknb.inbox import Inbox
 from lknb.interest import Interest
+from lknb.local_participant import AioLocalParticipant, LocalParticipant
 from lknb.loop import LOOP
 from lknb.participants import Participant, Participants
+from lknb.public import public
 from lknb.sync_async import awaitable, blocking, opening
+from lknb.systems import Systems
 from lknb.systems.byte_streams import ByteStreams
 from lknb.systems.data_tracks import DataTracks, RemoteDataTrack
 from lknb.systems.packets import Packets
 from lknb.systems.rpc import CONCURRENCY, Rpc
-from lknb.systems.state import Attributes, State
+from lknb.systems.state import Attributes, RoomState
 from lknb.systems.streams import AsyncStreamWriter, OpenStreams, StreamWriter
 from lknb.systems.text_streams import TextStreams
 
@@ -30,93 +35,117 @@ if TYPE_CHECKING:
 
     from lknb.widgets.feed import Feed
     from lknb.widgets.link import Link
-    from lknb.widgets.panel import Panel
+    from lknb.widgets.panel import Panel, Tab
     from lknb.widgets.widget import RoomWidget
 
 F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
+Rejoin = Callable[["Room"], Coroutine[Any, Any, None]]
 
 
-def _as_it_is(writer: AsyncStreamWriter) -> AsyncStreamWriter:
+def _with_parentheses(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """A decorator's factory that explains itself if it is used without parentheses."""
+
+    @functools.wraps(method)
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if len(args) == 1 and callable(args[0]) and not kwargs:
+            raise TypeError(f"Write the decorator with parentheses: @room.{method.__name__}(...).")
+        return method(self, *args, **kwargs)
+
+    return call
+
+
+def _unchanged(writer: AsyncStreamWriter) -> AsyncStreamWriter:
     return writer
 
 
+@public
 class AioRoom:
-    """`room.aio`: the blocking methods of a room as coroutines, to be awaited from any event loop.
+    """`room.aio`: the blocking methods of a room as coroutines; await them on any event loop.
 
-    Async handlers need these: they run on lknb's own loop, where blocking would wait for itself.
+    Async handlers need these: they run on lknb's own loop, where a blocking call would wait for itself.
+
+    Attributes:
+        local_participant: the methods of `room.local_participant` as coroutines.
+
+    Example:
+        >>> @room.on_text("questions")
+        ... async def reply(data: str, sender: str) -> None:
+        ...     await room.aio.send_text(data.upper(), topic="answers", to=sender)
     """
 
     def __init__(self, room: Room) -> None:
         self._room = room
-        self._text = room._text
-        self._bytes = room._bytes
-        self._streams = room._streams
-        self._packets = room._packets
-        self._tracks = room._tracks
-        self._state = room._state
-        self._rpc = room._rpc
+        self._systems = room._systems
+        self.local_participant = AioLocalParticipant(room._systems)
 
-    send_text = awaitable("text", TextStreams.send_text)
-    send_file = awaitable("bytes", ByteStreams.send_file)
-    send_bytes = awaitable("bytes", ByteStreams.send_bytes)
-    cancel = awaitable("streams", OpenStreams.cancel)
-    perform_rpc = awaitable("rpc", Rpc.perform_rpc)
-    publish_data = awaitable("packets", Packets.publish_data)
-    publish_data_track = awaitable("tracks", DataTracks.publish_data_track)
-    unpublish_data_track = awaitable("tracks", DataTracks.unpublish_data_track)
-    set_attributes = awaitable("state", State.set_attributes)
-    set_metadata = awaitable("state", State.set_metadata)
-    set_name = awaitable("state", State.set_name)
-    set_room_metadata = awaitable("state", State.set_metadata)
+    send_text = awaitable(lambda systems: systems.text, TextStreams.send_text)
+    send_file = awaitable(lambda systems: systems.bytes, ByteStreams.send_file)
+    send_bytes = awaitable(lambda systems: systems.bytes, ByteStreams.send_bytes)
+    cancel = awaitable(lambda systems: systems.streams, OpenStreams.cancel)
+    perform_rpc = awaitable(lambda systems: systems.rpc, Rpc.perform_rpc)
+    publish_data = awaitable(lambda systems: systems.packets, Packets.publish_data)
+    publish_data_track = awaitable(lambda systems: systems.data_tracks, DataTracks.publish_data_track)
+    unpublish_data_track = awaitable(lambda systems: systems.data_tracks, DataTracks.unpublish_data_track)
+    set_metadata = awaitable(lambda systems: systems.room_state, RoomState.set_metadata)
 
-    stream_text = opening("text", TextStreams.stream_text, _as_it_is)
-    stream_bytes = opening("bytes", ByteStreams.stream_bytes, _as_it_is)
+    stream_text = opening(lambda systems: systems.text, TextStreams.stream_text, _unchanged)
+    stream_bytes = opening(lambda systems: systems.bytes, ByteStreams.stream_bytes, _unchanged)
 
     async def close(self) -> None:
         """Leave the room; see `Room.close`."""
-        await LOOP.wait(self._room._connection.close())
+        await LOOP.wait(self._systems.connection.close())
 
     async def rejoin(self) -> None:
-        """Join a room again that was closed; see `Room.rejoin`."""
-        await LOOP.wait(self._room._join_again())
+        """Join a closed room again; see `Room.rejoin`."""
+        await LOOP.wait(self._room._rejoin(self._room))
 
     def __repr__(self) -> str:
         return f"<aio of {self._room!r}>"
 
 
+@public
 class Room:
-    """A room that this notebook has joined. Made by `lknb.connect`.
+    """A room that this notebook has joined. `lknb.connect` returns it.
 
-    All methods that send or ask block until it is done, and may be called from any thread; `room.aio` has the same
-    ones as coroutines. Sending methods take `to`: an identity, several, or None for everybody. They raise
-    `NotConnectedError` at once while the room reconnects, rather than writing into a connection that may lose it.
+    Every method that sends or asks blocks until it is done, and can be called from any thread; `room.aio` has the same
+    methods as coroutines. Sending methods take `to`: an identity, several, or None for everybody. They raise
+    `NotConnectedError` at once while the room is reconnecting, rather than writing into a connection that may lose the
+    data.
 
     Attributes:
         aio: the blocking methods as coroutines, for any event loop.
-        attributes: this participant's attributes, a mutable mapping; each write is confirmed by the server.
-        events: the log of all that happened, newest last.
+        local_participant: this notebook's participant: its name, metadata, attributes and permissions.
+        events: the log of everything that happened, newest last.
+        widgets: the open widgets of this room.
+        links: the active links of this room, made by `link`.
     """
 
-    def __init__(self, connection: Connection, log: EventLog, max_stream_size: int) -> None:
-        self._connection = connection
-        self._handlers = Handlers(log)
-        self._widgets: list[RoomWidget] = []
-        self._links: list[Link] = []
-        self._inboxes: weakref.WeakSet[Inbox] = weakref.WeakSet()
-        self._join_again: Callable[[], Coroutine[Any, Any, None]]  # set by who has joined it
-        self._bytes = ByteStreams(connection, log, self._handlers, max_stream_size)
-        self._text = TextStreams(connection, log, self._handlers, max_stream_size, self._bytes.send_attachment)
-        self._streams = OpenStreams(log, self._text, self._bytes)
-        self._rpc = Rpc(connection, log, self._handlers)
-        self._packets = Packets(connection, log)
-        self._tracks = DataTracks(connection, log, self._handlers)
-        self._state = State(connection, log)
-        self.events = log
-        self.attributes = Attributes(self._state, self._own_attributes)
-        self.aio = AioRoom(self)
-        connection.on_closed(self._let_go)
+    AWAITABLE: ClassVar[str] = "room.aio"
 
-    # What it is
+    aio: AioRoom
+    local_participant: LocalParticipant
+    events: EventLog
+    widgets: Belongings[RoomWidget]
+    links: Belongings[Link]
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise TypeError('Join a room with lknb.connect("studio", identity="alice"), not with Room(...).')
+
+    def _begin(self, systems: Systems, rejoin: Rejoin) -> None:
+        self._systems = systems
+        self._connection = systems.connection
+        self._rejoin = rejoin
+        self._inboxes: weakref.WeakSet[Inbox] = weakref.WeakSet()
+        self.events = systems.log
+        self.local_participant = LocalParticipant(systems)
+        self.widgets = Belongings(end=lambda widget: widget.discard())
+        self.links = Belongings(end=lambda link: link.unlink())
+        self.aio = AioRoom(self)
+        systems.connection.on_closed(self._closed)
+
+    # The room
 
     @property
     def name(self) -> str:
@@ -124,19 +153,29 @@ class Room:
         return self._connection.room
 
     @property
-    def identity(self) -> str:
-        """This participant's identity, unique in the room."""
-        return self._connection.identity
+    def sid(self) -> str:
+        """LiveKit's id of the room; a room that was created anew has another one."""
+        return self._connection.reconnecting.room_sid
+
+    @property
+    def metadata(self) -> str:
+        """The room's metadata, which all participants see; `set_metadata` changes it."""
+        return self._connection.room_metadata
 
     @property
     def state(self) -> ConnectionState:
-        """`connected`, `reconnecting` or `closed`. `connection` events say why."""
+        """`connected`, `reconnecting` or `closed`. `connection` events record each change."""
         return self._connection.state
 
     @property
+    def state_reason(self) -> str:
+        """Why `state` is what it is, in words."""
+        return self._connection.state_reason
+
+    @property
     def participants(self) -> Participants:
-        """Everybody in the room by identity, this participant included."""
-        return self._connection.participants
+        """Everybody in the room by identity, including this participant."""
+        return self._connection.presence.participants
 
     @property
     def remote_participants(self) -> Mapping[str, Participant]:
@@ -144,29 +183,32 @@ class Room:
         return {who: each for who, each in self.participants.items() if not each.is_local}
 
     @property
-    def metadata(self) -> str:
-        """This participant's metadata."""
-        mine = self.participants.get(self.identity)
-        return mine.metadata if mine else ""
+    def identity(self) -> str:
+        """This participant's identity, unique in the room; short for `room.local_participant.identity`."""
+        return self.local_participant.identity
 
     @property
-    def room_metadata(self) -> str:
-        """The room's metadata, which everybody sees."""
-        return self._connection.room_metadata
+    def attributes(self) -> Attributes:
+        """This participant's attributes, a mutable mapping; short for `room.local_participant.attributes`.
+
+        The server confirms each write.
+
+        Example:
+            >>> room.attributes["status"] = "ready"
+            >>> room.attributes.update(status="busy", task="plot")
+            >>> del room.attributes["task"]
+        """
+        return self.local_participant.attributes
 
     @property
     def data_tracks(self) -> list[RemoteDataTrack]:
-        """The data tracks that others publish, those from before this participant joined included."""
-        return self._tracks.tracks()
+        """The data tracks that others publish, including those from before this participant joined."""
+        return self._systems.data_tracks.tracks()
 
     @property
     def handlers(self) -> tuple[Handler, ...]:
-        """The handlers registered now, with their calls and errors."""
-        return tuple(self._handlers)
-
-    def _own_attributes(self) -> Mapping[str, str]:
-        mine = self.participants.get(self.identity)
-        return mine.attributes if mine else {}
+        """The registered handlers, with the counts of their calls and errors."""
+        return tuple(self._systems.handlers)
 
     def __repr__(self) -> str:
         state = self.state if self.state == "connected" else f"{self.state} ({self._connection.state_reason})"
@@ -179,31 +221,24 @@ class Room:
         else:
             print(repr(self))
 
-    @property
-    def state_reason(self) -> str:
-        """Why `state` is what it is, in words."""
-        return self._connection.state_reason
-
     # Send
 
-    send_text = blocking("text", TextStreams.send_text)
-    send_file = blocking("bytes", ByteStreams.send_file)
-    send_bytes = blocking("bytes", ByteStreams.send_bytes)
-    cancel = blocking("streams", OpenStreams.cancel)
-    perform_rpc = blocking("rpc", Rpc.perform_rpc)
-    publish_data = blocking("packets", Packets.publish_data)
-    publish_data_track = blocking("tracks", DataTracks.publish_data_track)
-    unpublish_data_track = blocking("tracks", DataTracks.unpublish_data_track)
-    set_attributes = blocking("state", State.set_attributes)
-    set_metadata = blocking("state", State.set_metadata)
-    set_name = blocking("state", State.set_name)
-    set_room_metadata = blocking("state", State.set_metadata)
+    send_text = blocking(lambda systems: systems.text, TextStreams.send_text)
+    send_file = blocking(lambda systems: systems.bytes, ByteStreams.send_file)
+    send_bytes = blocking(lambda systems: systems.bytes, ByteStreams.send_bytes)
+    cancel = blocking(lambda systems: systems.streams, OpenStreams.cancel)
+    perform_rpc = blocking(lambda systems: systems.rpc, Rpc.perform_rpc)
+    publish_data = blocking(lambda systems: systems.packets, Packets.publish_data)
+    publish_data_track = blocking(lambda systems: systems.data_tracks, DataTracks.publish_data_track)
+    unpublish_data_track = blocking(lambda systems: systems.data_tracks, DataTracks.unpublish_data_track)
+    set_metadata = blocking(lambda systems: systems.room_state, RoomState.set_metadata)
 
-    stream_text = opening("text", TextStreams.stream_text, StreamWriter)
-    stream_bytes = opening("bytes", ByteStreams.stream_bytes, StreamWriter)
+    stream_text = opening(lambda systems: systems.text, TextStreams.stream_text, StreamWriter)
+    stream_bytes = opening(lambda systems: systems.bytes, ByteStreams.stream_bytes, StreamWriter)
 
     # Receive
 
+    @_with_parentheses
     def on_text(
         self,
         topic: str | None = None,
@@ -211,24 +246,36 @@ class Room:
         sender: str | None = None,
         stream: bool = False,
         max_size: int | None = None,
-        thread: Where = "worker",
+        thread: HandlerThread = "worker",
     ) -> Callable[[F], F]:
-        """Decorate a handler of text streams.
+        """Register a handler for text streams. Use as a decorator.
 
-        A handler takes those of `data`, `event`, `sender` that it names. It may be a plain function, which runs in a
-        thread of its own, or async, which runs on lknb's loop. It gets its events one after the other, in order.
-        Running its cell again replaces it; what it prints and raises appears in its cell.
+        A handler receives whichever of `data`, `event` and `sender` it declares as parameters. A plain function runs
+        on a thread of its own, an async function on lknb's loop. A handler receives its events one at a time, in
+        order. Running its cell again replaces it; its output and its exceptions appear in its cell.
 
         Args:
             topic: only this topic; None for every topic.
             sender: only from this identity.
-            stream: call the handler as soon as the stream opens, with an iterator of its pieces as `data` (an async
-                iterator for an async handler); streams are then handled side by side.
+            stream: call the handler as soon as a stream opens, with an iterator of its pieces as `data` (an async
+                iterator for an async handler). Streams are then handled concurrently.
             max_size: bytes that a stream may have; the room's limit if not given.
-            thread: "main" runs the handler on the kernel's main thread, between cells, as plotting needs it.
+            thread: "main" runs the handler on the kernel's main thread, between cells, as plotting requires.
+
+        Raises:
+            TypeError: for a parameter other than data, event and sender.
+            NotConnectedError: if the room is closed.
+
+        Example:
+            >>> @room.on_text("lk.chat")
+            ... def show(data: str, sender: str) -> None:
+            ...     print(f"{sender}: {data}")
+
+        See https://docs.livekit.io/home/client/data/text-streams/.
         """
         return self._on("text", topic, sender, thread, streams=stream, max_size=max_size)
 
+    @_with_parentheses
     def on_bytes(
         self,
         topic: str | None = None,
@@ -236,80 +283,105 @@ class Room:
         sender: str | None = None,
         stream: bool = False,
         max_size: int | None = None,
-        thread: Where = "worker",
+        thread: HandlerThread = "worker",
     ) -> Callable[[F], F]:
-        """Decorate a handler of byte streams: its `data` is a `ReceivedFile`. See `on_text` for the rest.
+        """Register a handler for byte streams: its `data` is a `ReceivedFile`. See `on_text` for the rest.
 
         Args:
             topic: only this topic; None for every topic.
             sender: only from this identity.
-            stream: call the handler as soon as the stream opens, with an iterator of its chunks.
-            max_size: bytes that a stream may have; the room's limit (64 MiB) if not given.
+            stream: call the handler as soon as a stream opens, with an iterator of its chunks.
+            max_size: bytes that a stream may have; the room's limit (64 MiB unless set) if not given.
             thread: "main" runs the handler on the kernel's main thread.
+
+        Raises:
+            TypeError: for a parameter other than data, event and sender.
+            NotConnectedError: if the room is closed.
+
+        Example:
+            >>> @room.on_bytes("files")
+            ... def keep(data: lknb.ReceivedFile) -> None:
+            ...     data.save("downloads")
         """
         return self._on("bytes", topic, sender, thread, streams=stream, max_size=max_size)
 
+    @_with_parentheses
     def on_data(
-        self, topic: str | None = None, *, sender: str | None = None, thread: Where = "worker"
+        self, topic: str | None = None, *, sender: str | None = None, thread: HandlerThread = "worker"
     ) -> Callable[[F], F]:
-        """Decorate a handler of data packets: its `data` is bytes. See `on_text`."""
+        """Register a handler for data packets: its `data` is bytes. See `on_text`.
+
+        Example:
+            >>> @room.on_data("imu")
+            ... def read(data: bytes, sender: str) -> None:
+            ...     samples.append(json.loads(data))
+        """
         return self._on("data", topic, sender, thread)
 
+    @_with_parentheses
     def on_data_track(
-        self, name: str | None = None, *, sender: str | None = None, thread: Where = "worker"
+        self, name: str | None = None, *, sender: str | None = None, thread: HandlerThread = "worker"
     ) -> Callable[[F], F]:
-        """Decorate a handler of data-track frames of this name, from any publisher; subscribes to them.
+        """Register a handler for frames of data tracks of this name, from any publisher; subscribes to the tracks.
 
-        Its `data` is bytes, `event.timestamp` the publisher's own. See `on_text`.
+        Its `data` is bytes; `event.timestamp` is the publisher's own. See `on_text`.
+
+        Raises:
+            PermissionDeniedError: without the grant canSubscribe.
         """
         return self._on("data_track", name, sender, thread)
 
-    def on_attributes(self, sender: str | None = None, *, thread: Where = "worker") -> Callable[[F], F]:
-        """Decorate a handler of attribute changes: its `data` is a dict of the changed keys, "" for a deleted one."""
+    @_with_parentheses
+    def on_attributes(self, *, sender: str | None = None, thread: HandlerThread = "worker") -> Callable[[F], F]:
+        """Register a handler for attribute changes: its `data` is a dict of the changed keys, "" for a deleted one."""
         return self._on("attributes", None, sender, thread)
 
-    def on_participant_metadata(self, sender: str | None = None, *, thread: Where = "worker") -> Callable[[F], F]:
-        """Decorate a handler of changes of a participant's metadata: its `data` is the new one."""
+    @_with_parentheses
+    def on_participant_metadata(
+        self, *, sender: str | None = None, thread: HandlerThread = "worker"
+    ) -> Callable[[F], F]:
+        """Register a handler for changes of a participant's metadata: its `data` is the new metadata."""
         return self._on("participant_metadata", None, sender, thread)
 
-    def on_room_metadata(self, thread: Where = "worker") -> Callable[[F], F]:
-        """Decorate a handler of changes of the room's metadata: its `data` is the new one."""
+    @_with_parentheses
+    def on_room_metadata(self, *, thread: HandlerThread = "worker") -> Callable[[F], F]:
+        """Register a handler for changes of the room's metadata: its `data` is the new metadata."""
         return self._on("room_metadata", None, None, thread)
 
-    def on_participant(self, sender: str | None = None, *, thread: Where = "worker") -> Callable[[F], F]:
-        """Decorate a handler of arrivals and departures.
+    @_with_parentheses
+    def on_participant(self, *, sender: str | None = None, thread: HandlerThread = "worker") -> Callable[[F], F]:
+        """Register a handler for participants that join, leave or change.
 
-        `event.topic` says what: `joined`, `active`, `left`, `name` or `permissions`; `sender` who.
+        `event.topic` is the change: `joined`, `active`, `left`, `name` or `permissions`; `sender` is the identity.
         """
         return self._on("participant", None, sender, thread)
 
-    def on_connection(self, thread: Where = "worker") -> Callable[[F], F]:
-        """Decorate a handler of this room's connection: `event.topic` is the new state, or `reconnect` for a loss."""
+    @_with_parentheses
+    def on_connection(self, *, thread: HandlerThread = "worker") -> Callable[[F], F]:
+        """Register a handler for this room's connection: `event.topic` is the new state, or `reconnect` for a loss."""
         return self._on("connection", None, None, thread, kinds=("connection", "loss"))
 
     def _on(
         self,
-        kind: str,
+        kind: Kind,
         topic: str | None,
         sender: str | None,
-        where: Where,
+        thread: HandlerThread,
         *,
         streams: bool = False,
         max_size: int | None = None,
-        kinds: Iterable[str] | None = None,
+        kinds: Iterable[Kind] | None = None,
     ) -> Callable[[F], F]:
-        if callable(topic) or callable(sender) or callable(where):
-            raise TypeError(f"Write the decorator with parentheses: @room.on_{kind}().")
-        if where not in ("worker", "main"):
-            raise ValueError(f'thread= is "worker" or "main", not {where!r}.')
+        if thread not in ("worker", "main"):
+            raise ValueError(f'thread= is "worker" or "main", not {thread!r}.')
 
         def register(function: F) -> F:
             self._refuse_closed()
             if kind == "data_track":
-                self._connection.require_to_hear("canSubscribe", "Receiving data tracks")
+                self._connection.require_for_later("canSubscribe", "Receiving data tracks")
             interest = Interest.of(kinds or kind, topic, sender)
-            self._handlers.add(
-                Handler(kind, topic, function, interest, streams=streams, where=where, max_size=max_size)
+            self._systems.handlers.add(
+                Handler(kind, topic, function, interest, streams=streams, thread=thread, max_size=max_size)
             )
             return function
 
@@ -322,32 +394,40 @@ class Room:
         callers: str | Iterable[str] | None = None,
         concurrency: int = CONCURRENCY,
         raw: bool = False,
-        thread: Where = "worker",
+        thread: HandlerThread = "worker",
     ) -> Callable[[F], F]:
-        """Decorate a function that serves a remote method.
+        """Serve a remote method with a function. Use as a decorator.
 
-        The call's JSON becomes the function's arguments, checked against its type hints; a parameter named `caller`
-        gets the caller's identity, one named `payload` the whole payload. What it returns is the answer. An `RpcError`
-        that it raises reaches the caller; anything else becomes code 1500, and its traceback is shown in the cell.
+        The call's JSON payload becomes the function's arguments, checked against its type hints; a parameter named
+        `caller` receives the caller's identity, one named `payload` the whole payload. The return value is the answer.
+        An `RpcError` reaches the caller; any other exception becomes code 1500, and its traceback appears in the cell.
 
         Args:
             method: the name to call it by, at most 64 bytes.
             callers: an identity or several that may call; None for everybody.
-            concurrency: how many calls run at once; more wait, within their deadlines.
-            raw: give the payload as the str it is, and send a returned str as it is.
+            concurrency: number of concurrent calls; further calls wait, within their time limits.
+            raw: pass the payload as the str it is, and send a returned str as it is.
             thread: "main" runs the function on the kernel's main thread, between cells.
 
         Raises:
-            TypeError: for a parameter whose type JSON cannot be checked against.
-            PermissionDeniedError: without the grant canPublishData, which answering takes.
+            TypeError: for a parameter with a type that JSON cannot be checked against.
+            PermissionDeniedError: without the grant canPublishData, which answering needs.
+            NotConnectedError: if the room is closed.
+
+        Example:
+            >>> @room.rpc("add")
+            ... def add(a: int, b: int) -> int:
+            ...     return a + b
+
+        See https://docs.livekit.io/home/client/data/rpc/.
         """
         if callable(method):
             raise TypeError('Give the method a name: @room.rpc("add").')
 
         def register(function: F) -> F:
             self._refuse_closed()
-            self._connection.require_to_hear("canPublishData", "Answering remote method calls")
-            self._rpc.serve(method, function, callers=callers, concurrency=concurrency, raw=raw, where=thread)
+            self._connection.require_for_later("canPublishData", "Answering remote method calls")
+            self._systems.rpc.serve(method, function, callers=callers, concurrency=concurrency, raw=raw, thread=thread)
             return function
 
         return register
@@ -358,11 +438,11 @@ class Room:
         Returns:
             How many were ended.
         """
-        return self._handlers.remove(handler)
+        return self._systems.handlers.remove(handler)
 
     def listen(
         self,
-        kind: str | Iterable[str] | None = None,
+        kind: Kind | Iterable[Kind] | None = None,
         topic: str | None = None,
         sender: str | None = None,
         *,
@@ -375,34 +455,26 @@ class Room:
             kind: one kind of event, several, or None for all.
             topic: only this topic, method or track name; None for every one.
             sender: only from this identity.
-            max_events: how many unread ones are kept; the oldest are dropped and counted beyond.
-            max_bytes: their bytes, likewise.
+            max_events: number of unread events to keep; beyond it, the oldest are dropped and counted.
+            max_bytes: bytes of unread events to keep, likewise.
 
         Raises:
-            ValueError: for a kind that does not exist.
-            NotConnectedError: when the room is closed.
-            PermissionDeniedError: for the frames of data tracks alone, without the grant canSubscribe.
+            ValueError: for an unknown kind.
+            NotConnectedError: if the room is closed.
+            PermissionDeniedError: for data tracks alone, without the grant canSubscribe.
+
+        Example:
+            >>> with room.listen("data", topic="imu") as inbox:
+            ...     for event in inbox:
+            ...         print(event.sender, event.data)
         """
         self._refuse_closed()
         interest = Interest.of(kind, topic, sender)
         if interest.kinds == frozenset({"data_track"}):
-            self._connection.require_to_hear("canSubscribe", "Receiving data tracks")
-        ended = self._want_frames(interest)
-        inbox = Inbox(self.events, interest, max_events=max_events, max_bytes=max_bytes, on_close=ended)
+            self._connection.require_for_later("canSubscribe", "Receiving data tracks")
+        inbox = Inbox(self.events, interest, max_events=max_events, max_bytes=max_bytes)
         self._inboxes.add(inbox)
         return inbox
-
-    def _want_frames(self, interest: Interest) -> Callable[[], None]:
-        """Subscribe to the data tracks that `interest` covers, if any; returns the way to end that, once."""
-        if interest.kinds is not None and "data_track" not in interest.kinds:
-            return lambda: None
-        tracks = self._tracks  # and not the room: an inbox's end shall not keep it alive
-        LOOP.loop.call_soon_threadsafe(tracks.want, interest)
-
-        def ended() -> None:
-            LOOP.loop.call_soon_threadsafe(tracks.unwant, interest)
-
-        return ended
 
     def _refuse_closed(self) -> None:
         if self.state == "closed":
@@ -410,121 +482,113 @@ class Room:
 
     # Look
 
-    def feed(self, topic: str | None = None, kind: str | Iterable[str] | None = None) -> Feed:
+    def feed(
+        self,
+        kind: Kind | Iterable[Kind] | None = None,
+        topic: str | None = None,
+        sender: str | None = None,
+    ) -> Feed:
         """A live table of the newest events; display it, or make it a cell's last line.
 
         Args:
-            topic: only this topic, method or track name.
             kind: only this kind of event, or these.
+            topic: only this topic, method or track name.
+            sender: only from this identity.
 
         Raises:
-            ValueError: for a kind that does not exist.
+            ValueError: for an unknown kind.
+
+        Example:
+            >>> room.feed("rpc")
+            >>> room.feed(topic="imu").plot()
         """
-        from lknb.widgets.feed import Feed  # here, because a room needs no widgets to be of use
+        from lknb.widgets.feed import Feed  # here: a room is of use without widgets
 
-        return Feed(self, topic, kind)
+        return Feed(self, kind, topic, sender)
 
-    def panel(self, *tabs: str) -> Panel:
+    def panel(self, *tabs: Tab) -> Panel:
         """The room in tabs, live; display it, or make it a cell's last line.
 
         Args:
-            tabs: only these, of `participants`, `feed`, `chat`, `transfers`, `rpc` and `telemetry`.
+            tabs: only these: `participants`, `feed`, `chat`, `transfers`, `rpc`, `telemetry`.
 
         Raises:
-            ValueError: for a tab that does not exist.
+            ValueError: for an unknown tab.
         """
         from lknb.widgets.panel import Panel
 
         return Panel(self, *tabs)
 
-    def link(self, widget: traitlets.HasTraits, attribute: str, trait: str = "value", of: str | None = None) -> Link:
+    def link(self, widget: traitlets.HasTraits, attribute: str, *, trait: str = "value", of: str | None = None) -> Link:
         """Keep a widget's trait and an attribute equal, from now on.
 
         This participant's own attribute follows the widget, at most five times a second and always to the last
-        value, and the widget follows the attribute. If the attribute is set already, the widget takes its value;
-        else the widget's value is written. Another participant's attribute (`of`) is only followed: whoever moves
-        that widget moves it until the next change. While they are not there the widget keeps what it has.
+        value, and the widget follows the attribute. If the attribute is already set, the widget takes its value;
+        otherwise the widget's value is written. Another participant's attribute (`of`) is only followed: moving the
+        widget by hand lasts until its next change. While that participant is away, the widget keeps its value.
 
-        A str is the attribute as it is, and "" deletes it; numbers, bools, lists and dicts are JSON in it. A value
-        that the trait does not take, because of its type or range, is told in the cell, and the widget keeps its
-        own; what could not be written is told there too, and written when it can be. The link ends with `unlink`, when
-        its cell runs again, when the widget is closed, and with the room.
+        A str is written as it is, and "" deletes the attribute; numbers, bools, lists and dicts are written as JSON.
+        If the trait rejects a value, because of its type or range, the cell shows a warning and the widget keeps its
+        own value. A value that could not be written is reported there too, and written as soon as possible. The link
+        ends with `unlink`, when its cell runs again, when the widget is closed, and with the room.
 
         Args:
-            widget: with the trait, such as an ipywidgets slider.
+            widget: the widget with the trait, such as an ipywidgets slider.
             attribute: the attribute's key.
             trait: the trait's name.
-            of: the identity of another participant; None for one's own attribute.
+            of: the identity of another participant; None for this participant's own attribute.
 
         Raises:
             ValueError: for a trait that the widget does not have.
-            TypeError: for an own attribute of a trait whose value JSON cannot carry.
+            TypeError: for a trait whose value JSON cannot represent, if it is to be written.
             PermissionDeniedError: for an own attribute without the grant canUpdateOwnMetadata.
-            NotConnectedError: when the room is closed.
+            NotConnectedError: if the room is closed.
+
+        Example:
+            >>> slider = ipywidgets.IntSlider()
+            >>> room.link(slider, "volume")
         """
         from lknb.widgets.link import Link
 
         self._refuse_closed()
         link = Link(self, widget, attribute, trait, of)
         if link.of == self.identity:
-            self._connection.require_to_hear("canUpdateOwnMetadata", "Linking an attribute of one's own")
-        for other in [each for each in self._links if link.replaces(each)]:
-            other.unlink()
-        self._links.append(link)
-        watch_cells(self._cell_ended)
+            self._connection.require_for_later("canUpdateOwnMetadata", "Linking an attribute of one's own")
+        self.links.add(link)
         link.start()
         return link
-
-    def _keep(self, widget: RoomWidget) -> None:
-        """Close `widget` with the room, and in its place those that an earlier run of its cell has made."""
-        for other in [each for each in self._widgets if widget.replaces(each)]:
-            other.discard()
-        self._widgets.append(widget)
-        watch_cells(self._cell_ended)
-
-    def _forget(self, widget: RoomWidget) -> None:
-        if widget in self._widgets:
-            self._widgets.remove(widget)
-        if not self._widgets and self.state == "closed":  # with the panel that it was left with
-            unwatch(self._cell_ended)
-
-    def _cell_ended(self, cell: Cell) -> None:
-        for widget in [each for each in self._widgets if cell.ran_again(each.cell)]:
-            widget.discard()
-        for link in [each for each in self._links if cell.ran_again(each.cell)]:
-            link.unlink()
 
     # Leave
 
     def close(self) -> None:
-        """Leave the room: handlers end, inboxes can still be read to their end. Closing twice is fine."""
+        """Leave the room once everything sent is on its way. Handlers end; inboxes can still be read to their end.
+
+        Closing a closed room does nothing.
+        """
         LOOP.run(self._connection.close(), "close")
 
     def rejoin(self) -> None:
-        """Join again after the room was closed, as who this participant was; does nothing while it is open.
+        """Join again after the room was closed, with the same identity; does nothing while the room is open.
 
-        This object works again with all that holds it: its log goes on, with a `loss` event for the time between, and
-        the attributes, metadata, name and data tracks of this participant are set again. Handlers, inboxes and widgets
-        ended with the closing: run their cells again.
+        The log goes on, with a `loss` event for the time between, and this participant's attributes, metadata, name
+        and data tracks are restored. Handlers, inboxes and widgets ended with the closing: run their cells again.
 
         Raises:
-            ConnectError: with the cause and the next step; the room stays closed.
-            ServerError: when the embedded server cannot be had.
-            LknbError: when another room of this kernel has taken this identity meanwhile.
+            ConnectError: with the cause and the next step; the room stays closed. Also if another room of this kernel
+                has taken this identity meanwhile.
+            ServerError: if the embedded server cannot be started.
         """
-        LOOP.run(self._join_again(), "rejoin")
+        LOOP.run(self._rejoin(self), "rejoin")
 
-    def _let_go(self) -> None:
-        # While the handlers are still there, which the static HTML tells of.
-        for widget in list(self._widgets):
+    def _closed(self) -> None:
+        # Before the handlers end: the static HTML that widgets leave shows them.
+        for widget in self.widgets:
             widget.close()
-        forget(self._handlers)
+        self._systems.handlers.end()
         for inbox in list(self._inboxes):
             inbox.close()
-        for link in list(self._links):
+        for link in self.links:
             link.unlink()
-        if not self._widgets:
-            unwatch(self._cell_ended)
 
     def __enter__(self) -> Room:
         return self
@@ -541,3 +605,10 @@ class Room:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aio.close()
+
+
+def joined_room(systems: Systems, rejoin: Rejoin) -> Room:
+    """A `Room` of these systems; `rejoin(room)` joins it again after it was closed."""
+    room = Room.__new__(Room)
+    room._begin(systems, rejoin)
+    return room

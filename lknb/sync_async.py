@@ -1,7 +1,8 @@
-"""How one coroutine method becomes two: a blocking one for cells, and an awaitable one for any event loop.
+"""Two faces of one coroutine method: a blocking one for cells, and an awaitable one for any event loop.
 
-The systems are written once, as coroutines of the loop thread. `Room` and `AioRoom` list the same methods, derived by
-`blocking` and `awaitable`, with the signature and the docstring of the original.
+The systems are written once, as coroutines for the loop thread. `Room`, `LocalParticipant` and their awaitable twins
+list the same methods, derived here with the parameters, the result and the docstring of the original. The first
+argument picks the system: `blocking(lambda systems: systems.text, TextStreams.send_text)`.
 """
 
 from __future__ import annotations
@@ -9,49 +10,58 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from lknb.loop import LOOP
+
+if TYPE_CHECKING:
+    from lknb.systems import Systems
 
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 def blocking(
-    system: str, method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]
+    system: Callable[[Systems], S], method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
 ) -> Callable[Concatenate[Any, P], T]:
-    """A method that runs the coroutine of `self._<system>` on the loop thread and waits for it."""
+    """A method that runs the coroutine on the loop thread and waits for its result."""
 
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return LOOP.run(method(getattr(self, f"_{system}"), *args, **kwargs), method.__name__)
+        instead = f"await {self.AWAITABLE}.{method.__name__}(...)"
+        return LOOP.run(method(system(self._systems), *args, **kwargs), method.__name__, instead)
 
-    # With __wrapped__ in place, inspect would take the blocking method for the coroutine function it waits for.
+    # With __wrapped__ in place, inspect would take the blocking method for the coroutine function that it waits for.
     call.__signature__ = inspect.signature(call)  # type: ignore[attr-defined]
     del call.__wrapped__
     return call
 
 
 def awaitable(
-    system: str, method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]
+    system: Callable[[Systems], S], method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
-    """A method that runs the coroutine of `self._<system>` on the loop thread; awaited from any event loop."""
+    """A method that runs the coroutine on the loop thread; await it on any event loop."""
 
     @functools.wraps(method)
     async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await LOOP.wait(method(getattr(self, f"_{system}"), *args, **kwargs))
+        return await LOOP.wait(method(system(self._systems), *args, **kwargs))
 
     return call
 
 
 def opening(
-    system: str, method: Callable[Concatenate[Any, P], T], writer: Callable[[T], R]
+    system: Callable[[Systems], S], method: Callable[Concatenate[S, P], T], writer: Callable[[T], R]
 ) -> Callable[Concatenate[Any, P], R]:
-    """A method that returns what `self._<system>` opens, as a `writer` for the caller's kind of code."""
+    """A method that returns the stream that the system opens, wrapped in `writer` for the caller's kind of code."""
 
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return writer(method(getattr(self, f"_{system}"), *args, **kwargs))
+        return writer(method(system(self._systems), *args, **kwargs))
 
+    if isinstance(writer, type):
+        call.__signature__ = inspect.signature(call).replace(return_annotation=writer.__name__)  # type: ignore[attr-defined]
+        call.__annotations__ = {**call.__annotations__, "return": writer.__name__}
+        del call.__wrapped__
     return call

@@ -7,9 +7,12 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from lknb.public import public
+
 _WIDEST = 60
 
 
+@public
 class Table:
     """Rows under headings. It shows itself as a table wherever it is displayed.
 

@@ -1,4 +1,4 @@
-"""Says so when an async handler blocks lknb's loop, on which everything in every room moves."""
+"""Reports an async handler that blocks lknb's loop, which serves every room."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import threading
 import time
 from types import FrameType
 
+from lknb.belongings import everything
 from lknb.cells import name_cells
-from lknb.handlers import Handler, every_handler
+from lknb.handlers import Handler
 from lknb.loop import LOOP
 
 LIMIT = 2.0
-"""Seconds that the loop may stand still before something is said."""
+"""Seconds that the loop may be blocked before a handler is reported."""
 
 _PAUSE = 0.5
 
@@ -47,14 +48,14 @@ def _report() -> None:
             at = at or frame
             where = name_cells(f'File "{at.f_code.co_filename}", line {at.f_lineno}')
             handler.say(
-                f"The async handler {handler.name} has blocked lknb's event loop for {LIMIT:g} s ({where}): nothing "
-                "moves in any room meanwhile. Make it a plain `def`, which gets a thread of its own, or await what "
-                "takes long."
+                f"The async handler {handler.name} has blocked lknb's event loop for {LIMIT:g} s ({where}): every room "
+                "stands still meanwhile. Make it a plain `def`, which runs on a thread of its own, or await slow calls."
             )
             return
         frame = frame.f_back
 
 
 def _running(frame: FrameType) -> Handler | None:
-    """The handler whose function this frame runs."""
-    return next((each for each in every_handler() if getattr(each.function, "__code__", None) is frame.f_code), None)
+    """The handler whose function this frame executes."""
+    handlers = (each for each in everything() if isinstance(each, Handler))
+    return next((each for each in handlers if getattr(each.function, "__code__", None) is frame.f_code), None)

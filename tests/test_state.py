@@ -291,7 +291,7 @@ def test_state_is_readable_right_after_joining(alice: lknb.Room, peer: Peers, jo
     assert late.participants["alice"].attributes == {"status": "ready"}
     there = late.participants["peer"]
     assert (there.attributes, there.metadata, there.name) == ({"ready": "1", "mood": "fine"}, "m", "Peer")
-    assert late.room_metadata == "stage"
+    assert late.metadata == "stage"
 
 
 def test_the_state_of_one_who_left_is_gone(alice: lknb.Room, bob: lknb.Room, join: Join) -> None:

@@ -172,7 +172,7 @@ class ByteStreams(Streams):
 
     async def _prepare(self, options: dict[str, Any], size: int | None) -> tuple[Event, list[str]]:
         self._connection.require("canPublishData", "Sending bytes")
-        recipients = await self._connection.recipients(options["to"])
+        recipients = await self._connection.presence.recipients(options["to"])
         attributes = {**options["attributes"], DIGEST: "0" * 64}
         check_header(options["topic"], attributes, recipients, options["name"], options["mime_type"])
         event = Event(

@@ -16,8 +16,7 @@ from lknb.connection import Connection
 from lknb.errors import LknbError, NotConnectedError, PayloadTooLargeError, PermissionDeniedError, StreamError
 from lknb.event import Event
 from lknb.events import EventLog
-from lknb.handlers import Handler, Handlers
-from lknb.interest import Interest
+from lknb.handlers import Handlers
 from lknb.loop import LOOP
 from lknb.sdk import PublishDataTrackError
 
@@ -137,12 +136,11 @@ class DataTracks:
         # By publisher and name: the sid changes with every reconnect.
         self._remote: dict[tuple[str, str], rtc.RemoteDataTrack] = {}
         self._subscriptions: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._interests: list[Interest] = []
-        connection.data_tracks_of = self._names_of
+        connection.presence.data_tracks_of = self._names_of
+        log.on_interests(lambda: LOOP.loop.call_soon_threadsafe(self._update))
         connection.on("data_track_published", self._published)
         connection.on("data_track_unpublished", self._unpublished)
         connection.on_restored(self._restored)
-        handlers.on_change(self._handlers_changed)
 
     async def publish_data_track(self, name: str) -> LocalDataTrack:
         """Publish a data track; publishing the same name again gives the same track.
@@ -161,7 +159,7 @@ class DataTracks:
             if track is None:
                 track = LocalDataTrack(name, await self._publish(name), self._connection, self._log)
                 self._local[name] = track
-                self._connection.refresh()
+                self._connection.presence.refresh()
             return track
 
     async def unpublish_data_track(self, track: LocalDataTrack | str) -> None:
@@ -180,7 +178,7 @@ class DataTracks:
             await self._connection.call(sdk_track.unpublish(), "unpublish_data_track")
         local._replace(None)
         self._local.pop(name, None)
-        self._connection.refresh()
+        self._connection.presence.refresh()
 
     async def _publish(self, name: str) -> rtc.LocalDataTrack:
         deadline = monotonic() + _NAME_FREE_WITHIN
@@ -204,22 +202,6 @@ class DataTracks:
             for (publisher, name), track in sorted(self._remote.items())
         ]
 
-    def want(self, interest: Interest) -> None:
-        """Subscribe to all tracks that `interest` covers, now and later; called on the loop thread."""
-        self._interests.append(interest)
-        self._update()
-
-    def unwant(self, interest: Interest) -> None:
-        """End what `want` began, unless somebody else wants the same frames."""
-        if interest in self._interests:
-            self._interests.remove(interest)
-        self._update()
-
-    def _handlers_changed(self, handler: Handler, added: bool) -> None:
-        if handler.kind == "data_track":
-            change = self.want if added else self.unwant
-            LOOP.loop.call_soon_threadsafe(change, handler.interest)
-
     def _names_of(self, identity: str) -> tuple[str, ...]:
         if identity == self._connection.identity:
             return tuple(sorted(self._local))
@@ -231,14 +213,14 @@ class DataTracks:
         old = self._subscriptions.pop(key, None)
         if old is not None:
             old.cancel()
-        self._connection.refresh()
+        self._connection.presence.refresh()
         self._update()
 
     def _unpublished(self, sid: str, *_: Any) -> None:
         for key, track in list(self._remote.items()):
             if track.info.sid == sid:
                 del self._remote[key]
-        self._connection.refresh()
+        self._connection.presence.refresh()
         self._update()
 
     def _update(self) -> None:
@@ -252,10 +234,7 @@ class DataTracks:
 
     def _wanted(self, key: tuple[str, str]) -> bool:
         publisher, name = key
-        return any(
-            (each.topic is None or each.topic == name) and (each.sender is None or each.sender == publisher)
-            for each in self._interests
-        )
+        return any(each.covers("data_track", name, publisher) for each in self._log.interests)
 
     async def _read(self, key: tuple[str, str], track: rtc.RemoteDataTrack) -> None:
         publisher, name = key
@@ -263,7 +242,7 @@ class DataTracks:
             stream = track.subscribe(buffer_size=BUFFER_SIZE)
             try:
                 async for frame in stream:
-                    self._connection.heard()
+                    self._connection.reconnecting.heard()
                     self._log.add(
                         Event(
                             "data_track",

@@ -65,7 +65,7 @@ class Packets:
         if not isinstance(topic, str):
             raise TypeError(f"A topic is a str, not {type(topic).__name__}.")
         self._connection.require("canPublishData", "Sending packets")
-        recipients = await self._connection.recipients(to)
+        recipients = await self._connection.presence.recipients(to)
         envelope = _ENVELOPE + sum(len(each.encode()) + 4 for each in (topic, self._connection.identity, *recipients))
         if len(data) + envelope > PACKET_LIMIT:
             raise PayloadTooLargeError(

@@ -82,7 +82,7 @@ class Rpc:
         _check_method(method)
         request = _raw_payload(payload) if raw else encode(payload)
         self._connection.require("canPublishData", "Calling a remote method")
-        await self._connection.find(to)
+        await self._connection.presence.find(to)
         event = Event(
             "rpc",
             "out",
@@ -149,13 +149,13 @@ class Rpc:
         callers: str | Iterable[str] | None,
         concurrency: int,
         raw: bool,
-        where: Any,
+        thread: Any,
     ) -> None:
         """Register a function as a method of this participant; see `Room.rpc`."""
         _check_method(name)
         if concurrency < 1:
             raise ValueError(f"concurrency is at least 1, not {concurrency}.")
-        handler = Handler("rpc", name, function, Interest.of("rpc", name), where=where, concurrency=concurrency)
+        handler = Handler("rpc", name, function, Interest.of("rpc", name), thread=thread, concurrency=concurrency)
         allowed = None if callers is None else frozenset([callers] if isinstance(callers, str) else callers)
         self._methods[name] = Method(handler, allowed, Arguments(name, function, raw=raw), self._log, self._connection)
         self._handlers.add(handler)

@@ -21,6 +21,7 @@ from lknb.errors import ConnectError, NotConnectedError, PayloadTooLargeError, P
 from lknb.event import Event
 from lknb.events import EventLog
 from lknb.loop import LOOP
+from lknb.public import public
 
 ATTRIBUTES_LIMIT = 64 * 1024
 METADATA_LIMIT = 512 * 1024
@@ -44,7 +45,6 @@ class State:
         connection.on("participant_attributes_changed", self._attributes_changed)
         connection.on("participant_metadata_changed", self._metadata_changed)
         connection.on("participant_name_changed", lambda *_: self._changed.set())
-        connection.on("room_metadata_changed", self._room_metadata_changed)
         connection.on_restored(self._restored)
 
     async def set_attributes(self, attributes: Mapping[str, str]) -> None:
@@ -94,7 +94,7 @@ class State:
             PermissionDeniedError: without the grant canUpdateOwnMetadata.
             PayloadTooLargeError, StateError, NotConnectedError
         """
-        self._check_text(metadata, "metadata", METADATA_LIMIT)
+        check_text(metadata, "metadata", METADATA_LIMIT)
         self._connection.require("canUpdateOwnMetadata", "Setting metadata")
         async with self._writing:
             if not metadata and self._connection.local.metadata:
@@ -115,7 +115,7 @@ class State:
             PermissionDeniedError: without the grant canUpdateOwnMetadata.
             PayloadTooLargeError, StateError, NotConnectedError
         """
-        self._check_text(name, "name", NAME_LIMIT)
+        check_text(name, "name", NAME_LIMIT)
         self._connection.require("canUpdateOwnMetadata", "Setting the name")
         async with self._writing:
             if not name and self._connection.local.name:
@@ -126,60 +126,7 @@ class State:
                 "The name",
             )
             self._name = name
-        self._connection.refresh()
-
-    async def set_room_metadata(self, metadata: str) -> None:
-        """Set the room's metadata, at most 512 KiB, through the server's API.
-
-        Raises:
-            PermissionDeniedError: without an API key and secret, or a token with the grant roomAdmin.
-            PayloadTooLargeError, StateError, NotConnectedError
-        """
-        self._check_text(metadata, "room metadata", METADATA_LIMIT)
-        sdk = self._connection.sdk
-        if not self.is_admin:
-            raise PermissionDeniedError("roomAdmin", "Setting the room's metadata")
-        import aiohttp
-        from livekit import api
-
-        request = api.UpdateRoomMetadataRequest(room=self._connection.room, metadata=metadata)
-
-        async def update() -> None:
-            async with server_api.client(self._connection.credentials, self._connection.room) as server:
-                await server.room.update_room_metadata(request)
-
-        async with self._writing:
-            try:
-                await self._connection.call(update(), "set_room_metadata", limit=_CONFIRM_WITHIN)
-            except api.ServerError as error:
-                if error.code in ("permission_denied", "unauthenticated"):
-                    raise PermissionDeniedError("roomAdmin", "Setting the room's metadata") from None
-                raise StateError(f"The server refused the room's metadata: {error.message}.") from None
-            except (OSError, aiohttp.ClientError) as error:
-                raise StateError(f"The server's API could not be reached: {error}.") from None
-            await self._confirmed(lambda: sdk.metadata == metadata, "The room's metadata")
-
-    @property
-    def is_admin(self) -> bool:
-        """Whether this participant may use the server's API for this room."""
-        credentials = self._connection.credentials
-        if credentials.can_mint:
-            return True
-        assert credentials.token is not None
-        try:
-            return bool(read_token(credentials.token).grants.get("roomAdmin"))
-        except ConnectError:
-            return False
-
-    @staticmethod
-    def _check_text(text: Any, what: str, limit: int) -> None:
-        if not isinstance(text, str):
-            raise TypeError(f"The {what} is a str, not {type(text).__name__}. Use json.dumps(...) for JSON values.")
-        size = len(text.encode())
-        if size > limit:
-            raise PayloadTooLargeError(
-                f"The {what}", size, limit, "Keep a reference here, and send the data as a stream."
-            )
+        self._connection.presence.refresh()
 
     async def _write(self, send: Callable[[], Any], done: Callable[[], bool], what: str) -> None:
         async def sent() -> None:
@@ -242,10 +189,6 @@ class State:
             )
         )
 
-    def _room_metadata_changed(self, old: str, new: str, *_: Any) -> None:
-        self._changed.set()
-        self._log.add(Event("room_metadata", "in", data=new, size=len(new.encode())))
-
     def _direction(self, participant: rtc.Participant) -> Any:
         return "out" if participant.identity == self._connection.identity else "in"
 
@@ -262,6 +205,88 @@ class State:
                 await self.set_name(self._name)
         except NotConnectedError:
             return  # lost again: the next session writes it
+
+
+class RoomState:
+    """Reads and writes the state of one connection's room, through the server's API."""
+
+    def __init__(self, connection: Connection, log: EventLog) -> None:
+        self._connection = connection
+        self._log = log
+        self._writing = asyncio.Lock()
+        connection.on("room_metadata_changed", self._metadata_changed)
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether this participant may use the server's API for this room."""
+        credentials = self._connection.credentials
+        if credentials.can_mint:
+            return True
+        assert credentials.token is not None
+        try:
+            return bool(read_token(credentials.token).grants.get("roomAdmin"))
+        except ConnectError:
+            return False
+
+    async def set_metadata(self, metadata: str) -> None:
+        """Set the room's metadata, at most 512 KiB, through the server's API.
+
+        Args:
+            metadata: the new metadata, often JSON; "" clears it.
+
+        Raises:
+            TypeError: if it is not a str.
+            PermissionDeniedError: without an API key and secret, or a token with the grant roomAdmin.
+            PayloadTooLargeError: if it exceeds 512 KiB.
+            StateError: if the server refused it, did not answer, or did not confirm it.
+            NotConnectedError: if the room is closed or reconnecting.
+            DeliveryTimeoutError: if the server's API did not answer in time.
+        """
+        check_text(metadata, "room metadata", METADATA_LIMIT)
+        _ = self._connection.sdk  # raises NotConnectedError
+        if not self.is_admin:
+            raise PermissionDeniedError("roomAdmin", "Setting the room's metadata")
+        async with self._writing:
+            await self._connection.call(self._update(metadata), "set_metadata", limit=_CONFIRM_WITHIN)
+            # Raises NotConnectedError if the connection was lost meanwhile.
+            confirmed = await self._connection.until(lambda: self._connection.sdk.metadata == metadata, _CONFIRM_WITHIN)
+        if not confirmed:
+            raise StateError(
+                f"The room's metadata was sent, but the server did not confirm it within {_CONFIRM_WITHIN:g} s. "
+                "Read room.metadata for its current value."
+            )
+
+    async def _update(self, metadata: str) -> None:
+        import aiohttp
+        from livekit import api
+
+        request = api.UpdateRoomMetadataRequest(room=self._connection.room, metadata=metadata)
+        try:
+            async with server_api.client(self._connection.credentials, self._connection.room) as server:
+                await server.room.update_room_metadata(request)
+        except api.ServerError as error:
+            if error.code in ("permission_denied", "unauthenticated"):
+                raise PermissionDeniedError("roomAdmin", "Setting the room's metadata") from None
+            raise StateError(f"The server refused the room's metadata: {error.message}.") from None
+        except (OSError, aiohttp.ClientError) as error:
+            raise StateError(f"The server's API could not be reached: {error}.") from None
+
+    def _metadata_changed(self, old: str, new: str, *_: Any) -> None:
+        self._log.add(Event("room_metadata", "in", data=new, size=len(new.encode())))
+
+
+def check_text(text: Any, what: str, limit: int) -> None:
+    """Check metadata or a name.
+
+    Raises:
+        TypeError: if it is not a str.
+        PayloadTooLargeError: if it exceeds `limit` bytes.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"The {what} is a str, not {type(text).__name__}. Use json.dumps(...) for JSON values.")
+    size = len(text.encode())
+    if size > limit:
+        raise PayloadTooLargeError(f"The {what}", size, limit, "Keep a reference here, and send the data as a stream.")
 
 
 def check_attributes(attributes: Mapping[str, str], limit: int) -> None:
@@ -281,6 +306,7 @@ def check_attributes(attributes: Mapping[str, str], limit: int) -> None:
         )
 
 
+@public
 class Attributes(MutableMapping[str, str]):
     """This participant's attributes: read as of now, written to the server and confirmed by it.
 

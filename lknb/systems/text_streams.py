@@ -187,7 +187,7 @@ class TextStreams(Streams):
         if edited is not None:
             topic, to = edited.topic, edited.to or None if to is None else to
             reply_to = edited.reply_to if reply_to is None else reply_to
-        recipients = await self._connection.recipients(to)
+        recipients = await self._connection.presence.recipients(to)
         event = Event(
             "text",
             "out",

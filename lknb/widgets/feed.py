@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lknb.event import KINDS, Event, Kind
 from lknb.interest import Interest, checked_kinds
+from lknb.public import public
 from lknb.tables import Table
 from lknb.widgets.modules import bundled
 from lknb.widgets.part import Json, Part, Rows, keep_rows_only
@@ -71,7 +72,7 @@ class FeedPart(Part):
         super().start(changed)
         self._follow(self._happened)
         if self.only.kinds is not None and "data_track" in self.only.kinds:
-            self._unwant = self.room._want_frames(self.only)
+            self._unwant = self.room.events.want(self.only)
         self._refill()
 
     def stop(self) -> None:
@@ -207,6 +208,7 @@ class FeedPart(Part):
         return [(self.title, self.table())]
 
 
+@public
 class Feed(RoomWidget):
     """Every event of a room as it happens, newest first.
 

@@ -19,6 +19,7 @@ from lknb.credentials import scrub
 from lknb.errors import LknbError, NotConnectedError, did_you_mean
 from lknb.event import Event
 from lknb.loop import LOOP
+from lknb.public import public
 from lknb.workers import Workers
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _PREVIEW = 80
 _LATER = "not written while the room is reconnecting; the newest value is, as soon as it is back."
 
 
+@public
 class Link:
     """Keeps a trait and an attribute equal; made by `room.link`.
 
@@ -106,8 +108,7 @@ class Link:
         for callback, name in ((self._moved, self.trait), (self._closed, "comm")):
             with contextlib.suppress(ValueError):
                 self.widget.unobserve(callback, name)
-        with contextlib.suppress(ValueError):
-            self.room._links.remove(self)
+        self.room.links.remove(self)
         self._wake()
 
     close = unlink

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import traitlets
 
 from lknb.errors import did_you_mean
 from lknb.event import Event
+from lknb.public import public
 from lknb.tables import Table
 from lknb.widgets.chat import ChatPart
 from lknb.widgets.feed import FeedPart
@@ -22,6 +23,8 @@ from lknb.widgets.widget import RoomWidget
 
 if TYPE_CHECKING:
     from lknb.room import Room
+
+Tab = Literal["participants", "feed", "chat", "transfers", "rpc", "telemetry"]
 
 TABS: dict[str, type[Part]] = {
     each.name: each for each in (ParticipantsPart, FeedPart, ChatPart, TransfersPart, RpcPart, TelemetryPart)
@@ -88,6 +91,7 @@ class PanelPart(Part):
         return []
 
 
+@public
 class Panel(RoomWidget):
     """A room in tabs: participants and state, feed, chat, transfers, RPC, telemetry.
 
@@ -103,7 +107,7 @@ class Panel(RoomWidget):
     _head: PanelPart | None = None  # also while it is being made
     tabs = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
-    def __init__(self, room: Room, *tabs: str) -> None:
+    def __init__(self, room: Room, *tabs: Tab) -> None:
         for tab in tabs:
             if tab not in TABS:
                 raise ValueError(f"{tab!r} is not a tab of the panel{did_you_mean(tab, TABS)} Tabs: {', '.join(TABS)}.")

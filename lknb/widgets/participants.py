@@ -111,7 +111,7 @@ class ParticipantsPart(Part):
         """Why this participant may not do `what`; "" when it may."""
         mine = self._me()
         if grant == "roomAdmin":
-            allowed = self.room._state.is_admin
+            allowed = self.room.local_participant.is_admin
         else:
             allowed = mine is None or mine.permissions.get(grant, True)
         return "" if allowed else str(PermissionDeniedError(grant, what))

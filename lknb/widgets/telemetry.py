@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lknb.errors import LknbError
 from lknb.event import Event, Kind
 from lknb.interest import Interest, checked_kinds
+from lknb.public import public
 from lknb.tables import Table, plain
 from lknb.widgets.modules import bundled
 from lknb.widgets.part import Json, Part, Rows
@@ -153,7 +154,7 @@ class TelemetryPart(Part):
         with self._lock:
             if not self._wants:
                 self._wants = True
-                self._end.append(self.room._want_frames(self._interest))
+                self._end.append(self.room.events.want(self._interest))
 
     # What comes in
 
@@ -371,6 +372,7 @@ class TelemetryPart(Part):
         return tables
 
 
+@public
 class Telemetry(RoomWidget):
     """Numbers in packets and data tracks as live lines and as a live table.
 

@@ -47,7 +47,7 @@ class RoomWidget(anywidget.AnyWidget):
         self.on_msg(lambda widget, content, buffers: self._channel.received(content, buffers))
         for part in parts:
             part.start(self._channel.changed)
-        room._keep(self)
+        room.widgets.add(self)
 
     def _tell(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         if self.comm is None:
@@ -125,7 +125,7 @@ class RoomWidget(anywidget.AnyWidget):
         self._channel.close()
         for part in self.parts:
             part.stop()
-        self.room._forget(self)
+        self.room.widgets.remove(self)
         # A front end that finds the comm closed before the new output would say that there is no model.
         bundle = self._bundle()
         for cell, handle in self._displays:

@@ -1,0 +1,84 @@
+"""`ConnectOptions`: everything that `lknb.connect` takes, checked once and passed on as one object."""
+
+from __future__ import annotations
+
+import functools
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lknb.credentials import Credentials, check_token
+
+TIMEOUT = 10.0
+"""Seconds for joining a room, unless set."""
+
+NAME_LIMIT = 256
+"""Bytes of a room's name, an identity, and a display name."""
+
+# No vowels and no digits that look like letters: easy to read out, and no words by accident.
+_READABLE = "bcdfghjkmnpqrstvwxz"
+
+
+@dataclass(frozen=True)
+class ConnectOptions:
+    """What to join, as whom, and how.
+
+    A new option of `connect` is a parameter there and a field here; its user reads it from `Connection.options`.
+
+    Attributes:
+        room: the room's name.
+        identity: this participant's identity.
+        credentials: how to reach the server.
+        name: the display name, or None.
+        attributes: the initial attributes.
+        metadata: the initial metadata, or None.
+        max_stream_size: bytes that an incoming stream may have.
+        timeout: seconds for joining. Joining again with another timeout gives the same room.
+    """
+
+    room: str
+    identity: str
+    credentials: Credentials
+    name: str | None
+    attributes: Mapping[str, str]
+    metadata: str | None
+    max_stream_size: int
+    timeout: float = field(compare=False)
+
+    def __post_init__(self) -> None:
+        for what, value in (("room", self.room), ("identity", self.identity)):
+            if not isinstance(value, str) or not 1 <= len(value.encode()) <= NAME_LIMIT:
+                raise ValueError(f"The {what} is a name of 1 to {NAME_LIMIT} bytes, not {value!r:.80}.")
+        for what, text in (("name", self.name), ("metadata", self.metadata)):
+            if text is not None and not isinstance(text, str):
+                raise TypeError(f"The {what} is a str, not {type(text).__name__}. Use json.dumps(...) for JSON values.")
+        if not isinstance(self.timeout, int | float) or not self.timeout > 0:
+            raise ValueError(f"timeout is a positive number of seconds, not {self.timeout!r}.")
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Server, room and identity: only one connection at a time can have them."""
+        return (self.credentials.url, self.room, self.identity)
+
+    @property
+    def initial_state(self) -> dict[str, Any]:
+        """The name, attributes and metadata that a token can carry."""
+        return {"name": self.name, "attributes": dict(self.attributes) or None, "metadata": self.metadata}
+
+
+def chosen_identity(room: str, identity: str | None, credentials: Credentials) -> str:
+    """The identity to join with: the token's, the given one, or this kernel's.
+
+    Raises:
+        ConnectError: if the token is not valid for `room` and `identity` now.
+    """
+    if credentials.token is not None:
+        return check_token(credentials.token, room, identity).identity
+    return default_identity() if identity is None else identity
+
+
+@functools.cache
+def default_identity() -> str:
+    """This kernel's identity if none is given: unique, readable, and the same each time."""
+    return "notebook-" + "".join(secrets.choice(_READABLE) for _ in range(4))

@@ -1,0 +1,93 @@
+"""`room.local_participant`: what this participant is in its room, and how to change it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from lknb.participants import Participant
+from lknb.public import public
+from lknb.sync_async import awaitable, blocking
+from lknb.systems import Systems
+from lknb.systems.state import Attributes, State
+
+
+@public
+class AioLocalParticipant:
+    """`room.aio.local_participant`: the methods of `LocalParticipant` as coroutines, for code on an event loop."""
+
+    def __init__(self, systems: Systems) -> None:
+        self._systems = systems
+
+    set_attributes = awaitable(lambda systems: systems.state, State.set_attributes)
+    set_metadata = awaitable(lambda systems: systems.state, State.set_metadata)
+    set_name = awaitable(lambda systems: systems.state, State.set_name)
+
+    def __repr__(self) -> str:
+        return f"<awaitable methods of local participant {self._systems.connection.identity!r}>"
+
+
+@public
+class LocalParticipant:
+    """This notebook's participant in a room, as `room.local_participant`. The server confirms each change.
+
+    See https://docs.livekit.io/home/client/state/participant-attributes/.
+
+    Attributes:
+        attributes: this participant's attributes, a mutable mapping: `room.attributes` is the same one.
+    """
+
+    AWAITABLE: ClassVar[str] = "room.aio.local_participant"
+
+    def __init__(self, systems: Systems) -> None:
+        self._systems = systems
+        self.attributes = Attributes(systems.state, self._current_attributes)
+
+    @property
+    def identity(self) -> str:
+        """The identity, unique in the room."""
+        return self._systems.connection.identity
+
+    @property
+    def name(self) -> str:
+        """The display name; "" if there is none."""
+        me = self._snapshot()
+        return me.name if me else ""
+
+    @property
+    def metadata(self) -> str:
+        """The metadata; "" if there is none."""
+        me = self._snapshot()
+        return me.metadata if me else ""
+
+    @property
+    def permissions(self) -> Mapping[str, bool]:
+        """What this participant may do, by the names of LiveKit's permissions."""
+        me = self._snapshot()
+        return me.permissions if me else {}
+
+    @property
+    def sid(self) -> str:
+        """LiveKit's id of this session of the participant; a full reconnect gives a new one."""
+        me = self._snapshot()
+        return me.sid if me else ""
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether this participant may administer the room: it has the grant roomAdmin, or an API key."""
+        return self._systems.room_state.is_admin
+
+    set_attributes = blocking(lambda systems: systems.state, State.set_attributes)
+    set_metadata = blocking(lambda systems: systems.state, State.set_metadata)
+    set_name = blocking(lambda systems: systems.state, State.set_name)
+
+    def _snapshot(self) -> Participant | None:
+        return self._systems.connection.presence.participants.get(self.identity)
+
+    def _current_attributes(self) -> Mapping[str, str]:
+        me = self._snapshot()
+        return me.attributes if me else {}
+
+    def __repr__(self) -> str:
+        name = f" {self.name!r}" if self.name else ""
+        return f"<LocalParticipant {self.identity!r}{name} {dict(self.attributes)!r}>"

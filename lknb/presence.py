@@ -1,0 +1,133 @@
+"""Presence: who is in the room, finding recipients, and becoming visible to the others immediately."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from livekit import rtc
+
+from lknb import server_api
+from lknb.errors import UnknownParticipantError
+from lknb.event import Direction, Event
+from lknb.participants import Participants, snapshot
+
+if TYPE_CHECKING:
+    from lknb.connection import Connection
+
+# The server announces a participant on a plain SDK up to 3 s after it joined.
+_LATE_JOINER = 3.5
+_LATE_JOINER_IF_ASKED = 0.5
+_ANNOUNCE_WITHIN = 3.0
+
+_CHANGES = {
+    "participant_connected": "joined",
+    "participant_active": "active",
+    "participant_disconnected": "left",
+    "participant_permissions_changed": "permissions",
+    "participant_name_changed": "name",
+}
+
+
+class Presence:
+    """The participants of one connection's room.
+
+    Attributes:
+        participants: a snapshot of everybody in the room.
+        data_tracks_of: returns the names of the data tracks that an identity publishes; set by `DataTracks`.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.participants = Participants()
+        self.data_tracks_of: Callable[[str], tuple[str, ...]] = lambda identity: ()
+
+    async def recipients(self, to: str | Iterable[str] | None) -> list[str]:
+        """The identities to send to; an empty list means everybody. Waits a moment for an unknown identity.
+
+        Raises:
+            UnknownParticipantError: if one of them is not in the room.
+            ValueError: for an empty list, which LiveKit would take for everybody.
+        """
+        if to is None:
+            return []
+        identities = [to] if isinstance(to, str) else list(to)
+        if not identities:
+            raise ValueError("to=[] names nobody. Leave to out to send to everybody.")
+        for identity in identities:
+            await self.find(identity)
+        return identities
+
+    async def find(self, identity: str) -> None:
+        """Wait a moment for `identity` to be in the room and ready to receive.
+
+        Raises:
+            UnknownParticipantError: if it is not there by then.
+        """
+        connection = self._connection
+        if not isinstance(identity, str):
+            raise TypeError(f"An identity is a string, not {type(identity).__name__}: {identity!r}.")
+        if identity == connection.identity:
+            raise ValueError(f"{identity!r} is this participant itself; LiveKit sends nothing back to the sender.")
+        if self._is_ready(identity):
+            return
+        limit = _LATE_JOINER
+        if connection.credentials.can_mint:
+            # The server knows its participants before it announces them, and delivers to them: asking saves the wait.
+            present = await server_api.identities(connection.credentials, connection.room)
+            if present is not None:
+                if identity in present:
+                    return
+                limit = _LATE_JOINER_IF_ASKED
+        await connection.until(lambda: self._is_ready(identity), limit)
+        # A participant that has joined but is slow to become active counts: the server holds reliable data for it.
+        if identity not in connection.sdk.remote_participants:
+            raise UnknownParticipantError(identity, connection.sdk.remote_participants, connection.room)
+
+    def _is_ready(self, identity: str) -> bool:
+        participant = self._connection.sdk.remote_participants.get(identity)
+        return participant is not None and participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
+
+    async def announce(self) -> bool:
+        """Announce this participant immediately; returns whether the server answered.
+
+        The server broadcasts an attribute change, with the participant's state, without its usual delay. Deleting a
+        missing key changes nothing, and is broadcast all the same. Without the grant to change attributes, the server
+        announces the participant in its own time.
+        """
+        sdk = self._connection.session
+        if sdk is None or not sdk.local_participant.permissions.can_update_metadata:
+            return False
+        try:
+            await asyncio.wait_for(sdk.local_participant.set_attributes({"lknb": ""}), _ANNOUNCE_WITHIN)
+        except TimeoutError:
+            return False
+        return True
+
+    def refresh(self) -> None:
+        """Take a new snapshot of everybody."""
+        sdk = self._connection.session
+        if sdk is None or not sdk.isconnected():
+            return
+        everybody: list[tuple[Any, bool]] = [(sdk.local_participant, True)]
+        everybody += [(each, False) for each in list(sdk.remote_participants.values())]
+        self.participants.replace(
+            {
+                each.identity: snapshot(each, self.data_tracks_of(each.identity), is_local=is_local)
+                for each, is_local in everybody
+            }
+        )
+        self._connection.changed.set()
+
+    def record(self, sdk_event: str, *args: Any) -> None:
+        """Add an event to the log for a participant that joined, left or changed."""
+        change = _CHANGES.get(sdk_event)
+        if change is None or not args or args[0] is None:
+            return
+        who = args[0]
+        details: dict[str, Any] = {"change": change, "name": who.name}
+        if change == "permissions" and who.identity in self.participants:
+            details["permissions"] = dict(self.participants[who.identity].permissions)
+        direction: Direction = "out" if who.identity == self._connection.identity else "in"
+        self._connection.log.add(Event("participant", direction, sender=who.identity, topic=change, data=details))

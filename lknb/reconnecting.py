@@ -1,0 +1,197 @@
+"""Reconnecting: what the SDK leaves undone after it reconnected, and joining again after it gave up.
+
+After a resume, nothing has changed. After a full reconnect, the session is a new one: open writers and pending calls
+fail, state is written again, and a `loss` event says what may be missing. When the SDK gives up, lknb joins again with
+a fresh token, for ten minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from livekit import rtc
+
+from lknb import server, server_api
+from lknb.errors import ConnectError, LknbError, ServerError
+from lknb.event import Event, now
+
+if TYPE_CHECKING:
+    from lknb.connection import Connection
+
+RETRY_FOR = 600.0
+"""Seconds for which lknb tries to join again after the SDK gave up."""
+
+_RETRY_PAUSE = 10.0
+# The connection may have been dead this long before the SDK says `reconnecting`: it notices after 12 to 15 s.
+_UNNOTICED = dt.timedelta(seconds=20)
+# How long to wait for the sign of a new session: if the server was asked, and if not.
+_SIGN_IF_ASKED = 0.3
+_SIGN_UNASKED = 3.5
+
+_FINAL = {
+    rtc.DisconnectReason.DUPLICATE_IDENTITY: "another participant joined with the same identity",
+    rtc.DisconnectReason.PARTICIPANT_REMOVED: "this participant was removed from the room",
+    rtc.DisconnectReason.ROOM_DELETED: "the room was deleted",
+    rtc.DisconnectReason.ROOM_CLOSED: "the room was closed",
+}
+
+
+class Reconnecting:
+    """Follows one connection from session to session.
+
+    Attributes:
+        room_sid: LiveKit's id of the room; a different one means a new room of the same name.
+        retrying: the task that joins again, if there is one.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.room_sid = ""
+        self.retrying: asyncio.Task[None] | None = None
+        self._session_sid = ""
+        self._last_heard = now()
+        self._down_since: dt.datetime | None = None
+
+    def heard(self) -> None:
+        """Note that something was received: the connection was alive until now."""
+        self._last_heard = now()
+
+    def joined(self) -> None:
+        """Note the ids of the session that has just begun."""
+        sdk = self._connection.session
+        assert sdk is not None
+        self._session_sid = sdk.local_participant.sid
+        self.room_sid = self.room_sid or sdk.server_sid
+        self.heard()
+
+    # What the SDK reports
+
+    def interrupted(self) -> None:
+        """The SDK lost the connection, and tries to resume it."""
+        self._down_since = self._down_since or max(self._last_heard, now() - _UNNOTICED)
+        self._connection.set_state("reconnecting", "the SDK lost the connection")
+        if self._connection.credentials.embedded:
+            self._connection.start(self._revive_server())
+
+    async def _revive_server(self) -> None:
+        # It starts with the same ports and key, so that the SDK reconnects by itself.
+        with contextlib.suppress(ServerError):
+            await asyncio.to_thread(server.ensure)
+
+    async def reconnected(self) -> None:
+        """The SDK has reconnected: find out whether it resumed the session or began a new one."""
+        connection = self._connection
+        if connection.session is None:
+            return
+        # A new session's id comes with the next news of this participant: up to 3 s late, or at once if asked for.
+        asked = await connection.presence.announce()
+        if await connection.until(self._is_new_session, _SIGN_IF_ASKED if asked else _SIGN_UNASKED):
+            await self._rebuilt()
+        elif connection.state == "reconnecting":
+            self._down_since = None
+            connection.set_state("connected", "resumed; nothing was lost")
+
+    def updated(self, sdk_event: str) -> None:
+        """Something else happened in the room: it may be the sign of a new session, or of a new room."""
+        connection = self._connection
+        if connection.state == "connected" and self._is_new_session():
+            connection.start(self._rebuilt())  # the sign came later than `reconnected` waited for it
+        if sdk_event in ("room_updated", "room_sid_changed") and connection.session is not None:
+            self._note_room_sid(connection.session.server_sid)
+
+    def disconnected(self, reason: Any) -> None:
+        """The SDK gave up, or the server ended the session."""
+        connection = self._connection
+        if connection.state == "closed":
+            return
+        self._down_since = self._down_since or max(self._last_heard, now() - _UNNOTICED)
+        name = rtc.DisconnectReason.Name(reason) if reason in rtc.DisconnectReason.values() else str(reason)
+        final = _FINAL.get(reason)
+        connection.end_session(final or f"the connection was lost: {name}")
+        if final:
+            connection.start(connection.close(final))
+            return
+        connection.set_state("reconnecting", f"the SDK gave up ({name})")
+        self.retrying = connection.start(self._retry_joining())
+
+    # New sessions
+
+    def _is_new_session(self) -> bool:
+        sdk = self._connection.session
+        return sdk is not None and sdk.isconnected() and sdk.local_participant.sid != self._session_sid
+
+    async def _rebuilt(self) -> None:
+        self._connection.end_session("the connection was rebuilt")
+        await self.begin_session(anew=False)
+
+    async def begin_session(self, *, anew: bool, reason: str = "reconnected") -> None:
+        """Make a new session usable: set the state, record the loss, and have the systems restore what was theirs."""
+        connection, sdk = self._connection, self._connection.session
+        if sdk is None:
+            return
+        self._session_sid = sdk.local_participant.sid
+        if not anew:
+            connection.presence.refresh()
+        # The SDK's own id of the room is up to 5 s behind after a reconnect.
+        credentials = connection.credentials
+        sid = await server_api.room_sid(credentials, connection.room) if credentials.can_mint else None
+        another_room = self._note_room_sid(sid or sdk.server_sid)
+        since, self._down_since = self._down_since, None
+        connection.set_state("connected", reason)
+        self._record_loss(since or self._last_heard, another_room=another_room)
+        for callback in connection.restored_callbacks:
+            try:
+                await callback(anew)
+            except LknbError as error:
+                connection.log.add(Event("connection", "in", topic="restore", status="failed", error=str(error)))
+
+    def _note_room_sid(self, sid: str) -> bool:
+        """Note the room's id, and record a loss if it is a new room of the same name; returns whether it is."""
+        before = self.room_sid
+        if not sid or sid == before:
+            return False
+        self.room_sid = sid
+        if before and self._connection.state == "connected":
+            self._record_loss(self._last_heard, another_room=True)
+        return bool(before)
+
+    def _record_loss(self, since: dt.datetime, *, another_room: bool) -> None:
+        self._connection.log.add(
+            Event(
+                "loss",
+                "in",
+                topic="reconnect",
+                data={"from": since, "until": now(), "another_room": another_room},
+                error="the room was created anew" if another_room else "what was sent meanwhile may be missing",
+            )
+        )
+
+    # Joining again
+
+    async def _retry_joining(self) -> None:
+        """Join again until it works, for ten minutes."""
+        connection = self._connection
+        connection.drop_session()
+        begun, attempt = time.monotonic(), 0
+        while time.monotonic() - begun < RETRY_FOR:
+            attempt += 1
+            try:
+                await connection.join_again(max(connection.options.timeout, 5.0))
+            except (ConnectError, ServerError) as error:
+                refused = "refused the token" in str(error)
+                if refused and not connection.credentials.can_mint:
+                    await connection.close(str(error))
+                    return
+                connection.set_state("reconnecting", f"attempt {attempt} failed: {error}")
+                pause = min(_RETRY_PAUSE, 0.25 * 2**attempt)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, no secret
+                continue
+            await self.begin_session(anew=True)
+            self.retrying = None
+            return
+        await connection.close(f"the server could not be reached for {RETRY_FOR / 60:g} minutes")
