@@ -96,7 +96,7 @@ def _asked(
         PayloadTooLargeError: if the initial attributes or metadata exceed LiveKit's limits.
         PermissionDeniedError: if the token does not allow to set them.
 
-    Example:
+    Examples:
         >>> room = lknb.connect("studio", identity="alice", attributes={"status": "ready"})
         >>> with lknb.connect("studio", identity="bob") as bob:
         ...     bob.send_text("hello")

@@ -106,7 +106,7 @@ class Events(Sequence[Event]):
         Raises:
             ValueError: for an unknown kind.
 
-        Example:
+        Examples:
             >>> frame = room.events.filter("rpc", direction="in").to_pandas()
             >>> room.events.filter(["text", "bytes"], status="failed")
         """

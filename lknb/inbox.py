@@ -108,7 +108,7 @@ class Inbox:
             DeliveryTimeoutError: if none arrived in time; also a `TimeoutError`.
             NotConnectedError: if the inbox or the room is closed and nothing is left to read.
 
-        Example:
+        Examples:
             >>> inbox = room.listen("text", topic="lk.chat")
             >>> event = inbox.next(timeout=5)
             >>> print(event.sender, event.data)

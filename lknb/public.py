@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -10,4 +11,9 @@ T = TypeVar("T")
 def public(thing: T) -> T:
     """Mark a class or function as exported from `lknb`; use it as a decorator."""
     thing.__module__ = "lknb"
+    if isinstance(thing, type):
+        for name, member in vars(thing).items():
+            # A method may be derived from another class's: help names the class that has it.
+            if inspect.isfunction(member) and not name.startswith("_"):
+                member.__module__, member.__qualname__ = "lknb", f"{thing.__name__}.{name}"
     return thing

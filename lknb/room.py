@@ -69,7 +69,7 @@ class AioRoom:
     Attributes:
         local_participant: the methods of `room.local_participant` as coroutines.
 
-    Example:
+    Examples:
         >>> @room.on_text("questions")
         ... async def reply(data: str, sender: str) -> None:
         ...     await room.aio.send_text(data.upper(), topic="answers", to=sender)
@@ -193,7 +193,7 @@ class Room:
 
         The server confirms each write.
 
-        Example:
+        Examples:
             >>> room.attributes["status"] = "ready"
             >>> room.attributes.update(status="busy", task="plot")
             >>> del room.attributes["task"]
@@ -266,7 +266,7 @@ class Room:
             TypeError: for a parameter other than data, event and sender.
             NotConnectedError: if the room is closed.
 
-        Example:
+        Examples:
             >>> @room.on_text("lk.chat")
             ... def show(data: str, sender: str) -> None:
             ...     print(f"{sender}: {data}")
@@ -298,7 +298,7 @@ class Room:
             TypeError: for a parameter other than data, event and sender.
             NotConnectedError: if the room is closed.
 
-        Example:
+        Examples:
             >>> @room.on_bytes("files")
             ... def keep(data: lknb.ReceivedFile) -> None:
             ...     data.save("downloads")
@@ -311,7 +311,7 @@ class Room:
     ) -> Callable[[F], F]:
         """Register a handler for data packets: its `data` is bytes. See `on_text`.
 
-        Example:
+        Examples:
             >>> @room.on_data("imu")
             ... def read(data: bytes, sender: str) -> None:
             ...     samples.append(json.loads(data))
@@ -414,7 +414,7 @@ class Room:
             PermissionDeniedError: without the grant canPublishData, which answering needs.
             NotConnectedError: if the room is closed.
 
-        Example:
+        Examples:
             >>> @room.rpc("add")
             ... def add(a: int, b: int) -> int:
             ...     return a + b
@@ -463,7 +463,7 @@ class Room:
             NotConnectedError: if the room is closed.
             PermissionDeniedError: for data tracks alone, without the grant canSubscribe.
 
-        Example:
+        Examples:
             >>> with room.listen("data", topic="imu") as inbox:
             ...     for event in inbox:
             ...         print(event.sender, event.data)
@@ -498,7 +498,7 @@ class Room:
         Raises:
             ValueError: for an unknown kind.
 
-        Example:
+        Examples:
             >>> room.feed("rpc")
             >>> room.feed(topic="imu").plot()
         """
@@ -544,7 +544,7 @@ class Room:
             PermissionDeniedError: for an own attribute without the grant canUpdateOwnMetadata.
             NotConnectedError: if the room is closed.
 
-        Example:
+        Examples:
             >>> slider = ipywidgets.IntSlider()
             >>> room.link(slider, "volume")
         """

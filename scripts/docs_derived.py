@@ -1,8 +1,7 @@
-"""How the reference shows what `Room` derives from the systems: as methods, with the original's arguments and words.
+"""Shows in the reference what `Room` derives from the systems: as methods, with the original's arguments and docstring.
 
-`send_text = blocking("text", TextStreams.send_text)` is an attribute for who only reads the code, as mkdocstrings does.
-Besides, a line of errors without a description becomes one entry for each, a tree of names stays a tree, and a default
-that has a name is shown as its value.
+mkdocstrings only reads the code, in which `send_text = blocking(..., TextStreams.send_text)` is an attribute. Besides,
+a tree of names stays a tree, and a named default is shown as its value.
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ from typing import Any
 import griffe
 
 _DERIVED = {"blocking": False, "awaitable": True, "opening": False}
-_ERROR = r"(\w+Error)(?: \(([^)]+)\))?"
-_ERRORS = re.compile(rf"^( +)({_ERROR}(, {_ERROR})*),?$", re.MULTILINE)
 _TREE = re.compile(r"^\w+\n(?:[├└│].*\n?)+", re.MULTILINE)
 _PLAIN = re.compile(r"""[\d_ *.]+|"[^"\\]*"|'[^'\\]*'""")
 
@@ -25,16 +22,17 @@ class Derived(griffe.Extension):
     """Puts functions in the place of derived attributes, once the whole package has been read."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Give each error of a bare line an entry of its own, and fence trees."""
+        """Fence trees."""
         if obj.docstring is not None:
-            text = _ERRORS.sub(_entries, obj.docstring.value)
-            obj.docstring.value = _TREE.sub(lambda tree: f"```text\n{tree[0].rstrip()}\n```\n", text)
+            obj.docstring.value = _TREE.sub(lambda tree: f"```text\n{tree[0].rstrip()}\n```\n", obj.docstring.value)
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
-        """Replace the derived attributes of both rooms, and the names of defaults."""
+        """Replace the derived attributes by functions, and the names of defaults by their values."""
         _show_values(pkg, pkg)
-        for name in ("Room", "AioRoom"):
-            owner = pkg[f"room.{name}"]
+        connecting = pkg["connecting"]
+        connecting.set_member("connect", _copy(connecting, connecting.members["connect"], connecting["_asked"], "Room"))
+        for name in ("room.Room", "room.AioRoom", "local_participant.LocalParticipant"):
+            owner = pkg[name]
             for attribute in list(owner.attributes.values()):
                 call = attribute.value
                 if isinstance(call, griffe.ExprCall) and str(call.function) in _DERIVED:
@@ -66,10 +64,6 @@ def _value(pkg: griffe.Module, name: griffe.ExprName) -> str | None:
     return repr(value) if isinstance(value, str) else f"{value:_}"
 
 
-def _entries(line: re.Match[str]) -> str:
-    return "\n".join(f"{line[1]}{name}: {why or 'as that class says'}." for name, why in re.findall(_ERROR, line[2]))
-
-
 def _function(pkg: griffe.Module, owner: Any, attribute: griffe.Attribute, call: griffe.ExprCall) -> griffe.Function:
     system, method = str(call.arguments[1]).rsplit(".", 1)
     home = owner.module.members[system].target_path.removeprefix(f"{pkg.name}.")
@@ -77,7 +71,14 @@ def _function(pkg: griffe.Module, owner: Any, attribute: griffe.Attribute, call:
     returns = original.returns
     if str(call.function) == "opening" and str(call.arguments[2]) == "StreamWriter":
         returns = "StreamWriter"
-    derived = griffe.Function(
+    derived = _copy(owner, attribute, original, returns)
+    if _DERIVED[str(call.function)]:
+        derived.labels.add("async")
+    return derived
+
+
+def _copy(owner: Any, attribute: Any, original: Any, returns: Any) -> griffe.Function:
+    return griffe.Function(
         attribute.name,
         parameters=original.parameters,
         returns=returns,
@@ -86,6 +87,3 @@ def _function(pkg: griffe.Module, owner: Any, attribute: griffe.Attribute, call:
         docstring=original.docstring,
         parent=owner,
     )
-    if _DERIVED[str(call.function)]:
-        derived.labels.add("async")
-    return derived

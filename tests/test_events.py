@@ -55,7 +55,7 @@ def test_the_newest_are_kept() -> None:
     log = filled(EventLog(max_events=3), packets(10))
     assert [event.topic for event in log] == ["7", "8", "9"]
     assert (len(log), log.evicted, log.total) == (3, 7, 10)
-    assert "3 events, 7 older ones let go" in repr(log)
+    assert "<3 events, 7 older ones evicted>" in repr(log)
 
 
 def test_ten_thousand_are_kept_unless_set() -> None:
@@ -332,7 +332,7 @@ def test_nothing_is_lost_between_listening_and_reading(alice: lknb.Room, bob: lk
 def test_next_says_when_nothing_came(bob: lknb.Room) -> None:
     inbox = bob.listen("text", topic="t")
     began = time.monotonic()
-    with pytest.raises(TimeoutError, match=r"Nothing came in 0\.2 s: <Inbox text topic='t': 0 waiting>"):
+    with pytest.raises(TimeoutError, match=r"No event arrived within 0\.2 s: <Inbox text topic='t': 0 waiting>"):
         inbox.next(timeout=0.2)
     assert 0.2 <= time.monotonic() - began < 5
     with pytest.raises(TimeoutError):

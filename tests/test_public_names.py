@@ -1,37 +1,104 @@
-"""The names that other people's notebooks rely on."""
+"""The names that other people's notebooks rely on: exactly these, described, and the same on both faces."""
 
 from __future__ import annotations
 
+import builtins
+import importlib
 import inspect
+import io
+import pkgutil
+import pydoc
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 
 import lknb
-from lknb.room import AioRoom, Room
 
-ROOM = {
-    "name",
-    "identity",
-    "state",
-    "participants",
-    "close",
+ERRORS = {
+    "LknbError",
+    "ConnectError",
+    "NotConnectedError",
+    "UnknownParticipantError",
+    "PermissionDeniedError",
+    "PayloadTooLargeError",
+    "SendError",
+    "DeliveryTimeoutError",
+    "StateError",
+    "RpcError",
+    "StreamError",
+    "ServerError",
+}
+LITERALS = {"Kind", "Direction", "Status", "ConnectionState", "HandlerThread", "Tab"}
+EXPORTED = {
+    *ERRORS,
+    *LITERALS,
     "aio",
-    "events",
-    "listen",
-    "rpc",
-    "attributes",
-    "perform_rpc",
-    "publish_data",
+    "connect",
+    "rooms",
+    "server",
+    "Room",
+    "AioRoom",
+    "LocalParticipant",
+    "AioLocalParticipant",
+    "Participant",
+    "Participants",
+    "Attributes",
+    "Event",
+    "Events",
+    "EventLog",
+    "Inbox",
+    "AioInbox",
+    "Handler",
+    "Belongings",
+    "ReceivedFile",
+    "StreamWriter",
+    "AsyncStreamWriter",
+    "LocalDataTrack",
+    "RemoteDataTrack",
+    "Table",
+    "Feed",
+    "Panel",
+    "Telemetry",
+    "Link",
+}
+
+SENDING = {
     "send_text",
     "stream_text",
     "send_file",
     "send_bytes",
     "stream_bytes",
+    "cancel",
+    "perform_rpc",
+    "publish_data",
     "publish_data_track",
-    "set_attributes",
+    "unpublish_data_track",
     "set_metadata",
-    "set_name",
-    "set_room_metadata",
+    "close",
+    "rejoin",
+}
+ROOM = {
+    *SENDING,
+    "aio",
+    "name",
+    "sid",
+    "metadata",
+    "state",
+    "state_reason",
+    "participants",
+    "remote_participants",
+    "local_participant",
+    "identity",
+    "attributes",
+    "data_tracks",
+    "events",
+    "handlers",
+    "widgets",
+    "links",
     "on_text",
     "on_bytes",
     "on_data",
@@ -41,49 +108,158 @@ ROOM = {
     "on_room_metadata",
     "on_participant",
     "on_connection",
+    "rpc",
+    "off",
+    "listen",
+    "feed",
+    "panel",
+    "link",
 }
+CHANGING = {"set_attributes", "set_metadata", "set_name"}
+LOCAL_PARTICIPANT = {*CHANGING, "identity", "name", "metadata", "attributes", "permissions", "sid", "is_admin"}
 
-ERRORS = {
-    "LknbError",
-    "ConnectError",
-    "NotConnectedError",
-    "UnknownParticipantError",
-    "PermissionDeniedError",
-    "PayloadTooLargeError",
-    "StateError",
-    "RpcError",
-    "StreamError",
-    "ServerError",
-}
+TWINS = [(lknb.Room, lknb.AioRoom), (lknb.LocalParticipant, lknb.AioLocalParticipant)]
+MOST_USED = [
+    lknb.connect,
+    lknb.Room.send_text,
+    lknb.Room.stream_text,
+    lknb.Room.send_file,
+    lknb.Room.send_bytes,
+    lknb.Room.perform_rpc,
+    lknb.Room.publish_data,
+    lknb.Room.publish_data_track,
+    lknb.Room.on_text,
+    lknb.Room.on_bytes,
+    lknb.Room.on_data,
+    lknb.Room.rpc,
+    lknb.Room.listen,
+    lknb.Room.feed,
+    lknb.Room.attributes,
+    lknb.Events.filter,
+    lknb.Inbox.next,
+]
 
 
-def test_the_promised_names_are_there(alice: lknb.Room) -> None:
-    assert {"connect", "rooms", "aio", "Room", "Event", "Participant", *ERRORS} <= set(lknb.__all__)
-    for name in lknb.__all__:
-        assert getattr(lknb, name) is not None
-    assert {name for name in ROOM if not hasattr(alice, name)} == set()
+def public(thing: Any) -> set[str]:
+    return {name for name in dir(thing) if not name.startswith("_")} - {"AWAITABLE"}
+
+
+def described() -> Iterator[tuple[str, str]]:
+    """Every docstring of the package with the name of what it describes."""
+    for module in pkgutil.walk_packages(lknb.__path__, "lknb."):
+        for name, member in vars(importlib.import_module(module.name)).items():
+            if not (inspect.isclass(member) or inspect.isfunction(member)):
+                continue
+            yield f"{module.name}.{name}", inspect.getdoc(member) or ""
+            for key, each in vars(member).items() if inspect.isclass(member) else ():
+                yield f"{module.name}.{name}.{key}", inspect.getdoc(each) or ""
+
+
+def test_exactly_the_promised_names_are_exported() -> None:
+    assert set(lknb.__all__) == EXPORTED
+    assert {name for name in lknb.__all__ if getattr(lknb, name, None) is None} == set()
+
+
+def test_a_room_has_exactly_the_promised_names(alice: lknb.Room) -> None:
+    assert public(alice) == ROOM
+    assert public(alice.local_participant) == LOCAL_PARTICIPANT
+
+
+def test_the_awaitable_twins_have_exactly_what_blocks(alice: lknb.Room) -> None:
+    assert public(alice.aio) == {*SENDING, "local_participant"}
+    assert public(alice.aio.local_participant) == CHANGING
 
 
 def test_every_error_is_an_lknb_error() -> None:
     assert all(issubclass(getattr(lknb, name), lknb.LknbError) for name in ERRORS)
+    assert issubclass(lknb.DeliveryTimeoutError, TimeoutError)
 
 
-def test_what_blocks_has_an_awaitable_twin_with_the_same_signature_and_words() -> None:
-    for name in vars(AioRoom):
-        if name.startswith("_"):
-            continue
-        twin, method = getattr(AioRoom, name), getattr(Room, name)
-        assert not inspect.iscoroutinefunction(method), name
+@pytest.mark.parametrize("name", sorted(EXPORTED - LITERALS - {"aio", "server"}))
+def test_help_names_lknb_as_the_module(name: str) -> None:
+    thing = getattr(lknb, name)
+    assert thing.__module__ == "lknb"
+    out = io.StringIO()
+    pydoc.Helper(output=out).help(thing)
+    assert "lknb." not in out.getvalue().splitlines()[0].replace(f"lknb.{name}", "")
+
+
+@pytest.mark.parametrize(("owner", "twin"), TWINS)
+def test_both_faces_have_the_same_parameters_and_words(owner: type, twin: type) -> None:
+    for name in public(twin) - {"local_participant"}:
+        blocking, awaited = getattr(owner, name), getattr(twin, name)
+        assert not inspect.iscoroutinefunction(blocking), name
+        assert inspect.iscoroutinefunction(awaited) or name.startswith("stream_"), name
         if name not in ("close", "rejoin"):
-            assert inspect.signature(twin).parameters.keys() == inspect.signature(method).parameters.keys(), name
-            assert twin.__doc__ == method.__doc__, name
+            assert inspect.signature(blocking).parameters == inspect.signature(awaited).parameters, name
+            assert blocking.__doc__ == awaited.__doc__, name
+
+
+def test_help_shows_what_each_face_returns() -> None:
+    assert inspect.signature(lknb.Room.stream_text).return_annotation == "StreamWriter"
+    assert inspect.signature(lknb.Room.stream_bytes).return_annotation == "StreamWriter"
+    assert inspect.signature(lknb.AioRoom.stream_text).return_annotation == "AsyncStreamWriter"
+    assert inspect.signature(lknb.Room.send_text).return_annotation == "Event"
+    assert inspect.signature(lknb.connect).return_annotation == "Room"
+    assert inspect.signature(lknb.aio.connect).parameters == inspect.signature(lknb.connect).parameters
+
+
+def test_options_are_keyword_only() -> None:
+    positional = {
+        (name, parameter.name)
+        for name in ROOM
+        if callable(method := getattr(lknb.Room, name, None))
+        for parameter in list(inspect.signature(method).parameters.values())[1:]
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is not parameter.empty
+    }
+    filters = {(name, what) for name in ("listen", "feed") for what in ("kind", "topic", "sender")}
+    topics = {("on_text", "topic"), ("on_bytes", "topic"), ("on_data", "topic"), ("on_data_track", "name")}
+    assert positional == {*filters, *topics, ("stream_bytes", "name"), ("perform_rpc", "payload")}
+
+
+def test_filters_take_kind_topic_and_sender_in_this_order() -> None:
+    for method in (lknb.Room.listen, lknb.Room.feed, lknb.Events.filter):
+        assert list(inspect.signature(method).parameters)[1:4] == ["kind", "topic", "sender"]
+
+
+def test_a_topic_in_kinds_place_is_refused_with_the_way_to_write_it(alice: lknb.Room) -> None:
+    for call in (alice.listen, alice.feed, alice.events.filter):
+        with pytest.raises(ValueError, match=r"'imu' is not a kind .* write topic='imu'"):
+            call("imu")  # type: ignore[operator]
 
 
 def test_everything_public_is_described() -> None:
-    for owner in (lknb.Room, lknb.Inbox, lknb.EventLog, lknb.ReceivedFile, lknb.LocalDataTrack, lknb.Participant):
-        for name, member in inspect.getmembers(owner):
-            if not name.startswith("_") and (callable(member) or isinstance(member, property)):
-                assert (member.__doc__ or "").strip(), f"{owner.__name__}.{name}"
+    for name in EXPORTED - LITERALS - {"aio", "server"}:
+        owner = getattr(lknb, name)
+        assert (owner.__doc__ or "").strip(), name
+        for key, member in inspect.getmembers(owner) if inspect.isclass(owner) else ():
+            if not key.startswith("_") and (callable(member) or isinstance(member, property)):
+                assert (member.__doc__ or "").strip(), f"{name}.{key}"
+
+
+@pytest.mark.parametrize("thing", MOST_USED, ids=lambda thing: getattr(thing, "__qualname__", "attributes"))
+def test_the_most_used_calls_show_an_example(thing: Any) -> None:
+    assert ">>> " in (inspect.getdoc(thing) or "").partition("Examples:")[2]
+
+
+def test_every_error_in_a_docstring_is_exported_or_pythons_own() -> None:
+    unknown = []
+    for where, text in described():
+        section = re.search(r"^Raises:\n((?:[ \t]+.*\n?|\n)+)", text, re.MULTILINE)
+        for line in section[1].splitlines() if section else ():
+            name = re.match(r" {4}(\S[^:]*): \S", line)
+            if line.startswith("     ") or not line.strip():
+                continue
+            if name is None or (name[1] not in ERRORS and not hasattr(builtins, name[1])):
+                unknown.append(f"{where}: {line.strip()}")
+    internal = re.compile(r"^lknb\.(server\.command|systems\.payloads|server\.\w+)\b")
+    assert [each for each in unknown if not internal.match(each) or "StepFailedError" not in each] == []
+
+
+def test_a_room_made_by_hand_says_how_to_join() -> None:
+    for arguments in ((), ("studio",)):
+        with pytest.raises(TypeError, match=r"Join a room with lknb\.connect\("):
+            lknb.Room(*arguments)
 
 
 def test_importing_lknb_loads_neither_the_sdk_nor_ipython() -> None:

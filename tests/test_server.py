@@ -517,7 +517,7 @@ class TestStopping:
         self, state: Path, monkeypatch: pytest.MonkeyPatch, told: str
     ) -> None:
         monkeypatch.setenv("LKNB_SERVER_IDLE", told)
-        with pytest.raises(ServerError, match=f"LKNB_SERVER_IDLE is '{told}', but has to be a number of seconds"):
+        with pytest.raises(ServerError, match=f"LKNB_SERVER_IDLE is '{told}'. Set it to a number of seconds"):
             server.ensure()
 
 

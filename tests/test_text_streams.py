@@ -538,7 +538,7 @@ def test_one_handlers_limit_is_not_that_of_the_others(
     plain.call("send_text", text="x" * 100, topic="t")
     assert inbox.next().status == "ok"
     eventually(lambda: sorted(heard) == ["over the handler's limit of 10 B", "unlimited"])
-    assert "does not get a stream of 100 bytes" in capsys.readouterr().err
+    assert "does not receive a stream of 100 bytes" in capsys.readouterr().err
     plain.call("send_text", text="x" * 1001, topic="t")
     assert inbox.next().status == "failed"
 

@@ -13,7 +13,6 @@ from kernels import Cell, Kernel
 from waiting import eventually
 
 import lknb
-from lknb import cells
 from lknb.event import Event
 from lknb.loop import LOOP
 from lknb.widgets.feed import FeedPart
@@ -183,11 +182,12 @@ def test_a_panel_leaves_and_joins_again(alice: lknb.Room, bob: lknb.Room) -> Non
 
 def test_the_panel_that_a_room_was_left_with_does_not_keep_the_room(alice: lknb.Room) -> None:
     panel = alice.panel("feed")
-    assert alice._cell_ended in cells._watchers
+    assert list(alice.widgets) == [panel]
     LOOP.run(panel.parts[0].actions["leave"](), "leave")
     assert panel.active
+    assert list(alice.widgets) == [panel]
     panel.close()
-    assert alice._cell_ended not in cells._watchers
+    assert len(alice.widgets) == 0
 
 
 def test_widgets_are_made_where_the_front_end_names_no_cells(alice: lknb.Room) -> None:
