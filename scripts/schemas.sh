@@ -1,0 +1,21 @@
+#!/bin/sh
+# Holds the files that other services read to their schemas, which come with check-jsonschema: nothing is fetched.
+set -u
+
+cd "$(dirname "$0")/.."
+PATH="$PWD/.venv/bin:$PATH"
+failed=0
+
+check() {
+    schema=$1
+    shift
+    check-jsonschema --quiet --builtin-schema "$schema" "$@" || failed=1
+}
+
+check vendor.github-workflows .github/workflows/*.yml
+check vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+check vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+check vendor.dependabot .github/dependabot.yml
+check vendor.readthedocs .readthedocs.yaml
+check vendor.citation-file-format CITATION.cff
+exit $failed
