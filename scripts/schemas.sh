@@ -2,7 +2,7 @@
 # Holds the files that other services read to their schemas, which come with check-jsonschema: nothing is fetched.
 set -u
 
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 PATH="$PWD/.venv/bin:$PATH"
 failed=0
 
