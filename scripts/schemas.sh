@@ -1,5 +1,5 @@
 #!/bin/sh
-# Holds the files that other services read to their schemas, which come with check-jsonschema: nothing is fetched.
+# Checks the settings of other services against the schemas that come with check-jsonschema. Fetches nothing.
 set -u
 
 cd "$(dirname "$0")/.." || exit 1

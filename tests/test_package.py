@@ -100,7 +100,7 @@ def test_node_takes_jupyterlabs_own_scripts_in_venv_for_what_they_are() -> None:
 
 
 STAND_IN = """#!/bin/sh
-# What `python -m venv` makes here: a python and an npm that only write down what they are asked for.
+# Stands in for Python and npm: it writes down its arguments, and `-m venv` copies it into .venv.
 printf '%s\\n' "$(basename "$0") $*" >>"{log}"
 case $* in
     "-m venv "*) mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp "$0" .venv/bin/npm ;;
@@ -163,7 +163,7 @@ def test_workflows_have_few_rights_and_an_end(path: Path) -> None:
         assert 0 < job["timeout-minutes"] <= 90, name
         wanted = {"id-token": "write"} if name == "publish" else {"contents": "read"}
         assert job.get("permissions", wanted) == wanted, name
-        # What has the right to publish runs nothing of this repository.
+        # The job with the right to publish runs nothing of this repository.
         assert name != "publish" or all("run" not in step for step in job["steps"])
     for used in re.findall(r"uses: (.*)", text):
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), f"{used} is not pinned"
