@@ -6,10 +6,11 @@
 #   DEMO_ARGS=...    for scripts/demo.py, e.g. DEMO_ARGS="--timeout 300"
 #   PYTEST_ARGS=...  for pytest, e.g. PYTEST_ARGS="-k rpc -x"
 #   NAMES=...        for screenshots, e.g. NAMES="chat rpc"
+#   TAG=...          for dist, the tag that the version must fit, e.g. TAG=v0.1.0
 #   BENCH_ARGS=...   for benchmarks/bench.py, e.g. BENCH_ARGS="--rounds 9"
 
 NOTEBOOK ?= notebooks/quickstart.ipynb
-export PYTHON
+export PYTHON TAG
 
 # So that `!lknb` and `!python` in a cell are this environment's.
 in_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
@@ -17,7 +18,7 @@ in_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 # In a container one is root more often than not, and JupyterLab wants to be told so.
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab demo notebook notebooks docs screenshots test bench lock clean setup-lab setup-dev
+.PHONY: help lab demo notebook notebooks docs screenshots test bench dist lock clean setup-lab setup-dev
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +30,7 @@ help:
 	@echo "make notebook  run $(NOTEBOOK) and save it with its outputs"
 	@echo "make notebooks run and save all notebooks"
 	@echo "make docs      build the documentation as a site in build/site"
+	@echo "make dist      build the wheel and the source distribution into dist, and check them (TAG=v0.1.0 for a release)"
 	@echo "make lock      compile requirements/*.txt from pyproject.toml (LOCK_ARGS=--upgrade for the newest)"
 	@echo "make clean     remove .venv, caches and build output"
 
@@ -44,6 +46,9 @@ test: setup-dev
 
 bench: setup-dev
 	@$(in_venv) python benchmarks/bench.py $(BENCH_ARGS)
+
+dist: setup-dev
+	@scripts/dist.sh $${TAG:+"$$TAG"}
 
 notebook: setup-dev
 	@$(in_venv) python scripts/run_notebook.py $(NOTEBOOK)
@@ -62,7 +67,7 @@ lock:
 	@scripts/lock.sh $(LOCK_ARGS)
 
 clean:
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # livekit-server is kept for the user, outside this folder, so it is looked for every time.

@@ -10,7 +10,11 @@ stamp=.venv/lknb-setup
 # The path is part of it: the scripts in a virtual environment name their interpreter by its absolute path,
 # so in a copied or moved tree they would run the other one's packages.
 here=$(pwd -P)
-inputs=$(printf '%s ' "$here"; cat pyproject.toml package*.json requirements/*.txt scripts/setup.sh | cksum)
+# The version is part of it too, since the installed package keeps the one that it was installed with.
+inputs=$(
+    printf '%s ' "$here"
+    { cat pyproject.toml package*.json requirements/*.txt scripts/setup.sh; grep '^__version__' lknb/__init__.py; } | cksum
+)
 
 look() {
     have=

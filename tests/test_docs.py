@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from readme_renderer.markdown import render
 from waiting import eventually
 
 import lknb
@@ -15,6 +18,8 @@ from lknb import server
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+URLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+SOURCE, DOCUMENTATION = URLS["Source"], URLS["Documentation"]
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -78,11 +83,56 @@ def test_the_make_targets_exist() -> None:
         assert set(re.findall(r"`?make ([a-z]+)\b(?=[` ]| +#)", "\n".join(re.findall(r"`[^`\n]+`", text)))) <= targets
 
 
+def links(text: str) -> list[str]:
+    """Where links and pictures lead, less the places within a page."""
+    found = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'\b(?:src|srcset|href)="([^"]+)"', text)
+    return [target.partition("#")[0] for target in found if not target.startswith("#")]
+
+
+def homes(target: str) -> list[Path] | None:
+    """The files of this tree that an address of the project stands for, any of which will do; None for other places."""
+    if found := re.fullmatch(re.escape(SOURCE) + r"/(?:blob|raw|tree)/main/(.+)", target):
+        return [ROOT / found[1]]
+    if found := re.fullmatch(re.escape(DOCUMENTATION) + r"en/latest/(.+)\.html", target):
+        notebook = ROOT / "notebooks" / f"{Path(found[1]).name}.ipynb"
+        return [notebook] if found[1].startswith("tutorials/") else [ROOT / "docs" / f"{found[1]}.md"]
+    return None
+
+
 def test_links_lead_somewhere() -> None:
-    for text in (README, CONTRIBUTING, (ROOT / "CHANGELOG.md").read_text()):
-        for target in re.findall(r"\]\(([^)#]+)\)", text):
-            if not target.startswith("http"):
-                assert (ROOT / target).exists(), target
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"):
+        for target in links((ROOT / name).read_text()):
+            places = [ROOT / target] if "://" not in target else homes(target)
+            assert places is None or any(place.exists() for place in places), f"{name}: {target}"
+
+
+def test_the_readme_can_be_read_outside_the_repository() -> None:
+    """A package index shows it, where relative links and pictures lead nowhere."""
+    assert [target for target in links(README) if not target.startswith("https://")] == []
+    assert len([target for target in links(README) if homes(target)]) > 10
+    shown = render(README)
+    assert shown is not None
+    assert f'<img src="{SOURCE}/raw/main/docs/images/panel-light.png"' in shown
+    assert shown.count("<pre") == README.count("```") / 2
+
+
+def test_the_projects_address_is_the_same_everywhere() -> None:
+    """One search-and-replace of what pyproject.toml says moves the project."""
+    assert URLS["Homepage"] == SOURCE
+    assert homes(URLS["Changelog"]) == [ROOT / "CHANGELOG.md"]
+    assert URLS["Issues"] == f"{SOURCE}/issues"
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["repository-code"], citation["url"]) == (SOURCE, DOCUMENTATION)
+    name = SOURCE.rpartition("/")[2]
+    texts = [*ROOT.glob("*.*"), *(ROOT / ".github").rglob("*.*"), *(ROOT / "docs").rglob("*.md")]
+    for path in texts:
+        if path.suffix not in (".md", ".yml", ".yaml", ".toml", ".cff"):
+            continue
+        text = path.read_text()
+        for address in re.findall(rf"https://[\w.]*github[\w.]*/[\w.-]+/{name}\b", text):
+            assert address == SOURCE, f"{path}: {address}"
+        for address in re.findall(r"https://[\w-]+\.readthedocs\.io/", text):
+            assert address == DOCUMENTATION, f"{path}: {address}"
 
 
 def test_the_map_of_the_code_is_complete() -> None:

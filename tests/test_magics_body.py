@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 from collections.abc import Callable
@@ -240,7 +241,7 @@ def test_async_for_and_async_comprehensions_make_it_awaitable(shell: Shell) -> N
     body = "async def numbers():\n    yield 1\n    yield 2\n[n async for n in numbers()] + [await asyncio.sleep(0, 3)]"
     shell.user_ns["asyncio"] = asyncio
     assert asyncio.run(run(shell, body)) == [1, 2, 3]
-    assert not asyncio.iscoroutinefunction(made(shell, "async def f(): await g()"))
+    assert not inspect.iscoroutinefunction(made(shell, "async def f(): await g()"))
 
 
 @pytest.mark.parametrize(

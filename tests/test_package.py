@@ -1,18 +1,24 @@
-"""The package as others install it: what the wheel holds, and that it works on its own."""
+"""The package as others install it: what is released, that it works on its own, and what sets up a clone."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
-import zipfile
+import tomllib
 from pathlib import Path
 
 import pytest
-from kernels import OTHERS
+import yaml
+from check_dist import WrongError, check_description, check_sdist, check_tag, check_wheel, tracked
+
+import lknb
 
 ROOT = Path(__file__).parents[1]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +41,38 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    assert "lknb/py.typed" in names
-    assert "lknb/server/__init__.py" in names
-    assert {name.split("/")[0] for name in names} == {
-        "lknb",
-        next(name for name in names if "dist-info" in name).split("/")[0],
-    }
+    metadata = check_wheel(wheel)
+    assert metadata["Version"] == lknb.__version__
+    assert metadata["Author"] == "The lknb authors"
+    assert len(metadata.get_all("Project-URL")) == 5
+    check_description(metadata)
+
+
+def test_the_source_distribution_holds_what_git_does(tmp_path: Path) -> None:
+    if tracked() is None:
+        pytest.skip("this is no clone")
+    build = ["-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run([sys.executable, *build], check=True, capture_output=True, timeout=100)
+    check_sdist(tmp_path / f"lknb-{lknb.__version__}.tar.gz", new=True)
+
+
+def test_a_tag_must_fit_the_version_and_the_changelog(tmp_path: Path) -> None:
+    (tmp_path / "lknb").mkdir()
+    (tmp_path / "lknb" / "__init__.py").write_text('__version__ = "1.2.3"\n')
+    changelog = tmp_path / "CHANGELOG.md"
+    changelog.write_text("# Changelog\n\n## 1.2.3 (unreleased)\n")
+    with pytest.raises(WrongError, match=r"must be v1\.2\.3"):
+        check_tag("v1.2.4", tmp_path)
+    with pytest.raises(WrongError, match="CHANGELOG"):
+        check_tag("v1.2.3", tmp_path)
+    changelog.write_text("# Changelog\n\n## 1.2.3 (2027-01-31)\n")
+    check_tag("v1.2.3", tmp_path)
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    first = re.search(r"^## (\S+) \(", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first
+    assert first[1] == lknb.__version__
 
 
 def test_the_installed_package_imports_and_has_its_command(wheel: Path, tmp_path: Path) -> None:
@@ -61,7 +91,7 @@ def test_the_installed_package_imports_and_has_its_command(wheel: Path, tmp_path
         env=environment,
         timeout=60,
     )
-    assert command.stdout.startswith("lknb 0.1.0")
+    assert command.stdout == f"lknb {lknb.__version__}\n"
 
 
 def test_node_takes_jupyterlabs_own_scripts_in_venv_for_what_they_are() -> None:
@@ -69,9 +99,78 @@ def test_node_takes_jupyterlabs_own_scripts_in_venv_for_what_they_are() -> None:
     assert "type" not in json.loads((ROOT / "package.json").read_text())
 
 
-def test_the_setup_leaves_the_tree_as_it_was() -> None:
-    """What it locks it lets go, and what it reads it does not remove: one kernel for each list of requirements."""
-    installed = {folder.name.removeprefix("ipykernel-") for folder in OTHERS.iterdir()}
-    lists = {path.stem.removeprefix("kernel-") for path in (ROOT / "requirements").glob("kernel-*.txt")}
-    assert lists == installed
-    assert not (ROOT / ".venv-setup").is_symlink()
+STAND_IN = """#!/bin/sh
+# Stands in for Python and npm: it writes down its arguments, and `-m venv` copies it into .venv.
+printf '%s\\n' "$(basename "$0") $*" >>"{log}"
+case $* in
+    "-m venv "*) mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp "$0" .venv/bin/npm ;;
+esac
+"""
+
+
+def test_the_setup_installs_what_is_locked_once_and_leaves_the_tree_as_it_was(tmp_path: Path) -> None:
+    tree, log = tmp_path / "tree", tmp_path / "log"
+    for name in ("scripts/setup.sh", "scripts/python.sh", "lknb/__init__.py", "pyproject.toml", "package.json"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tree / name)
+    shutil.copytree(ROOT / "requirements", tree / "requirements")
+    python = tmp_path / "python"
+    python.write_text(STAND_IN.format(log=log))
+    python.chmod(0o755)
+    before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
+
+    def setup() -> list[str]:
+        """What it asked for."""
+        log.write_text("")
+        environment = {**os.environ, "PYTHON": str(python)}
+        command = ["sh", "scripts/setup.sh", "dev"]
+        subprocess.run(command, cwd=tree, env=environment, check=True, capture_output=True, timeout=60)
+        assert not (tree / ".venv-setup").is_symlink()
+        return [line for line in log.read_text().splitlines() if " -m " in line or line.startswith("npm")]
+
+    asked = setup()
+    assert any("--require-hashes --requirement requirements/dev.txt" in line for line in asked)
+    kernels = sorted(path.name for path in (ROOT / "requirements").glob("kernel-*.txt"))
+    assert len(kernels) == 2
+    assert [line.rpartition("/")[2] for line in asked if "--target" in line] == kernels
+    assert asked[-1].startswith("npm ci")
+    assert {path: path.read_bytes() for path in before} == before
+    assert setup() == []  # nothing has changed
+    (tree / "lknb" / "__init__.py").write_text('__version__ = "999"\n')
+    assert any("--editable" in line for line in setup())
+
+
+def test_what_other_services_read_fits_their_schemas() -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "scripts/schemas.sh"],
+        cwd=ROOT,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_have_few_rights_and_an_end(path: Path) -> None:
+    text = path.read_text()
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] in ({}, {"contents": "read"})
+    assert "concurrency" in workflow
+    for name, job in workflow["jobs"].items():
+        assert 0 < job["timeout-minutes"] <= 90, name
+        wanted = {"id-token": "write"} if name == "publish" else {"contents": "read"}
+        assert job.get("permissions", wanted) == wanted, name
+        # The job with the right to publish runs nothing of this repository.
+        assert name != "publish" or all("run" not in step for step in job["steps"])
+    for used in re.findall(r"uses: (.*)", text):
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), f"{used} is not pinned"
+
+
+def test_the_checks_run_on_every_python_that_the_package_promises() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "checks.yml").read_text())
+    promised = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    versions = [found[1] for line in promised if (found := re.fullmatch(r".*:: (3\.\d+)", line))]
+    assert workflow["jobs"]["check"]["strategy"]["matrix"]["python"] == versions
