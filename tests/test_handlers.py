@@ -16,6 +16,7 @@ from waiting import eventually
 
 import lknb
 from lknb import handlers
+from lknb.event import KINDS
 
 Join = Callable[..., lknb.Room]
 Peer = Callable[..., PlainPeer]
