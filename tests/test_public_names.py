@@ -146,10 +146,13 @@ def public(thing: Any) -> set[str]:
 
 def described() -> Iterator[tuple[str, str]]:
     """Every docstring of the package with the name of what it describes."""
+    seen = set()
     for module in pkgutil.walk_packages(lknb.__path__, "lknb."):
         for name, member in vars(importlib.import_module(module.name)).items():
-            if not (inspect.isclass(member) or inspect.isfunction(member)):
+            own = getattr(member, "__module__", "").split(".")[0] == "lknb"
+            if not own or not (inspect.isclass(member) or inspect.isfunction(member)) or id(member) in seen:
                 continue
+            seen.add(id(member))
             yield f"{module.name}.{name}", inspect.getdoc(member) or ""
             for key, each in vars(member).items() if inspect.isclass(member) else ():
                 yield f"{module.name}.{name}.{key}", inspect.getdoc(each) or ""
@@ -232,7 +235,7 @@ def test_everything_public_is_described() -> None:
     for name in EXPORTED - LITERALS - {"aio", "server"}:
         owner = getattr(lknb, name)
         assert (owner.__doc__ or "").strip(), name
-        for key, member in inspect.getmembers(owner) if inspect.isclass(owner) else ():
+        for key, member in vars(owner).items() if inspect.isclass(owner) else ():
             if not key.startswith("_") and (callable(member) or isinstance(member, property)):
                 assert (member.__doc__ or "").strip(), f"{name}.{key}"
 
