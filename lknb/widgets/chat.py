@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from lknb.defaults import CHAT
 from lknb.event import Event
 from lknb.files import ReceivedFile
-from lknb.systems.text_streams import CHAT
 from lknb.tables import Table
 from lknb.widgets.conversation import PACKET_TOPICS, Conversation, Message
 from lknb.widgets.part import Json, Part, Rows
