@@ -184,6 +184,7 @@ class ByteStreams(Streams):
             StreamError: if the SDK refused the stream, it broke off or was cancelled, or the file changed meanwhile.
             DeliveryTimeoutError: if the SDK did not send the file in time.
             TypeError: for attributes that are not strings.
+            ValueError: for an empty `to`, or this participant's own identity in it.
 
         Example:
             >>> room.send_file("measurements.csv", topic="data", to="bob")
@@ -236,6 +237,7 @@ class ByteStreams(Streams):
             StreamError: if the SDK refused the stream, or it broke off or was cancelled.
             DeliveryTimeoutError: if the SDK did not send the bytes in time.
             TypeError: for anything but bytes, and for attributes that are not strings.
+            ValueError: for an empty `to`, or this participant's own identity in it.
 
         Example:
             >>> room.send_bytes(array.tobytes(), topic="samples", to=["bob", "carol"])
@@ -282,6 +284,7 @@ class ByteStreams(Streams):
             StreamError: if the SDK refused the stream.
             DeliveryTimeoutError: if the SDK did not open the stream in time.
             TypeError: for attributes that are not strings.
+            ValueError: for an empty `to`, or this participant's own identity in it.
 
         Example:
             >>> with room.stream_bytes("log.csv", topic="logs", to="bob") as out:

@@ -330,7 +330,14 @@ class DataTracks:
             await asyncio.sleep(_RESUBSCRIBE_PAUSE)
             if self._remote.get(key) is track:
                 self._log.add(
-                    Event("data_track", "in", sender=publisher, topic=name, status="failed", error=f"{reason}; again")
+                    Event(
+                        "data_track",
+                        "in",
+                        sender=publisher,
+                        topic=name,
+                        status="failed",
+                        error=f"{reason}; subscribing again",
+                    )
                 )
 
     async def _restored(self, anew: bool) -> None:

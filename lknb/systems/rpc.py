@@ -79,8 +79,9 @@ class Rpc:
         Raises:
             RpcError: with the code UNSUPPORTED_METHOD (1400), at once, if the participant does not serve the method;
                 RESPONSE_TIMEOUT (1502) after the timeout; RECIPIENT_DISCONNECTED (1503) if the participant left;
-                CONNECTION_TIMEOUT (1501) if it has not responded for 7 s; or the error that the handler raised. A
-                stalled participant takes at most 4 s longer than `timeout`.
+                CONNECTION_TIMEOUT (1501) if it has not responded for 7 s; INVALID_RESPONSE (422) if the answer is not
+                JSON; or the error that the handler raised. A stalled participant takes at most 4 s longer than
+                `timeout`.
             UnknownParticipantError: if no participant with that identity is in the room.
             NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
             PermissionDeniedError: without the grant canPublishData.

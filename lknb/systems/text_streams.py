@@ -145,7 +145,8 @@ class TextStreams(Streams):
             FileNotFoundError: for a missing attachment, before anything is sent.
             IsADirectoryError: for an attachment that is a directory, before anything is sent.
             TypeError: for anything but text, and for attributes that are not strings.
-            ValueError: if `edits` is not a text that this participant has sent, or is still being sent.
+            ValueError: if `edits` is not a text that this participant has sent, or is still being sent; for an empty
+                `to`, or this participant's own identity in it.
 
         Example:
             >>> room.send_text("Hello, everybody!")
@@ -216,7 +217,8 @@ class TextStreams(Streams):
             StreamError: if the SDK refused the stream.
             DeliveryTimeoutError: if the SDK did not open the stream in time.
             TypeError: for attributes that are not strings.
-            ValueError: if `edits` is not a text that this participant has sent, or is still being sent.
+            ValueError: if `edits` is not a text that this participant has sent, or is still being sent; for an empty
+                `to`, or this participant's own identity in it.
 
         Example:
             >>> with room.stream_text(topic="answers", to="bob") as out:
