@@ -14,3 +14,6 @@ RPC_TIMEOUT_LIMIT = 600.0
 
 RPC_CONCURRENCY = 8
 """Calls of one method that run at once. Further calls wait for their turn, within their deadlines."""
+
+TELEMETRY_WINDOW = 5_000
+"""The newest samples that telemetry keeps and shows."""

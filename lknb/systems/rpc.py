@@ -115,7 +115,7 @@ class Rpc:
             ValueError: for a timeout, method or identity that cannot work.
         """
         event, request = await self._prepare(to, method, payload, timeout, raw=raw)
-        with contextlib.suppress(Exception):  # the event tells
+        with contextlib.suppress(Exception):  # the event has it
             await self._answer(event, request, timeout)
         return event
 

@@ -69,7 +69,7 @@ def recording(log: EventLog, event: Event, failure: str = "") -> Iterator[Outcom
 
 @contextlib.contextmanager
 def refusals_as(failure: str) -> Iterator[None]:
-    """Raise what the SDK refuses in this block as an error of lknb that begins with `failure`.
+    """Raise the SDK's refusals in this block as errors of lknb that begin with `failure`.
 
     Raises:
         StreamError: if the SDK refused a stream.

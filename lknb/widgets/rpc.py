@@ -14,7 +14,7 @@ from lknb.event import Event
 from lknb.handlers import Handler
 from lknb.systems.payloads import decode, encode
 from lknb.tables import Table
-from lknb.widgets.part import Json, Part, Rows, keep_rows_only
+from lknb.widgets.part import STATIC_ROWS, WHOLE, Json, Part, Rows, keep_rows_only
 
 if TYPE_CHECKING:
     from lknb.room import Room
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 KEPT = 100
 AT_ONCE = 32
 _PREVIEW = 200
-_WHOLE = 1_000_000
-_STATIC = 25
 _PEERS = 200
 _METHODS = 100
 _CALLERS = 20
@@ -220,7 +218,7 @@ class RpcPart(Part):
 
     def tables(self) -> list[tuple[str, Table]]:
         """The newest calls, and the methods that are served."""
-        newest = [_row(item) for _, item in self._calls.items()][-_STATIC:]
+        newest = [_row(item) for _, item in self._calls.items()][-STATIC_ROWS:]
         calls = Table(
             ("time", "to", "method", "payload", "answer", "took"),
             [
@@ -280,9 +278,9 @@ def whole(event: Event) -> Json:
         "time": event.time.timestamp() * 1000,
         "to": event.to[0] if event.to else "",
         "method": event.topic,
-        "payload": payload[:_WHOLE],
+        "payload": payload[:WHOLE],
         "raw": bool(event.raw),
-        "answer": answer[:_WHOLE],
+        "answer": answer[:WHOLE],
         "status": event.status,
         "code": code,
         "name": name,
@@ -290,8 +288,8 @@ def whole(event: Event) -> Json:
         "data": event.attributes.get("data", ""),
         "duration": event.duration,
         "elapsed": event.elapsed if event.status == "open" else None,
-        "more": len(payload) > _WHOLE or len(answer) > _WHOLE,
-        "cut": len(payload) > _WHOLE,
+        "more": len(payload) > WHOLE or len(answer) > WHOLE,
+        "cut": len(payload) > WHOLE,
     }
 
 
