@@ -27,7 +27,9 @@ class Derived(griffe.Extension):
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
         """Give each error of a bare line an entry of its own, and fence trees."""
         if obj.docstring is not None:
-            text = _ERRORS.sub(_entries, obj.docstring.value)
+            # In this form a section of doctests becomes a code block.
+            text = obj.docstring.value.replace("\nExample:\n", "\nExamples:\n")
+            text = _ERRORS.sub(_entries, text)
             obj.docstring.value = _TREE.sub(lambda tree: f"```text\n{tree[0].rstrip()}\n```\n", text)
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:

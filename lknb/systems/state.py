@@ -65,8 +65,8 @@ class State:
             TypeError: for keys and values that are not strings.
 
         Example:
-            >>> room.set_attributes({"status": "ready", "round": "3"})
-            >>> room.set_attributes({"round": ""})
+            >>> room.local_participant.set_attributes({"status": "ready", "round": "3"})
+            >>> room.local_participant.set_attributes({"round": ""})
             >>> room.attributes["status"]
             'ready'
         """
