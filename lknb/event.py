@@ -68,6 +68,7 @@ class Event:
         result: a call's answer.
         timestamp: a data track frame's own timestamp, in the sender's unit.
         reliable: for `data`, whether the packet was sent reliably.
+        raw: for `rpc`, whether payload and answer are plain text instead of JSON.
         reply_to: the id of the text stream that this one replies to.
         edits: the id of the text that this one replaces. Valid only if both have the same sender.
         version: the sender's count of edits to this text.
@@ -93,6 +94,7 @@ class Event:
     result: Any = None
     timestamp: int | None = None
     reliable: bool | None = None
+    raw: bool | None = None
     reply_to: str | None = None
     edits: str | None = None
     version: int | None = None

@@ -9,7 +9,7 @@ from lknb.participants import Participant
 from lknb.public import public
 from lknb.sync_async import awaitable, blocking
 from lknb.systems import Systems
-from lknb.systems.state import Attributes, State
+from lknb.systems.state import Attributes, ParticipantState
 
 
 @public
@@ -19,9 +19,9 @@ class AioLocalParticipant:
     def __init__(self, systems: Systems) -> None:
         self._systems = systems
 
-    set_attributes = awaitable(lambda systems: systems.state, State.set_attributes)
-    set_metadata = awaitable(lambda systems: systems.state, State.set_metadata)
-    set_name = awaitable(lambda systems: systems.state, State.set_name)
+    set_attributes = awaitable(lambda systems: systems.state, ParticipantState.set_attributes)
+    set_metadata = awaitable(lambda systems: systems.state, ParticipantState.set_metadata)
+    set_name = awaitable(lambda systems: systems.state, ParticipantState.set_name)
 
     def __repr__(self) -> str:
         return f"<awaitable methods of local participant {self._systems.connection.identity!r}>"
@@ -77,9 +77,9 @@ class LocalParticipant:
         """Whether this participant may administer the room: it has the grant roomAdmin, or an API key."""
         return self._systems.room_state.is_admin
 
-    set_attributes = blocking(lambda systems: systems.state, State.set_attributes)
-    set_metadata = blocking(lambda systems: systems.state, State.set_metadata)
-    set_name = blocking(lambda systems: systems.state, State.set_name)
+    set_attributes = blocking(lambda systems: systems.state, ParticipantState.set_attributes)
+    set_metadata = blocking(lambda systems: systems.state, ParticipantState.set_metadata)
+    set_name = blocking(lambda systems: systems.state, ParticipantState.set_name)
 
     def _snapshot(self) -> Participant | None:
         return self._systems.connection.presence.participants.get(self.identity)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 from lknb.belongings import Belongings
 from lknb.cells import shell
 from lknb.connection import ConnectionState
+from lknb.defaults import RPC_CONCURRENCY
 from lknb.event import Kind
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
 from lknb.handlers import Handler, HandlerThread
@@ -25,7 +26,7 @@ from lknb.systems import Systems
 from lknb.systems.byte_streams import ByteStreams
 from lknb.systems.data_tracks import DataTracks, RemoteDataTrack
 from lknb.systems.packets import Packets
-from lknb.systems.rpc import CONCURRENCY, Rpc
+from lknb.systems.rpc import Rpc
 from lknb.systems.state import Attributes, RoomState
 from lknb.systems.streams import AsyncStreamWriter, OpenStreams, StreamWriter
 from lknb.systems.text_streams import TextStreams
@@ -392,7 +393,7 @@ class Room:
         method: str,
         *,
         callers: str | Iterable[str] | None = None,
-        concurrency: int = CONCURRENCY,
+        concurrency: int = RPC_CONCURRENCY,
         raw: bool = False,
         thread: HandlerThread = "worker",
     ) -> Callable[[F], F]:

@@ -205,8 +205,8 @@ def test_one_long_write_is_cancelled(alice: lknb.Room, bob: lknb.Room) -> None:
 def test_a_write_goes_no_further_when_its_stream_broke_off_between_two_pieces(alice: lknb.Room) -> None:
     def write() -> None:
         with alice.stream_bytes("big.bin") as out:
-            writer = out._stream._opened
-            writer._progress = lambda done: writer._end("failed", CANCELLED)  # the moment that a cancel rarely meets
+            stream = out._writer._opened
+            stream._progress = lambda done: stream._end("failed", CANCELLED)  # the moment that a cancel rarely meets
             out.write(bytes(3 * PIECE))
 
     with pytest.raises(lknb.StreamError, match=f"cancelled here, after {PIECE:,} bytes"):
@@ -284,7 +284,7 @@ def test_what_is_sent_in_one_call_says_so(alice: lknb.Room) -> None:
     unsubscribe()
     raised = eventually(lambda: cancelling[0].done() and cancelling[0].exception())
     assert isinstance(raised, lknb.StreamError)
-    assert "in one call" in str(raised)
+    assert "in a single call, which cannot be cancelled" in str(raised)
 
 
 @pytest.mark.parametrize("what", ["an id", None])
@@ -301,7 +301,7 @@ def test_what_is_no_stream(alice: lknb.Room) -> None:
 
 
 def test_the_stream_of_another_room(alice: lknb.Room, bob: lknb.Room) -> None:
-    with alice.stream_text() as out, pytest.raises(lknb.StreamError, match="none of this room's"):
+    with alice.stream_text() as out, pytest.raises(lknb.StreamError, match="does not belong to this room"):
         bob.cancel(out.event)
 
 

@@ -144,6 +144,7 @@ def test_raw_text_is_left_alone(alice_calls: lknb.Room, bob_serves: lknb.Room) -
         return f"{caller}: {text.upper()}"
 
     assert alice_calls.perform_rpc("bob", "shout", "{not json", raw=True) == "alice: {NOT JSON"
+    assert alice_calls.events.filter("rpc", topic="shout")[-1].raw is True
 
 
 def test_raw_needs_text(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:

@@ -12,7 +12,7 @@ from lknb.systems.byte_streams import ByteStreams
 from lknb.systems.data_tracks import DataTracks
 from lknb.systems.packets import Packets
 from lknb.systems.rpc import Rpc
-from lknb.systems.state import RoomState, State
+from lknb.systems.state import ParticipantState, RoomState
 from lknb.systems.streams import OpenStreams
 from lknb.systems.text_streams import TextStreams
 
@@ -35,6 +35,6 @@ class Systems:
         self.streams = OpenStreams(log, self.text, self.bytes)
         self.rpc = Rpc(connection, log, self.handlers)
         self.packets = Packets(connection, log)
-        self.data_tracks = DataTracks(connection, log, self.handlers)
-        self.state = State(connection, log)
+        self.data_tracks = DataTracks(connection, log)
+        self.state = ParticipantState(connection, log)
         self.room_state = RoomState(connection, log)

@@ -1,4 +1,4 @@
-"""A handler's arguments, made from the payload of a remote method call and checked against its type hints."""
+"""A handler's arguments: made from the payload of a remote method call, and checked against its type hints."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ import pydantic
 import pydantic_core
 
 from lknb.errors import RpcError, did_you_mean
-from lknb.systems.payloads import PAYLOAD_LIMIT, cut, decode
+from lknb.systems.payloads import ERROR_DATA_LIMIT, PAYLOAD_LIMIT, cut, decode
 
 _WHOLE_PAYLOAD = "payload"
 _CALLER = "caller"
 
 
 class Arguments:
-    """Makes a handler's arguments from a call's payload, checked against the type hints.
+    """Makes a handler's arguments from a call's payload, and checks them against the type hints.
 
-    A JSON object becomes keyword arguments; an array positional ones, where the function takes several; anything else
-    the only one. A parameter named `caller` gets the caller's identity, one named `payload` the whole payload.
+    A JSON object becomes keyword arguments. An array becomes positional arguments if the function takes several.
+    Anything else becomes the only argument. A parameter named `caller` gets the caller's identity, and an only
+    parameter named `payload` the whole payload.
 
     Raises:
-        TypeError: for hints that JSON cannot be checked against.
+        TypeError: for a type hint that JSON cannot be checked against.
     """
 
     def __init__(self, method: str, function: Callable[..., Any], *, raw: bool) -> None:
@@ -36,7 +37,7 @@ class Arguments:
         self._names = [each.name for each in named if each.name != _CALLER]
         self._by_position = [each.name for each in named if each.kind is not each.KEYWORD_ONLY and each.name != _CALLER]
         self._whole = self._names == [_WHOLE_PAYLOAD]
-        # What `*rest` and `**rest` take is checked as a list and a dict under names that no caller needs to know.
+        # Arguments for `*rest` and `**rest` are checked as a list and a dict, under names that callers never see.
         self._rest: str | None = None
         self._options: str | None = None
         fields: dict[str, Any] = {}
@@ -53,7 +54,7 @@ class Arguments:
             elif each.kind is each.VAR_KEYWORD:
                 alias = self._options = f"**{each.name}"
                 hint, default = GenericAlias(dict, (str, hint)), {}
-            # Under names of our own: pydantic reserves some, and refuses those with an underscore.
+            # Fields get names of lknb's own: pydantic reserves some names, and refuses those with an underscore.
             self._fields[alias] = f"field_{index}"
             fields[f"field_{index}"] = (hint, pydantic.Field(default, alias=alias))
         config = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=False, validate_default=False)
@@ -67,10 +68,10 @@ class Arguments:
             ) from None
 
     def read(self, text: str) -> Any:
-        """A call's payload as Python values; with `raw` as it came.
+        """A call's payload as Python values; with `raw` the text as it is.
 
         Raises:
-            RpcError: for what is too large, or not JSON.
+            RpcError: for a payload that is too large, or is not JSON.
         """
         if len(text.encode()) > PAYLOAD_LIMIT:
             raise RpcError(1402, f"The payload of {self._method!r} is over {PAYLOAD_LIMIT:,} bytes.")
@@ -85,13 +86,13 @@ class Arguments:
         """Positional and keyword arguments for one call.
 
         Raises:
-            RpcError: INVALID_ARGUMENTS, with a message for the caller.
+            RpcError: INVALID_ARGUMENTS, with a message for the caller, if the payload does not match.
         """
         if self.raw:
             return self._arranged({self._names[0]: payload} if self._names else {}, caller)
         given = self._by_name(payload)
         try:
-            # As JSON text, where strict checking still lets a date or a UUID be written as a string.
+            # Validated as JSON text: even strict checking then accepts a date or a UUID written as a string.
             model = self._model.model_validate_json(pydantic_core.to_json(given))
         except pydantic.ValidationError as error:
             raise self._refused(error, given) from None
@@ -101,7 +102,7 @@ class Arguments:
         return self._arranged(values, caller)
 
     def _arranged(self, values: dict[str, Any], caller: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """`values` as the function takes them; what is not among them is left to its defaults."""
+        """`values` in the order and form of the function's parameters; missing ones are left to their defaults."""
         rest = values.pop(self._rest, ()) if self._rest else ()
         options = values.pop(self._options, {}) if self._options else {}
         positional: list[Any] = []
@@ -145,7 +146,7 @@ class Arguments:
         return {**known, self._options: {name: value for name, value in payload.items() if name not in known}}
 
     def _refused(self, error: pydantic.ValidationError, given: Mapping[str, Any]) -> RpcError:
-        # Only where and what: pydantic's own text would repeat the input and name its documentation.
+        # Only the argument and the problem: pydantic's own text would repeat the input and link to its documentation.
         problems = []
         for each in error.errors(include_url=False, include_context=False, include_input=False):
             where = ".".join(str(part) for part in each["loc"])
@@ -155,7 +156,7 @@ class Arguments:
             )
             problems.append({"argument": where, "problem": text})
         summary = "; ".join(f"{each['argument']}: {each['problem']}" for each in problems)
-        return self._invalid(summary, json.dumps(problems)[:15_000])
+        return self._invalid(summary, json.dumps(problems)[:ERROR_DATA_LIMIT])
 
     def _invalid(self, why: str, data: str | None = None) -> RpcError:
         return RpcError(RpcError.INVALID_ARGUMENTS, cut(f"{self._method}: {why}"), data)

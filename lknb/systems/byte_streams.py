@@ -1,6 +1,6 @@
 """Byte streams: files and binary data, with progress on both sides.
 
-See https://docs.livekit.io/home/client/data/byte-streams/.
+See https://docs.livekit.io/transport/data/byte-streams/.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import uuid
 import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,29 +19,123 @@ from lknb.errors import StreamError
 from lknb.event import Event
 from lknb.events import EventLog
 from lknb.files import ReceivedFile, Spool, guess_type
-from lknb.handlers import Handlers
+from lknb.handlers import Handler, Handlers
 from lknb.progress import Progress
-from lknb.sdk import StreamError as SdkStreamError
+from lknb.systems.sending import recording, refusals_as
 from lknb.systems.streams import (
     PIECE,
     AsyncStreamWriter,
+    IncomingStream,
+    OutgoingStream,
+    Sink,
     Streams,
-    WriterOnLoop,
     check_header,
-    opened_by,
-    patience,
-    stopped_by,
+    incoming_event,
+    reason_to_send,
     string_attributes,
+    time_limit,
 )
 
 DIGEST = "lknb.sha256"
 """The stream attribute with the payload's SHA-256 in hex: in the header of short streams, at the end of long ones."""
 
-# The SDK sends a payload it knows whole in one call, compressed, but says nothing until it is through and cannot be
-# stopped. So that is for what takes less than half a second: this many bytes on the wire, and not too many in memory.
+# The SDK sends a payload that it knows whole in a single call, compressed, but the call reports no progress and cannot
+# be cancelled. So only payloads that take less than half a second are sent in this way: up to so many bytes on the
+# wire, and up to so many in memory.
 _ONE_CALL_WIRE = 768 * 1024
 _ONE_CALL_SIZE = 32 * 1024 * 1024
 _SAMPLE = 32 * 1024
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the header of an outgoing stream says, apart from the size."""
+
+    id: str
+    name: str
+    mime_type: str
+    topic: str
+    to: str | Iterable[str] | None
+    attributes: dict[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        mime_type: str | None,
+        topic: str,
+        to: str | Iterable[str] | None,
+        attributes: dict[str, str] | None = None,
+        stream_id: str | None = None,
+    ) -> _Header:
+        """A header with checked attributes, and defaults for the id and the MIME type."""
+        stream_id = stream_id or str(uuid.uuid4())
+        return cls(stream_id, name, mime_type or guess_type(name), topic, to, string_attributes(attributes))
+
+
+class OutgoingBytes(OutgoingStream[bytes]):
+    """An open outgoing byte stream."""
+
+    def _checked(self, piece: Any) -> bytes:
+        if not isinstance(piece, bytes | bytearray | memoryview):
+            raise TypeError(f"A byte stream takes bytes, not {type(piece).__name__}.")
+        return bytes(piece)
+
+    def _size(self, piece: bytes) -> int:
+        return len(piece)
+
+
+class FileSink(Sink[bytes]):
+    """Spools an incoming byte stream, shows its progress, and makes a verified `ReceivedFile` of it.
+
+    Args:
+        info: what the SDK knows of the stream.
+        event: the stream's event.
+        handler: the handler in whose cell progress is shown.
+    """
+
+    def __init__(self, info: Any, event: Event, handler: Handler | None) -> None:
+        self._info = info
+        self._event = event
+        self._handler = handler
+        self._spool = Spool()
+        self._line = Progress(f"Receiving {info.name}", event.size)
+
+    def keep(self, piece: bytes) -> int:
+        """Keep a piece, and return its size in bytes."""
+        self._spool.write(piece)
+        return len(piece)
+
+    def payload(self) -> ReceivedFile:
+        """The file.
+
+        Raises:
+            StreamError: if its SHA-256 differs from the sender's.
+        """
+        claimed = self._event.attributes.pop(DIGEST, None)  # lknb's own, not one that the sender's code set
+        if claimed is not None and claimed != self._spool.sha256:
+            raise StreamError("the content is not what was sent: its SHA-256 differs from the sender's")
+        return ReceivedFile(
+            self._spool,
+            name=self._info.name,
+            mime_type=self._info.mime_type,
+            sender=self._event.sender or "",
+            attributes=dict(self._event.attributes),
+            verified=None if claimed is None else True,
+        )
+
+    def progress(self, transferred: int) -> None:
+        """Show how many bytes have arrived."""
+        if self._handler is not None:
+            self._handler.inform(lambda: self._line.update(transferred))
+
+    def close(self) -> None:
+        """Show how the stream ended, and free the bytes unless the event has the file."""
+        event = self._event
+        if self._handler is not None:
+            self._handler.inform(lambda: self._line.close(event.transferred, event.error))
+        if event.data is None:
+            self._spool.close()
 
 
 class ByteStreams(Streams):
@@ -48,7 +143,7 @@ class ByteStreams(Streams):
 
     def __init__(self, connection: Connection, log: EventLog, handlers: Handlers, max_size: int) -> None:
         super().__init__(connection, log, handlers, max_size)
-        connection.on("byte_stream", self._arrived)
+        connection.on("byte_stream", self._opened)
 
     async def send_file(
         self,
@@ -61,10 +156,11 @@ class ByteStreams(Streams):
         attributes: dict[str, str] | None = None,
         progress: bool = True,
     ) -> Event:
-        """Send a file. It is read as it is sent, so that its size does not matter to memory.
+        """Send a file of any size. It is read as it is sent, so that it never needs to fit into memory.
 
-        A transfer of more than half a second shows bytes, rate and time left; an interrupt ends it, and the receivers
-        are told. The receiver gets the SHA-256 of the content.
+        A transfer of more than half a second shows bytes, rate and time left. Interrupting it breaks the stream off
+        for its receivers too. They get the content's SHA-256, and lknb verifies it.
+        See https://docs.livekit.io/transport/data/byte-streams/.
 
         Args:
             path: the file.
@@ -72,27 +168,39 @@ class ByteStreams(Streams):
             to: an identity or several; None for everybody.
             name: the name that receivers see; the file's own if not given.
             mime_type: guessed from the name if not given.
-            attributes: strings that travel with the stream.
-            progress: whether a long transfer shows how it gets on.
+            attributes: strings that travel with the stream; with the topic at most 15,000 bytes.
+            progress: whether to show the progress of a long transfer.
 
         Returns:
             The event in the log, with size and duration.
 
         Raises:
-            FileNotFoundError, IsADirectoryError, NotConnectedError, UnknownParticipantError, PermissionDeniedError,
-            PayloadTooLargeError, StreamError
+            FileNotFoundError: if there is no such file.
+            IsADirectoryError: for a directory.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            UnknownParticipantError: if a recipient is not in the room.
+            PermissionDeniedError: without the grant canPublishData.
+            PayloadTooLargeError: if topic, recipients, names and attributes exceed 15,000 bytes.
+            StreamError: if the SDK refused the stream, it broke off or was cancelled, or the file changed meanwhile.
+            DeliveryTimeoutError: if the SDK did not send the file in time.
+            TypeError: for attributes that are not strings.
+            ValueError: for an empty `to`, or this participant's own identity in it.
+
+        Examples:
+            >>> room.send_file("measurements.csv", topic="data", to="bob")
+            >>> event = room.send_file("photo.jpg", attributes={"camera": "left"})
+            >>> event.size, event.duration
         """
         source, own_name, size = await asyncio.to_thread(_open_file, path)
         with source:
-            options = self._options(name or own_name, mime_type, topic, to, attributes)
-            return await self._send(source, size, options, progress)
+            header = _Header.of(name or own_name, mime_type, topic, to, attributes)
+            return await self._send(source, size, header, progress)
 
     async def send_attachment(self, path: Path, *, topic: str, to: list[str], stream_id: str, progress: bool) -> Event:
         """Send a file under an id that a text stream has named; see `send_file`."""
         source, name, size = await asyncio.to_thread(_open_file, path)
         with source:
-            options = self._options(name, None, topic, to or None, None, stream_id)
-            return await self._send(source, size, options, progress)
+            return await self._send(source, size, _Header.of(name, None, topic, to or None, None, stream_id), progress)
 
     async def send_bytes(
         self,
@@ -107,23 +215,39 @@ class ByteStreams(Streams):
     ) -> Event:
         """Send bytes of any length as one byte stream; see `send_file`.
 
+        See https://docs.livekit.io/transport/data/byte-streams/.
+
         Args:
-            data: bytes, or what has a buffer of them.
+            data: bytes, or an object with a buffer of them.
             topic: receivers listen by topic.
             to: an identity or several; None for everybody.
             name: a file name for the receivers.
             mime_type: guessed from the name if not given.
-            attributes: strings that travel with the stream.
-            progress: whether a long transfer shows how it gets on.
+            attributes: strings that travel with the stream; with the topic at most 15,000 bytes.
+            progress: whether to show the progress of a long transfer.
+
+        Returns:
+            The event in the log, with size and duration.
 
         Raises:
-            NotConnectedError, UnknownParticipantError, PermissionDeniedError, PayloadTooLargeError, StreamError
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            UnknownParticipantError: if a recipient is not in the room.
+            PermissionDeniedError: without the grant canPublishData.
+            PayloadTooLargeError: if topic, recipients, names and attributes exceed 15,000 bytes.
+            StreamError: if the SDK refused the stream, or it broke off or was cancelled.
+            DeliveryTimeoutError: if the SDK did not send the bytes in time.
+            TypeError: for anything but bytes, and for attributes that are not strings.
+            ValueError: for an empty `to`, or this participant's own identity in it.
+
+        Examples:
+            >>> room.send_bytes(array.tobytes(), topic="samples", to=["bob", "carol"])
+            >>> room.send_bytes(png, name="plot.png", attributes={"run": "7"})
         """
         if not isinstance(data, bytes | bytearray | memoryview):
             raise TypeError(f"send_bytes takes bytes, not {type(data).__name__}. Encode text with .encode().")
         view = memoryview(data).cast("B")
-        options = self._options(name or "unknown", mime_type, topic, to, attributes)
-        return await self._send(_Buffer(view), len(view), options, progress)
+        header = _Header.of(name or "unknown", mime_type, topic, to, attributes)
+        return await self._send(_Buffer(view), len(view), header, progress)
 
     def stream_bytes(
         self,
@@ -137,175 +261,128 @@ class ByteStreams(Streams):
     ) -> AsyncStreamWriter:
         """Open a byte stream to write to piece by piece, as a context manager.
 
-        Leaving the block ends the stream; an exception in it tells the receivers that the stream broke off.
+        Leaving the block ends the stream. If an exception leaves it, the receivers get a stream that broke off.
+        See https://docs.livekit.io/transport/data/byte-streams/.
 
         Args:
             name: a file name for the receivers.
             topic: receivers listen by topic.
             to: an identity or several; None for everybody.
-            total_size: the bytes to come, when known; the receiver then has progress, and fails on fewer or more.
+            total_size: the bytes to come, if known. Receivers then see progress, and the stream fails if it has fewer
+                or more.
             mime_type: guessed from the name if not given.
-            attributes: strings that travel with the stream.
+            attributes: strings that travel with the stream; with the topic at most 15,000 bytes.
+
+        Returns:
+            The writer. Entering its block opens the stream, and raises what is listed here.
 
         Raises:
-            NotConnectedError, UnknownParticipantError, PermissionDeniedError, PayloadTooLargeError, StreamError
+            NotConnectedError: while the room is closed or reconnecting.
+            UnknownParticipantError: if a recipient is not in the room.
+            PermissionDeniedError: without the grant canPublishData.
+            PayloadTooLargeError: if topic, recipients, names and attributes exceed 15,000 bytes.
+            StreamError: if the SDK refused the stream.
+            DeliveryTimeoutError: if the SDK did not open the stream in time.
+            TypeError: for attributes that are not strings.
+            ValueError: for an empty `to`, or this participant's own identity in it.
+
+        Examples:
+            >>> with room.stream_bytes("log.csv", topic="logs", to="bob") as out:
+            ...     for row in rows:
+            ...         out.write(row.encode())
         """
-        return AsyncStreamWriter(self._open(self._options(name, mime_type, topic, to, attributes), total_size))
+        return AsyncStreamWriter(self._open(_Header.of(name, mime_type, topic, to, attributes), total_size))
 
-    @staticmethod
-    def _options(
-        name: str,
-        mime_type: str | None,
-        topic: str,
-        to: Any,
-        attributes: dict[str, str] | None,
-        stream_id: str | None = None,
-    ) -> dict[str, Any]:
-        return {
-            "id": stream_id or str(uuid.uuid4()),
-            "name": name,
-            "mime_type": mime_type or guess_type(name),
-            "topic": topic,
-            "to": to,
-            "attributes": string_attributes(attributes),
-        }
-
-    async def _prepare(self, options: dict[str, Any], size: int | None) -> tuple[Event, list[str]]:
-        self._connection.require("canPublishData", "Sending bytes")
-        recipients = await self._connection.presence.recipients(options["to"])
-        attributes = {**options["attributes"], DIGEST: "0" * 64}
-        check_header(options["topic"], attributes, recipients, options["name"], options["mime_type"])
+    async def _prepare(self, header: _Header, size: int | None) -> tuple[Event, list[str]]:
+        self.connection.require("canPublishData", "Sending bytes")
+        recipients = await self.connection.presence.recipients(header.to)
+        attributes = {**header.attributes, DIGEST: "0" * 64}
+        check_header(header.topic, attributes, recipients, header.name, header.mime_type)
         event = Event(
             "bytes",
             "out",
-            sender=self._connection.identity,
+            sender=self.connection.identity,
             to=tuple(recipients),
-            topic=options["topic"],
+            topic=header.topic,
             size=size,
-            attributes=dict(options["attributes"]),
+            attributes=dict(header.attributes),
             status="open",
-            name=options["name"],
-            id=options["id"],
+            name=header.name,
+            id=header.id,
         )
         return event, recipients
 
-    async def _send(self, source: Any, size: int, options: dict[str, Any], progress: bool) -> Event:
+    async def _send(self, source: Any, size: int, header: _Header, progress: bool) -> Event:
         if size <= _ONE_CALL_SIZE and await asyncio.to_thread(_wire_size, source, size) <= _ONE_CALL_WIRE:
-            return await self._send_whole(await asyncio.to_thread(source.read), options)
-        return await self._send_pieces(source, size, options, progress)
+            return await self._send_whole(await asyncio.to_thread(source.read), header)
+        return await self._send_pieces(source, size, header, progress)
 
-    async def _send_whole(self, data: bytes, options: dict[str, Any]) -> Event:
-        event, recipients = await self._prepare(options, len(data))
+    async def _send_whole(self, data: bytes, header: _Header) -> Event:
+        event, recipients = await self._prepare(header, len(data))
         event.attributes[DIGEST] = hashlib.sha256(data).hexdigest()
-        self._log.add(event)
-        try:
-            await self._connection.call(
-                self._connection.local.send_bytes(
-                    data,
-                    topic=event.topic,
-                    name=options["name"],
-                    mime_type=options["mime_type"],
-                    destination_identities=recipients,
-                    attributes=event.attributes,
-                    stream_id=event.id,
-                ),
-                "send_bytes",
-                limit=patience(len(data)),
+        with recording(self.log, event, "The bytes were not sent"):
+            sending = self.connection.local.send_bytes(
+                data,
+                topic=event.topic,
+                name=header.name,
+                mime_type=header.mime_type,
+                destination_identities=recipients,
+                attributes=event.attributes,
+                stream_id=event.id,
             )
-        except BaseException as error:
-            described = f"{error.description}." if isinstance(error, SdkStreamError) else str(error)
-            self._log.finish(event, "failed", described or type(error).__name__)
-            if isinstance(error, SdkStreamError):
-                raise StreamError(f"The bytes were not sent: {described}") from None
-            raise
-        event.transferred = len(data)
-        self._log.finish(event)
+            await self.connection.call(sending, "send_bytes", limit=time_limit(len(data)))
+            event.transferred = len(data)
         return event
 
-    async def _send_pieces(self, source: Any, size: int, options: dict[str, Any], progress: bool) -> Event:
-        line = Progress(f"Sending {options['name']}", size) if progress else None
-        writer = await self._open(options, size, line.update if line else lambda done: None)
-        digest = hashlib.sha256()
+    async def _send_pieces(self, source: Any, size: int, header: _Header, progress: bool) -> Event:
+        line = Progress(f"Sending {header.name}", size) if progress else None
+        stream = await self._open(header, size, line.update if line else lambda transferred: None)
+        event, digest = stream.event, hashlib.sha256()
         try:
-            async with writer.until_cancelled():
+            async with stream.until_cancelled():
                 while piece := await asyncio.to_thread(source.read, PIECE):
                     digest.update(piece)
-                    await writer.write(piece)
-            if writer.event.transferred != size:
-                raise StreamError(
-                    f"The file changed while it was sent: {writer.event.transferred:,} of {size:,} bytes."
-                )
-            writer.event.attributes[DIGEST] = digest.hexdigest()
-            await writer.close({DIGEST: digest.hexdigest()})
+                    await stream.write(piece)
+            if event.transferred != size:
+                raise StreamError(f"The file changed while it was sent: {event.transferred:,} of {size:,} bytes.")
+            event.attributes[DIGEST] = digest.hexdigest()
+            await stream.close({DIGEST: digest.hexdigest()})
         except BaseException as error:
-            reason = str(error) or type(error).__name__
             if line:
-                line.close(writer.event.transferred, reason)
-            await writer.abort(f"the sender {stopped_by(error)}")
+                line.close(event.transferred, str(error) or type(error).__name__)
+            await stream.abort(reason_to_send(error))
             raise
         if line:
             line.close(size)
-        return writer.event
+        return event
 
     async def _open(
-        self, options: dict[str, Any], total_size: int | None, progress: Callable[[int], None] = lambda done: None
-    ) -> WriterOnLoop:
-        event, recipients = await self._prepare(options, total_size)
-        opening = self._connection.local.stream_bytes(
-            options["name"],
+        self,
+        header: _Header,
+        total_size: int | None,
+        progress: Callable[[int], None] = lambda transferred: None,
+    ) -> OutgoingBytes:
+        event, recipients = await self._prepare(header, total_size)
+        opening = self.connection.local.stream_bytes(
+            header.name,
             total_size=total_size,
-            mime_type=options["mime_type"],
+            mime_type=header.mime_type,
             topic=event.topic,
             destination_identities=recipients,
             attributes=event.attributes,
             stream_id=event.id,
         )
-        try:
-            sdk_writer = await self._connection.call(opening, "stream_bytes")
-        except SdkStreamError as error:
-            raise StreamError(f"The byte stream could not be opened: {error.description}.") from None
-        self._log.add(event)
-        return WriterOnLoop(self._connection, self._log, event, sdk_writer, self._writers, bytes, progress)
+        with refusals_as("The byte stream could not be opened"):
+            sdk_writer = await self.connection.call(opening, "stream_bytes")
+        self.log.add(event)
+        return OutgoingBytes(self, event, sdk_writer, progress)
 
-    def _arrived(self, reader: Any, sender: str) -> None:
-        event = opened_by(reader, sender, "bytes")
-        self._connection.start(self._receive(reader, event))
+    def _opened(self, reader: Any, sender: str) -> None:
+        self.connection.start(self._receive(reader, incoming_event(reader, sender, "bytes")))
 
     async def _receive(self, reader: Any, event: Event) -> None:
-        incoming = self._incoming(event)
-        info = reader.info
-        spool = Spool()
-        line = Progress(f"Receiving {info.name}", event.size)
-        handler = incoming.first_handler
-
-        def keep(piece: bytes) -> int:
-            spool.write(piece)
-            return len(piece)
-
-        def progress(done: int) -> None:
-            if handler is not None:
-                handler.inform(lambda: line.update(done))
-
-        def whole() -> ReceivedFile:
-            claimed = event.attributes.pop(DIGEST, None)  # ours, and none of the sender's own
-            if claimed is not None and claimed != spool.sha256:
-                raise StreamError("the content is not what was sent: its SHA-256 differs from the sender's")
-            return ReceivedFile(
-                spool,
-                name=info.name,
-                mime_type=info.mime_type,
-                sender=event.sender or "",
-                attributes=dict(event.attributes),
-                verified=None if claimed is None else True,
-            )
-
-        try:
-            await incoming.receive(reader, keep, whole, progress)
-        finally:
-            if handler is not None:
-                handler.inform(lambda: line.close(event.transferred, event.error))
-            if event.data is None:
-                spool.close()
+        stream = IncomingStream[bytes](self, event)
+        await stream.receive(reader, FileSink(reader.info, event, stream.first_handler))
 
 
 def _open_file(path: str | Path) -> tuple[IO[bytes], str, int]:
@@ -314,7 +391,7 @@ def _open_file(path: str | Path) -> tuple[IO[bytes], str, int]:
 
 
 class _Buffer:
-    """A buffer that reads like a file, without copying it first."""
+    """Reads a buffer like a file, without copying it first."""
 
     def __init__(self, view: memoryview) -> None:
         self._view = view
@@ -331,7 +408,7 @@ class _Buffer:
 
 
 def _wire_size(source: IO[bytes] | _Buffer, size: int) -> float:
-    """About how many bytes `size` bytes of this content take on the wire, judged by samples from all over it."""
+    """About how many bytes `size` bytes of this content take on the wire, estimated from samples of it."""
     if size <= _ONE_CALL_WIRE:
         return size
     taken = packed = 0

@@ -1,4 +1,4 @@
-"""Data tracks: continuous frames, lossy and light, that late joiners see.
+"""Data tracks: continuous frames, lossy and light, on tracks that late joiners discover too.
 
 See https://docs.livekit.io/transport/data/data-tracks/.
 """
@@ -13,34 +13,46 @@ from typing import Any
 from livekit import rtc
 
 from lknb.connection import Connection
-from lknb.errors import LknbError, NotConnectedError, PayloadTooLargeError, PermissionDeniedError, StreamError
+from lknb.errors import (
+    LknbError,
+    NotConnectedError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    StreamError,
+)
 from lknb.event import Event
 from lknb.events import EventLog
-from lknb.handlers import Handlers
 from lknb.loop import LOOP
+from lknb.public import public
 from lknb.sdk import PublishDataTrackError
+from lknb.systems.sending import refused
 
 FRAME_LIMIT = 1_000_000
-"""Bytes of a frame; the SDK loses larger ones without a word."""
+"""Bytes of a frame. The SDK drops larger frames silently."""
 
 BUFFER_SIZE = 4096
-"""Frames of a subscription that wait inside the SDK; it drops the oldest beyond them."""
+"""Frames of a subscription that the SDK buffers. Beyond them it drops the oldest."""
 
+NAME_LIMIT = 256
+"""Characters of a track's name."""
+
+_PUBLISH_WITHIN = 15.0
 _RESUBSCRIBE_PAUSE = 1.0
-# A track that was taken out keeps its name until the server has heard of it, which nobody tells.
+# The name of an unpublished track stays taken until the server has processed that, which no event reports.
 _NAME_FREE_WITHIN = 5.0
 _NAME_TAKEN_PAUSE = 0.05
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class RemoteDataTrack:
-    """A data track that somebody else publishes.
+    """A data track that another participant publishes.
 
     Attributes:
-        name: unique for its publisher.
+        name: the track's name, unique for its publisher.
         publisher: the publisher's identity.
-        subscribed: whether this notebook receives its frames: while a handler or an inbox wants them.
-        encrypted: whether its frames are end-to-end encrypted; without the key they are noise.
+        subscribed: whether this notebook receives its frames, as it does while a handler or an inbox wants them.
+        encrypted: whether its frames are end-to-end encrypted; without the key they are unreadable.
     """
 
     name: str
@@ -49,13 +61,14 @@ class RemoteDataTrack:
     encrypted: bool
 
 
+@public
 class LocalDataTrack:
     """A data track that this notebook publishes; `push` sends a frame.
 
     Attributes:
-        name: its name in the room.
-        pushed: frames that were accepted.
-        refused: frames that the SDK refused because its queue was full; they were not sent.
+        name: the track's name.
+        pushed: how many frames the SDK accepted.
+        refused: how many frames the SDK refused because its queue was full; they were not sent.
     """
 
     def __init__(self, name: str, sdk_track: rtc.LocalDataTrack, connection: Connection, log: EventLog) -> None:
@@ -71,17 +84,23 @@ class LocalDataTrack:
         return f"<LocalDataTrack {self.name!r}: {self.pushed:,} frames pushed{refused}>"
 
     def push(self, payload: bytes | bytearray | memoryview, timestamp: int | None = None) -> bool:
-        """Send a frame to the subscribers, once; safe from any thread, and from async handlers.
+        """Send a frame to the subscribers, once. Safe to call from any thread and from async handlers.
 
         Args:
-            payload: 1 to 1,000,000 bytes; a few kB at most is what LiveKit advises. Never altered.
-            timestamp: a 64-bit number that travels with the frame; its unit is yours.
+            payload: 1 to 1,000,000 bytes; LiveKit advises at most a few kB. It is sent as it is.
+            timestamp: a 64-bit number that travels with the frame, in a unit of your choice.
 
         Returns:
-            Whether the SDK took it. False: frames came too fast for its queue, and this one is lost and counted.
+            True if the SDK accepted the frame. False if frames come too fast for its queue: this one is dropped, and
+            counted in `refused`.
 
         Raises:
-            NotConnectedError, StreamError (the track was unpublished), PayloadTooLargeError
+            NotConnectedError: while the room is closed or reconnecting.
+            StreamError: if the track is not published any more.
+            PayloadTooLargeError: if the frame exceeds 1,000,000 bytes.
+            TypeError: for a payload that is not bytes.
+            ValueError: for an empty payload.
+            LknbError: in a forked process.
         """
         if not isinstance(payload, bytes | bytearray | memoryview):
             raise TypeError(f"A frame is bytes, not {type(payload).__name__}.")
@@ -89,13 +108,13 @@ class LocalDataTrack:
         if len(data) > FRAME_LIMIT:
             raise PayloadTooLargeError("The frame", len(data), FRAME_LIMIT, "Use send_bytes, which takes any length.")
         if not data:
-            raise ValueError("A frame has at least one byte; LiveKit loses empty ones without a word.")
+            raise ValueError("A frame has at least one byte: LiveKit drops empty frames silently.")
         LOOP.refuse_forked()
         if self._connection.state != "connected":
             raise self._connection.not_connected()
         sdk_track = self._sdk_track  # another thread may be unpublishing it
         if sdk_track is None:
-            raise StreamError(f"Data track {self.name!r} is not published any more. Publish it again.")
+            raise self._unpublished()
         event = Event(
             "data_track",
             "out",
@@ -106,13 +125,13 @@ class LocalDataTrack:
             timestamp=timestamp,
         )
         try:
-            # A plain call into the SDK, which takes it from any thread: no hop to the loop for each frame.
+            # The SDK accepts this call from any thread, so no frame has to be passed to the loop thread.
             sdk_track.try_push(rtc.DataTrackFrame(payload=data, user_timestamp=timestamp))
         except rtc.PushFrameError as error:
             if not sdk_track.is_published():
                 event.status, event.error = "failed", error.message
                 self._log.add(event)
-                raise StreamError(f"Data track {self.name!r} is not published any more. Publish it again.") from None
+                raise self._unpublished() from None
             self.refused += 1
             event.status, event.error = "dropped", error.message
             self._log.add(event)
@@ -121,6 +140,14 @@ class LocalDataTrack:
         self._log.add(event)
         return True
 
+    def _unpublished(self) -> StreamError:
+        return StreamError(f"Data track {self.name!r} is not published any more. Publish it again.")
+
+    async def _unpublish(self) -> None:
+        if self._sdk_track is not None:
+            await self._connection.call(self._sdk_track.unpublish(), "unpublish_data_track")
+        self._replace(None)
+
     def _replace(self, sdk_track: rtc.LocalDataTrack | None) -> None:
         self._sdk_track = sdk_track
 
@@ -128,7 +155,7 @@ class LocalDataTrack:
 class DataTracks:
     """Publishes, discovers and subscribes to the data tracks of one connection."""
 
-    def __init__(self, connection: Connection, log: EventLog, handlers: Handlers) -> None:
+    def __init__(self, connection: Connection, log: EventLog) -> None:
         self._connection = connection
         self._log = log
         self._local: dict[str, LocalDataTrack] = {}
@@ -143,16 +170,30 @@ class DataTracks:
         connection.on_restored(self._restored)
 
     async def publish_data_track(self, name: str) -> LocalDataTrack:
-        """Publish a data track; publishing the same name again gives the same track.
+        """Publish a data track. Publishing the same name again returns the same track.
+
+        See https://docs.livekit.io/transport/data/data-tracks/.
 
         Args:
             name: 1 to 256 characters, unique among this participant's tracks.
 
+        Returns:
+            The track, whose `push` sends a frame.
+
         Raises:
-            NotConnectedError, PermissionDeniedError, LknbError
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            PermissionDeniedError: without the grant canPublishData.
+            SendError: if the SDK refused the track.
+            DeliveryTimeoutError: if the SDK did not publish the track within 15 s.
+            ValueError: for a name that is not 1 to 256 characters long.
+
+        Examples:
+            >>> track = room.publish_data_track("imu")
+            >>> for sample in samples:
+            ...     track.push(struct.pack("<3f", *sample), timestamp=time.time_ns())
         """
-        if not isinstance(name, str) or not 1 <= len(name) <= 256:
-            raise ValueError(f"A data track's name has 1 to 256 characters: {name!r}.")
+        if not isinstance(name, str) or not 1 <= len(name) <= NAME_LIMIT:
+            raise ValueError(f"A data track's name has 1 to {NAME_LIMIT} characters: {name!r}.")
         self._connection.require("canPublishData", "Publishing a data track")
         async with self._publishing:
             track = self._local.get(name)
@@ -163,20 +204,24 @@ class DataTracks:
             return track
 
     async def unpublish_data_track(self, track: LocalDataTrack | str) -> None:
-        """Take a data track of this participant out of the room.
+        """Unpublish a data track of this participant.
+
+        See https://docs.livekit.io/transport/data/data-tracks/.
+
+        Args:
+            track: the track, or its name.
 
         Raises:
-            LknbError: when there is no such track.
-            NotConnectedError: while reconnecting.
+            StreamError: if this participant does not publish that track.
+            NotConnectedError: while the room is reconnecting.
+            DeliveryTimeoutError: if the SDK did not unpublish the track in time.
         """
         name = track if isinstance(track, str) else track.name
         local = self._local.get(name)
         if local is None:
-            raise LknbError(f"This participant publishes no data track {name!r}. Published: {sorted(self._local)}.")
-        sdk_track = local._sdk_track
-        if sdk_track is not None:
-            await self._connection.call(sdk_track.unpublish(), "unpublish_data_track")
-        local._replace(None)
+            published = ", ".join(map(repr, sorted(self._local))) or "none"
+            raise StreamError(f"This participant does not publish a data track {name!r}. Published: {published}.")
+        await local._unpublish()
         self._local.pop(name, None)
         self._connection.presence.refresh()
 
@@ -185,18 +230,18 @@ class DataTracks:
         while True:
             try:
                 return await self._connection.call(
-                    self._connection.local.publish_data_track(name=name), "publish_data_track", limit=15.0
+                    self._connection.local.publish_data_track(name=name), "publish_data_track", limit=_PUBLISH_WITHIN
                 )
             except PublishDataTrackError as error:
                 message = error.message.lower()
                 if "unauthorized" in message or "not allowed" in message:
                     raise PermissionDeniedError("canPublishData", "Publishing a data track") from None
                 if "already taken" not in message or monotonic() > deadline:
-                    raise LknbError(f"Data track {name!r} could not be published: {error.message}.") from None
+                    raise refused(f"Data track {name!r} could not be published", error) from None
             await asyncio.sleep(_NAME_TAKEN_PAUSE)
 
     def tracks(self) -> list[RemoteDataTrack]:
-        """The data tracks that others publish, those from before this participant joined included."""
+        """The data tracks that other participants publish, including those published before this one joined."""
         return [
             RemoteDataTrack(name, publisher, (publisher, name) in self._subscriptions, track.info.uses_e2ee)
             for (publisher, name), track in sorted(self._remote.items())
@@ -259,11 +304,18 @@ class DataTracks:
                 reason = error.message
             finally:
                 stream.close()
-            # A full reconnect ends subscriptions of tracks that go on: try again while the track is there.
+            # A full reconnect ends subscriptions although their tracks go on: subscribe again while the track exists.
             await asyncio.sleep(_RESUBSCRIBE_PAUSE)
             if self._remote.get(key) is track:
                 self._log.add(
-                    Event("data_track", "in", sender=publisher, topic=name, status="failed", error=f"{reason}; again")
+                    Event(
+                        "data_track",
+                        "in",
+                        sender=publisher,
+                        topic=name,
+                        status="failed",
+                        error=f"{reason}; subscribing again",
+                    )
                 )
 
     async def _restored(self, anew: bool) -> None:

@@ -1,6 +1,6 @@
 """Data packets: single messages of up to 64 kB, reliable or lossy.
 
-See https://docs.livekit.io/home/client/data/packets/.
+See https://docs.livekit.io/transport/data/packets/.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from typing import Any
 from livekit import rtc
 
 from lknb.connection import Connection
-from lknb.errors import LknbError, PayloadTooLargeError
+from lknb.errors import PayloadTooLargeError
 from lknb.event import Event
 from lknb.events import EventLog
-from lknb.sdk import PublishDataError
+from lknb.systems.sending import recording
 
 PACKET_LIMIT = 64_000
 """Bytes of payload and envelope together that the SDK's data channels take."""
 
 _ENVELOPE = 60
+_SEND_WITHIN = 10.0
 
 
 class Packets:
@@ -31,7 +32,7 @@ class Packets:
         self._log = log
         # In order, and one at a time: more in flight is slower, because each waits on every event of the process.
         self._turn = asyncio.Lock()
-        connection.on("data_received", self._arrived)
+        connection.on("data_received", self._received)
 
     async def publish_data(
         self,
@@ -41,19 +42,35 @@ class Packets:
         reliable: bool = True,
         to: str | Iterable[str] | None = None,
     ) -> Event:
-        """Send one packet. Packets of one participant arrive in the order of these calls, when reliable.
+        """Send one packet. Reliable packets of one participant arrive in the order of these calls.
 
-        About 2,000 a second is what the SDK carries: to move more, put many samples into one packet.
+        The SDK carries about 2,000 packets a second: to move more, put many samples into one packet.
+        See https://docs.livekit.io/transport/data/packets/.
 
         Args:
-            payload: bytes, or a str that is sent as UTF-8. At most 64,000 bytes with the envelope; LiveKit advises at
-                most 15 KiB for reliable packets and 1,300 bytes for lossy ones, which larger are lost as a whole.
+            payload: bytes, or a str that is sent as UTF-8. At most 64,000 bytes with the envelope. LiveKit advises at
+                most 15 KiB for reliable packets and at most 1,300 bytes for lossy ones: a larger packet is fragmented,
+                and losing one fragment loses all of it.
             topic: receivers listen by topic.
             reliable: False sends once, without order or repetition.
             to: an identity or several; None for everybody.
 
+        Returns:
+            The event in the log.
+
         Raises:
-            NotConnectedError, UnknownParticipantError, PermissionDeniedError, PayloadTooLargeError
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            UnknownParticipantError: if a recipient is not in the room.
+            PermissionDeniedError: without the grant canPublishData.
+            PayloadTooLargeError: if payload and envelope exceed 64,000 bytes.
+            SendError: if the SDK refused the packet.
+            DeliveryTimeoutError: if the SDK did not take the packet within 10 s.
+            TypeError: for a payload that is neither bytes nor str.
+            ValueError: for an empty `to`, or this participant's own identity in it.
+
+        Examples:
+            >>> room.publish_data('{"x": 1.5}', topic="position", reliable=False)
+            >>> room.publish_data(struct.pack("<3f", 1.5, 2.5, 0.1), topic="imu", to="bob")
         """
         if isinstance(payload, str):
             payload = payload.encode()
@@ -85,31 +102,22 @@ class Packets:
             reliable=reliable,
         )
         async with self._turn:
-            try:
+            with recording(self._log, event, "The packet was not sent"):
                 await self._connection.call(
                     self._connection.local.publish_data(
                         data, topic=topic, reliable=reliable, destination_identities=recipients
                     ),
                     "publish_data",
-                    limit=10.0,
+                    limit=_SEND_WITHIN,
                 )
-            except BaseException as error:
-                event.status, event.error = "failed", str(error) or type(error).__name__
-                if isinstance(error, PublishDataError):
-                    event.error = error.message
-                self._log.add(event)
-                if isinstance(error, PublishDataError):
-                    raise LknbError(f"The packet was not sent: {event.error}.") from None
-                raise
-        self._log.add(event)
         return event
 
-    def _arrived(self, packet: rtc.DataPacket, *_: Any) -> None:
+    def _received(self, packet: rtc.DataPacket, *_: Any) -> None:
         self._log.add(
             Event(
                 "data",
                 "in",
-                # None when a server API sent it, or somebody whom the server has not announced yet.
+                # None if a server API sent it, or a participant that the server has not announced yet.
                 sender=packet.participant.identity if packet.participant is not None else None,
                 topic=packet.topic or "",
                 data=packet.data,

@@ -10,28 +10,35 @@ import pydantic_core
 from lknb.errors import PayloadTooLargeError, RpcError
 
 PAYLOAD_LIMIT = 15 * 1024 * 1024
-"""Bytes of a request or an answer that lknb accepts; peers older than RPC v2 take 15 KiB."""
+"""Bytes of a request or an answer that lknb accepts. Peers older than RPC v2 accept 15 KiB."""
 
-MESSAGE_LIMIT = 256
+ERROR_MESSAGE_LIMIT = 256
+"""Bytes of an error's message that LiveKit carries."""
+
+ERROR_DATA_LIMIT = 15 * 1024
+"""Bytes of an error's data that LiveKit carries."""
 
 
 def encode(value: Any) -> str:
-    """`value` as JSON; dataclasses, dates, numpy numbers and pydantic models too.
+    """`value` as JSON text. Dataclasses, dates, numpy arrays and numbers, and pydantic models are converted.
 
     Raises:
-        TypeError: for what JSON cannot say.
-        PayloadTooLargeError: over 15 MiB.
+        TypeError: for a value that JSON cannot express.
+        PayloadTooLargeError: if the text exceeds 15 MiB.
     """
     try:
         text = pydantic_core.to_json(value, fallback=_jsonable, inf_nan_mode="constants").decode()
         if "NaN" in text or "Infinity" in text:
-            json.loads(text, parse_constant=_no_constant)  # as a number, not inside a string
+            json.loads(text, parse_constant=_no_constant)  # raises for a number, not for text inside a string
     except (ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise TypeError(f"{type(value).__name__} cannot be sent as JSON: {reason}") from None
     if len(text.encode()) > PAYLOAD_LIMIT:
         raise PayloadTooLargeError(
-            "The payload", len(text.encode()), PAYLOAD_LIMIT, "Send it with send_bytes, and its name in the call."
+            "The payload",
+            len(text.encode()),
+            PAYLOAD_LIMIT,
+            "Send it with send_bytes, and name that stream in the call.",
         )
     return text
 
@@ -48,10 +55,10 @@ def _no_constant(name: str) -> Any:
 
 
 def decode(text: str) -> Any:
-    """JSON as Python values; nothing at all is None.
+    """JSON text as Python values; the empty text is None.
 
     Raises:
-        ValueError: for what is not JSON, or nested too deeply.
+        ValueError: for text that is not JSON, or is nested too deeply.
     """
     if not text:
         return None
@@ -65,20 +72,20 @@ def decode_answer(method: str, text: str) -> Any:
     """A method's answer as Python values.
 
     Raises:
-        RpcError: INVALID_RESPONSE, with the text as `data`.
+        RpcError: INVALID_RESPONSE, with the text as `data`, if the answer is not JSON.
     """
     try:
         return decode(text)
     except ValueError:
         raise RpcError(
             RpcError.INVALID_RESPONSE,
-            f"{method!r} answered with text that is not JSON. Use raw=True for methods that speak plain text.",
+            f"{method!r} answered with text that is not JSON. Use raw=True for methods that answer in plain text.",
             text,
         ) from None
 
 
 def cut(message: str) -> str:
-    """At most what LiveKit carries of an error's message."""
-    if len(message.encode()) <= MESSAGE_LIMIT:
+    """As much of an error's message as LiveKit carries."""
+    if len(message.encode()) <= ERROR_MESSAGE_LIMIT:
         return message
-    return message.encode()[: MESSAGE_LIMIT - 4].decode(errors="ignore") + " ..."
+    return message.encode()[: ERROR_MESSAGE_LIMIT - 4].decode(errors="ignore") + " ..."

@@ -1,4 +1,4 @@
-"""The pieces of a stream that is still open, on their way to a handler in any thread."""
+"""Pieces of an open stream, passed to a handler in any thread."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from lknb.errors import StreamError
 
 
 class Pieces:
-    """The pieces of an open stream, for a handler that takes them as they come.
+    """The pieces of an open stream, for a handler that receives them as they arrive.
 
-    Iterate it (`for` in a synchronous handler, `async for` in an asynchronous one). A stream that breaks off raises
-    `StreamError` after the pieces that did arrive.
+    Iterate over it: `for` in a synchronous handler, `async for` in an asynchronous one.
+
+    Raises:
+        StreamError: from the iteration, after the pieces that did arrive, if the stream broke off.
     """
 
     def __init__(self) -> None:
@@ -26,14 +28,14 @@ class Pieces:
         self._arrival = asyncio.Event()
 
     def put(self, piece: Any) -> None:
-        """Add a piece; called on the loop thread, as is `end`."""
+        """Add a piece. Call this and `end` on the loop thread."""
         with self._changed:
             self._items.append(piece)
             self._changed.notify_all()
         self._arrival.set()
 
     def end(self, error: str | None) -> None:
-        """Say that no more will come."""
+        """End the iteration after the pieces added so far, with StreamError if there was an error."""
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify_all()

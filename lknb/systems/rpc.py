@@ -1,17 +1,19 @@
 """Remote method calls: JSON in, JSON out, checked against the handler's type hints.
 
-See https://docs.livekit.io/home/client/data/rpc/.
+See https://docs.livekit.io/transport/data/rpc/.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from livekit import rtc
 
 from lknb.connection import Connection
+from lknb.defaults import RPC_TIMEOUT
 from lknb.errors import RpcError
 from lknb.event import Event
 from lknb.events import EventLog
@@ -19,22 +21,21 @@ from lknb.handlers import Handler, Handlers
 from lknb.interest import Interest
 from lknb.loop import LOOP
 from lknb.systems.arguments import Arguments
-from lknb.systems.payloads import PAYLOAD_LIMIT, cut, decode_answer, encode
+from lknb.systems.payloads import ERROR_DATA_LIMIT, PAYLOAD_LIMIT, cut, decode_answer, encode
+from lknb.systems.sending import recording
 
 METHOD_LIMIT = 64
-CONCURRENCY = 8
-"""Calls of one method that run at once, unless set; more wait for their turn, within their deadlines."""
 
-# The SDK waits this long for the peer to acknowledge a call, and takes it off the handler's deadline.
+# The SDK waits this long for the peer to acknowledge a call, and subtracts it from the handler's deadline.
 _ROUND_TRIP = 7.0
-# The shortest deadline that the SDK can put on the wire; shorter ones end here, give or take the way there and back.
+# The shortest deadline that the SDK can send. Shorter timeouts are timed here, with an allowance for the transit.
 _SHORTEST = 1.0
 _TRANSIT = 0.25
-# What a call and its answer may take on the worst of links, on top of the handler's time.
-_SLOW_WAY = 4.0
+# The time that a call and its answer may take on the slowest links, in addition to the handler's time.
+_SLOW_TRANSIT = 4.0
 _IN_FLIGHT = 64
-_DATA_LIMIT = 15 * 1024
 _NO_ANSWER = (1501, 1503, 1505)
+_HANDLER_FAILED = "Application error in method handler"
 
 
 class Rpc:
@@ -57,26 +58,68 @@ class Rpc:
         method: str,
         payload: Any = None,
         *,
-        timeout: float = 10.0,
+        timeout: float = RPC_TIMEOUT,
         raw: bool = False,
     ) -> Any:
         """Call a method that another participant serves, and return its answer.
 
+        See https://docs.livekit.io/transport/data/rpc/.
+
         Args:
-            to: the identity of who serves it.
+            to: the identity of the participant that serves it.
             method: its name.
-            payload: what JSON can say; a dict becomes the arguments of an lknb handler.
-            timeout: the seconds that the handler has for its answer.
+            payload: any value that JSON can express; a dict becomes the arguments of an lknb handler.
+            timeout: the seconds that the handler has to answer.
             raw: send `payload`, a str, as it is, and return the answer as a str.
 
+        Returns:
+            The answer: JSON as Python values, or with `raw` the text.
+
         Raises:
-            RpcError: UNSUPPORTED_METHOD (1400) at once when the peer does not serve it, RESPONSE_TIMEOUT (1502) past
-                the time, RECIPIENT_DISCONNECTED (1503) when the peer left, CONNECTION_TIMEOUT (1501) when it has not
-                reacted for 7 s, or what the handler raised. A peer that is stalled costs at most 4 s more than
+            RpcError: with the code UNSUPPORTED_METHOD (1400), at once, if the participant does not serve the method;
+                RESPONSE_TIMEOUT (1502) after the timeout; RECIPIENT_DISCONNECTED (1503) if the participant left;
+                CONNECTION_TIMEOUT (1501) if it has not responded for 7 s; INVALID_RESPONSE (422) if the answer is not
+                JSON; or the error that the handler raised. A stalled participant takes at most 4 s longer than
                 `timeout`.
-            UnknownParticipantError: when nobody of that identity is there.
-            NotConnectedError, PermissionDeniedError, PayloadTooLargeError
+            UnknownParticipantError: if no participant with that identity is in the room.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            PermissionDeniedError: without the grant canPublishData.
+            PayloadTooLargeError: if the payload exceeds 15 MiB.
+            TypeError: for a payload that JSON cannot express or, with `raw`, is not a str.
+            ValueError: for a timeout that is not positive, a method's name that is not 1 to 64 bytes long, and this
+                participant's own identity.
+
+        Examples:
+            >>> @bob.rpc("add")
+            ... def add(a: int, b: int) -> int:
+            ...     return a + b
+            >>> room.perform_rpc("bob", "add", {"a": 1, "b": 2})
+            3
         """
+        event, request = await self._prepare(to, method, payload, timeout, raw=raw)
+        await self._answer(event, request, timeout)
+        return event.result
+
+    async def call(
+        self, to: str, method: str, payload: Any = None, *, timeout: float = RPC_TIMEOUT, raw: bool = False
+    ) -> Event:
+        """Like `perform_rpc`, but return the call's event, whether it was answered or failed.
+
+        Raises:
+            UnknownParticipantError: as `perform_rpc` does, like all errors here, before the call is made.
+            NotConnectedError: while the room is closed or reconnecting.
+            PermissionDeniedError: without the grant canPublishData.
+            PayloadTooLargeError: if the payload exceeds 15 MiB.
+            TypeError: for a payload that cannot be sent.
+            ValueError: for a timeout, method or identity that cannot work.
+        """
+        event, request = await self._prepare(to, method, payload, timeout, raw=raw)
+        with contextlib.suppress(Exception):  # the event has it
+            await self._answer(event, request, timeout)
+        return event
+
+    async def _prepare(self, to: str, method: str, payload: Any, timeout: float, *, raw: bool) -> tuple[Event, str]:
+        """Check a call; return its event and the text to send."""
         if not timeout > 0:
             raise ValueError(f"timeout is a positive number of seconds, not {timeout!r}.")
         _check_method(method)
@@ -92,19 +135,15 @@ class Rpc:
             data=payload,
             size=len(request.encode()),
             status="open",
+            raw=raw,
         )
-        self._log.add(event)
-        try:
-            answer = await self._perform(to, method, request, timeout)
-            result = answer if raw else decode_answer(method, answer)
-        except BaseException as error:
-            if isinstance(error, RpcError):
-                _note(error, event)
-            self._log.finish(event, "failed", str(error) or type(error).__name__)
-            raise
-        event.result = result
-        self._log.finish(event)
-        return result
+        return event, request
+
+    async def _answer(self, event: Event, request: str, timeout: float) -> None:
+        """Perform a call, and put the answer into its event."""
+        with recording(self._log, event):
+            answer = await self._perform(event.to[0], event.topic, request, timeout)
+            event.result = answer if event.raw else decode_answer(event.topic, answer)
 
     async def _perform(self, to: str, method: str, request: str, timeout: float) -> str:
         async with self._in_flight:
@@ -115,14 +154,14 @@ class Rpc:
                 response_timeout=timeout + _ROUND_TRIP,
                 max_round_trip_latency=_ROUND_TRIP,
             )
-            # The SDK cuts the handler off after max(response_timeout - 7 s, 1 s); below a second we count ourselves.
-            limit = timeout + (_TRANSIT if timeout < _SHORTEST else _SLOW_WAY)
+            # The SDK sends the deadline max(response_timeout - 7 s, 1 s), so shorter timeouts are timed here.
+            limit = timeout + (_TRANSIT if timeout < _SHORTEST else _SLOW_TRANSIT)
             failure: RpcError
             try:
                 return await self._connection.call(calling, f"calling {method!r}", limit=limit)
             except rtc.RpcError as error:
                 if error.code in _NO_ANSWER and await self._connection.is_interrupted():
-                    # When its own session ends, the SDK says that everybody has left.
+                    # When its own session ends, the SDK reports that all participants have left.
                     raise self._connection.lost_during(f"calling {method!r}") from None
                 failure = self._explain(error, to, method, timeout)
             except TimeoutError:
@@ -132,7 +171,7 @@ class Rpc:
     def _explain(self, error: rtc.RpcError, to: str, method: str, timeout: float) -> RpcError:
         message = {
             1400: f"{to!r} does not serve a method {method!r}.",
-            1501: f"{to!r} did not react to {method!r} within {_ROUND_TRIP:g} s; it may be gone or stalled.",
+            1501: f"{to!r} did not respond to {method!r} within {_ROUND_TRIP:g} s; it may be gone or stalled.",
             1502: f"{to!r} did not answer {method!r} within {timeout:g} s.",
             1503: f"{to!r} left the room before it answered {method!r}.",
             1500: f"{method!r} failed at {to!r}; the cause is shown there.",
@@ -167,20 +206,20 @@ class Rpc:
         if LOOP.is_current():
             self._sync(name)
         else:
-            # Waited for: who decorates a function may be called the moment after.
+            # Waits: the decorated function may be called immediately afterwards.
             LOOP.run(self._synced(name), "rpc")
 
     async def _synced(self, name: str) -> None:
         self._sync(name)
 
     def _sync(self, name: str) -> None:
-        """Have the SDK serve `name` exactly while a handler for it is registered."""
+        """Register `name` with the SDK if a handler serves it, else unregister it."""
         method = self._methods.get(name)
         if method is not None and not method.handler.active:
             del self._methods[name]
             method = None
         if self._connection.state != "connected":
-            return  # registered when the next session begins
+            return  # `_restored` registers it when the next session begins
         if method is not None:
             self._register(name)
         else:
@@ -201,7 +240,7 @@ class Rpc:
 
 
 class Method:
-    """A served method: who may call it, how its arguments are made, and what becomes of its answer."""
+    """A method that this participant serves: its handler, its permitted callers, and how it reads its arguments."""
 
     def __init__(
         self,
@@ -216,11 +255,15 @@ class Method:
         self._arguments = arguments
         self._log = log
         self._connection = connection
-        # For the async ones: a synchronous call goes on past its timeout, and is counted by its thread.
+        # For async handlers. A synchronous one runs on past its timeout, and its thread limits its concurrency.
         self._turns = asyncio.Semaphore(handler.concurrency)
 
     async def answer(self, call: rtc.RpcInvocationData) -> str:
-        """Run the handler for one call; what it raises becomes the error that the caller gets."""
+        """Run the handler for one call, and return its answer as text.
+
+        Raises:
+            rtc.RpcError: the error that the SDK sends to the caller.
+        """
         event = Event(
             "rpc",
             "in",
@@ -230,42 +273,38 @@ class Method:
             data=call.payload,
             size=len(call.payload.encode()),
             status="open",
+            raw=self._arguments.raw,
         )
-        self._log.add(event)
-        failure: RpcError
         try:
-            answer = await self._run(call, event)
-        except asyncio.CancelledError:
-            self._log.finish(event, "failed", "the caller's time was up, or the room was closed")
-            raise
-        except (RpcError, rtc.RpcError) as error:
-            failure = self._carried(error)
-        except Exception as error:
-            # The text stays here: a stranger in the room shall not read our paths and values.
-            self.handler.failed(error)
-            event.attributes = {"code": "1500"}
-            self._log.finish(event, "failed", f"{type(error).__name__} in the handler")
-            raise rtc.RpcError(1500, "Application error in method handler") from None
-        else:
-            self._log.finish(event)
-            return answer
-        _note(failure, event)
-        self._log.finish(event, "failed", str(failure))
-        raise rtc.RpcError(failure.code, failure.message, failure.data)
+            with recording(self._log, event) as outcome:
+                try:
+                    return await self._run(call, event)
+                except asyncio.CancelledError:
+                    outcome.reason = "the call timed out, or the room was closed"
+                    raise
+                except (RpcError, rtc.RpcError) as error:
+                    raise self._carried(error) from None
+                except Exception as error:
+                    self.handler.failed(error)
+                    outcome.reason = f"{type(error).__name__} in the handler"
+                    # Without the error's text: it could leak local paths and values to the caller.
+                    raise RpcError(1500, _HANDLER_FAILED) from None
+        except RpcError as error:
+            raise rtc.RpcError(error.code, error.message, error.data) from None
 
     def _carried(self, error: RpcError | rtc.RpcError) -> RpcError:
-        """A handler's error as LiveKit carries it; with one that it does not, the caller would wait until its end."""
+        """A handler's error as LiveKit carries it: an error that it cannot carry would leave the caller waiting."""
         try:
             if not isinstance(error.code, int) or not 0 <= error.code < 2**32:
                 raise TypeError(f"An RpcError's code is a whole number from 0 to 2**32 - 1, not {error.code!r}.")
             data = error.data if error.data is None or isinstance(error.data, str) else encode(error.data)
-            if data is not None and len(data.encode()) > _DATA_LIMIT:
+            if data is not None and len(data.encode()) > ERROR_DATA_LIMIT:
                 self.handler.say(f"The data of an RpcError of {self.handler.name} is over 15 KiB, and was left out.")
                 data = None
             return RpcError(error.code, cut(error.message), data)
         except Exception as unfit:
             self.handler.failed(unfit)
-            return RpcError(1500, "Application error in method handler")
+            return RpcError(1500, _HANDLER_FAILED)
 
     async def _run(self, call: rtc.RpcInvocationData, event: Event) -> str:
         if self._callers is not None and call.caller_identity not in self._callers:
@@ -279,13 +318,6 @@ class Method:
         if len(answer.encode()) > PAYLOAD_LIMIT:
             raise RpcError(1504, f"The answer of {call.method!r} is over {PAYLOAD_LIMIT:,} bytes.")
         return answer
-
-
-def _note(error: RpcError, event: Event) -> None:
-    """Keep of an error what programs read: its code, and as much of its data as LiveKit carries."""
-    event.attributes = {"code": str(error.code)}
-    if error.data:
-        event.attributes["data"] = str(error.data)[:_DATA_LIMIT]
 
 
 def _raw_payload(payload: Any) -> str:

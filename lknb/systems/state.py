@@ -1,7 +1,7 @@
-"""State that the server keeps and late joiners see: attributes, metadata, names.
+"""State that the server keeps and late joiners receive: attributes, metadata, names.
 
-Every write is confirmed: the SDK returns normally from one that the server has refused.
-See https://docs.livekit.io/home/client/state/.
+lknb confirms every write, because the SDK returns normally even from a write that the server refused.
+See https://docs.livekit.io/transport/data/state/.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ NAME_LIMIT = 256
 _CONFIRM_WITHIN = 6.0
 
 
-class State:
-    """Reads and writes the state of one connection."""
+class ParticipantState:
+    """Reads and writes the state of one connection's participant."""
 
     def __init__(self, connection: Connection, log: EventLog) -> None:
         self._connection = connection
         self._log = log
-        # One write at a time: the SDK sends name and metadata along with attributes, from its cache.
+        # One write at a time: with attributes, the SDK also sends name and metadata from its cache.
         self._writing = asyncio.Lock()
         self._changed = asyncio.Event()
-        # What this participant has set and the server has confirmed; written again into a new session.
+        # The confirmed state of this participant, to be written again into a new session.
         self._attributes: dict[str, str] = {}
         self._metadata: str | None = None
         self._name: str | None = None
@@ -48,16 +48,26 @@ class State:
         connection.on_restored(self._restored)
 
     async def set_attributes(self, attributes: Mapping[str, str]) -> None:
-        """Change attributes of this participant; keys that are not named stay, and "" deletes a key.
+        """Change attributes of this participant. Other keys keep their values; the value "" deletes a key.
 
-        Returns when the server has confirmed. Not made for more than a few changes a second: use packets for those.
+        Returns when the server has confirmed the change. For more than a few changes a second, use packets instead.
+        See https://docs.livekit.io/transport/data/state/.
 
         Args:
-            attributes: strings; at most 64 KiB for all keys and values that this participant has then.
+            attributes: strings; all keys and values of this participant may then have 64 KiB together.
 
         Raises:
             PermissionDeniedError: without the grant canUpdateOwnMetadata.
-            PayloadTooLargeError, StateError, NotConnectedError
+            PayloadTooLargeError: if all attributes together would exceed 64 KiB.
+            StateError: if the server did not confirm the change within 6 s.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            TypeError: for keys and values that are not strings.
+
+        Examples:
+            >>> room.local_participant.set_attributes({"status": "ready", "round": "3"})
+            >>> room.local_participant.set_attributes({"round": ""})
+            >>> room.attributes["status"]
+            'ready'
         """
         wanted = dict(attributes)
         check_attributes(wanted, ATTRIBUTES_LIMIT)
@@ -65,7 +75,7 @@ class State:
             return
         self._connection.require("canUpdateOwnMetadata", "Setting attributes")
         async with self._writing:
-            # The server checks each update alone; the limit is meant for the total.
+            # The server checks each update alone, but the limit is meant for the total.
             check_attributes({**self._connection.local.attributes, **wanted}, ATTRIBUTES_LIMIT)
             await self._write(
                 lambda: self._connection.local.set_attributes(wanted),
@@ -75,7 +85,7 @@ class State:
             self._attributes = dict(self._connection.local.attributes)
 
     async def adopt(self, attributes: Mapping[str, str], metadata: str | None, name: str | None) -> None:
-        """Make the initial state true, where the token has not made it so already."""
+        """Write the parts of the initial state that the token did not set already."""
         local = self._connection.local
         self._attributes = dict(local.attributes)
         missing = {key: value for key, value in attributes.items() if local.attributes.get(key, "") != value}
@@ -88,11 +98,16 @@ class State:
         self._metadata, self._name = local.metadata or None, local.name or None
 
     async def set_metadata(self, metadata: str) -> None:
-        """Set this participant's metadata, at most 512 KiB. LiveKit cannot set it back to empty.
+        """Set this participant's metadata, at most 512 KiB. LiveKit cannot clear it again.
+
+        See https://docs.livekit.io/transport/data/state/.
 
         Raises:
             PermissionDeniedError: without the grant canUpdateOwnMetadata.
-            PayloadTooLargeError, StateError, NotConnectedError
+            PayloadTooLargeError: if the metadata exceeds 512 KiB.
+            StateError: if the server did not confirm the change within 6 s, or to clear metadata.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            TypeError: for metadata that is not a str.
         """
         check_text(metadata, "metadata", METADATA_LIMIT)
         self._connection.require("canUpdateOwnMetadata", "Setting metadata")
@@ -109,11 +124,14 @@ class State:
             self._metadata = metadata
 
     async def set_name(self, name: str) -> None:
-        """Set this participant's display name, at most 256 bytes. LiveKit cannot set it back to empty.
+        """Set this participant's display name, at most 256 bytes. LiveKit cannot clear it again.
 
         Raises:
             PermissionDeniedError: without the grant canUpdateOwnMetadata.
-            PayloadTooLargeError, StateError, NotConnectedError
+            PayloadTooLargeError: if the name exceeds 256 bytes.
+            StateError: if the server did not confirm the change within 6 s, or to clear a name.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            TypeError: for a name that is not a str.
         """
         check_text(name, "name", NAME_LIMIT)
         self._connection.require("canUpdateOwnMetadata", "Setting the name")
@@ -133,8 +151,8 @@ class State:
             with contextlib.suppress(TimeoutError):
                 await self._connection.call(send(), f"setting {what[0].lower()}{what[1:]}", limit=_CONFIRM_WITHIN)
 
-        # The SDK's own call may stall for 5 s after the server has done it: what counts is the value. Where it had that
-        # value before, only the call's end tells that the server was asked.
+        # The SDK's call may stall for 5 s after the server has applied the change, so wait for the value instead. If it
+        # had that value before, only the end of the call shows that the server was asked.
         had_it = done()
         sending = self._connection.start(sent())
         sending.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -156,13 +174,12 @@ class State:
             if left <= 0:
                 raise StateError(
                     f"{what}: sent, but not confirmed by the server within {_CONFIRM_WITHIN:g} s. "
-                    "It refuses silently what is over its limits; read room.attributes for what it holds."
+                    "The server silently refuses values over its limits. Read the value back to see what it holds."
                 )
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), left)
-            # Raises NotConnectedError when the connection was lost meanwhile.
-            _ = self._connection.sdk
+            _ = self._connection.sdk  # raises NotConnectedError if the connection was lost meanwhile
 
     def _attributes_changed(self, changed: dict[str, str], participant: rtc.Participant, *_: Any) -> None:
         self._changed.set()
@@ -172,7 +189,7 @@ class State:
                 "attributes",
                 self._direction(participant),
                 sender=participant.identity,
-                data=dict(sorted(changed.items())),  # they come in any order
+                data=dict(sorted(changed.items())),  # the SDK gives them in any order
                 size=size,
             )
         )
@@ -193,7 +210,7 @@ class State:
         return "out" if participant.identity == self._connection.identity else "in"
 
     async def _restored(self, anew: bool) -> None:
-        """Write our state into a new session, where values set during the outage, or all of them, are gone."""
+        """Write this participant's state into a new session, which lacks some of it or all of it."""
         try:
             local = self._connection.local
             missing = {key: value for key, value in self._attributes.items() if local.attributes.get(key) != value}
@@ -204,7 +221,7 @@ class State:
             if self._name and local.name != self._name:
                 await self.set_name(self._name)
         except NotConnectedError:
-            return  # lost again: the next session writes it
+            return  # lost again; the next session writes it
 
 
 class RoomState:
@@ -290,7 +307,12 @@ def check_text(text: Any, what: str, limit: int) -> None:
 
 
 def check_attributes(attributes: Mapping[str, str], limit: int) -> None:
-    """Raise TypeError for what is no string, PayloadTooLargeError for more than `limit` bytes in all."""
+    """Check attributes before they are sent.
+
+    Raises:
+        TypeError: for a key or value that is not a str, and for an empty key.
+        PayloadTooLargeError: for more than `limit` bytes in all.
+    """
     size = 0
     for key, value in attributes.items():
         if not isinstance(key, str) or not isinstance(value, str) or not key:
@@ -308,12 +330,12 @@ def check_attributes(attributes: Mapping[str, str], limit: int) -> None:
 
 @public
 class Attributes(MutableMapping[str, str]):
-    """This participant's attributes: read as of now, written to the server and confirmed by it.
+    """This participant's attributes, as a mapping that is always current. The server confirms each write.
 
-    Each write raises what `room.set_attributes` raises. Deleting a key deletes it for everybody.
+    Writing raises the errors of `set_attributes`. Deleting a key deletes it for everybody.
     """
 
-    def __init__(self, state: State, current: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(self, state: ParticipantState, current: Callable[[], Mapping[str, str]]) -> None:
         self._state = state
         self._current = current
 
@@ -329,11 +351,11 @@ class Attributes(MutableMapping[str, str]):
         LOOP.run(self._state.set_attributes({key: ""}), "set_attributes")
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Set several at once: one message, one confirmation."""
+        """Set several attributes at once: one message, one confirmation."""
         LOOP.run(self._state.set_attributes(dict(*args, **kwargs)), "set_attributes")
 
     def clear(self) -> None:
-        """Delete all of them at once."""
+        """Delete all attributes at once."""
         keys = list(self._current())
         if keys:
             LOOP.run(self._state.set_attributes(dict.fromkeys(keys, "")), "set_attributes")

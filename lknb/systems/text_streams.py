@@ -1,6 +1,6 @@
 """Text streams: text of any length, whole or piece by piece.
 
-See https://docs.livekit.io/home/client/data/text-streams/.
+See https://docs.livekit.io/transport/data/text-streams/.
 """
 
 from __future__ import annotations
@@ -13,39 +13,84 @@ from pathlib import Path
 from typing import Any
 
 from lknb.connection import Connection
-from lknb.errors import StreamError
+from lknb.defaults import CHAT
 from lknb.event import Event
 from lknb.events import EventLog
 from lknb.handlers import Handlers
 from lknb.loop import from_calling_loop
-from lknb.sdk import StreamError as SdkStreamError
 from lknb.sdk import TextHeader, header_of, open_text, send_text
+from lknb.systems.sending import recording, refusals_as
 from lknb.systems.streams import (
+    MAX_STREAM_SIZE,
     AsyncStreamWriter,
+    IncomingStream,
+    OutgoingStream,
+    Sink,
     Streams,
-    WriterOnLoop,
     check_header,
-    opened_by,
-    patience,
-    stopped_by,
+    incoming_event,
+    reason_to_send,
     string_attributes,
+    time_limit,
 )
 from lknb.workers import Workers
 
-CHAT = "lk.chat"
-
 SendFile = Callable[..., Awaitable[Event]]
+
+
+class OutgoingText(OutgoingStream[str]):
+    """An open outgoing text stream. Its event keeps the text, up to 64 MiB."""
+
+    def __init__(self, streams: Streams, event: Event, sdk_writer: Any) -> None:
+        super().__init__(streams, event, sdk_writer)
+        self._pieces: list[str] = []
+        event.grow(self._payload)
+
+    def _checked(self, piece: Any) -> str:
+        if not isinstance(piece, str):
+            raise TypeError(f"A text stream takes str, not {type(piece).__name__}: {piece!r:.60}.")
+        return piece
+
+    def _size(self, piece: str) -> int:
+        return len(piece.encode())
+
+    def _keep(self, piece: str) -> None:
+        if self.event.transferred <= MAX_STREAM_SIZE:
+            self._pieces.append(piece)
+
+    def _payload(self) -> str:
+        return "".join(self._pieces)
+
+
+class TextSink(Sink[str]):
+    """Joins the pieces of an incoming text."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+
+    def keep(self, piece: str) -> int:
+        """Keep a piece, and return its size in bytes."""
+        self._pieces.append(piece)
+        return len(piece.encode())
+
+    def payload(self) -> str:
+        """The text."""
+        return "".join(self._pieces)
+
+    def partial(self) -> str:
+        """The text so far."""
+        return self.payload()
 
 
 class TextStreams(Streams):
     """Sends and receives the text streams of one connection, and receives the chat messages of older clients.
 
     Args:
-        connection: the room's.
+        connection: the room's connection.
         log: where each stream is recorded.
-        handlers: the room's.
+        handlers: the room's handlers.
         max_size: bytes that an incoming stream may have.
-        send_file: `ByteStreams.send_attachment`, for what goes with a text.
+        send_file: `ByteStreams.send_attachment`, which sends the files attached to a text.
     """
 
     def __init__(
@@ -53,7 +98,7 @@ class TextStreams(Streams):
     ) -> None:
         super().__init__(connection, log, handlers, max_size)
         self._send_file = send_file
-        connection.on("text_stream", self._arrived)
+        connection.on("text_stream", self._opened)
         connection.on("chat_message", self._chat_message)
 
     async def send_text(
@@ -68,31 +113,46 @@ class TextStreams(Streams):
         attachments: str | Path | Iterable[str | Path] = (),
         progress: bool = True,
     ) -> Event:
-        """Send text of any length; an iterable of str is streamed piece by piece as it comes.
+        """Send text of any length. An iterable of str is streamed, piece by piece as it yields them.
 
-        Having been sent says nothing about having arrived: LiveKit does not confirm streams.
+        Returning does not mean that the text was delivered: LiveKit does not confirm streams.
+        See https://docs.livekit.io/transport/data/text-streams/.
 
         Args:
             text: a str, or an iterable or async iterable of str.
-            topic: receivers listen by topic; `lk.chat` is what LiveKit's chat components use.
+            topic: receivers listen by topic; LiveKit's chat components use `lk.chat`.
             to: an identity or several; None for everybody.
             attributes: strings that travel with the stream; with the topic at most 15,000 bytes.
-            reply_to: the id of the text stream that this answers, or its event.
-            edits: a text that this participant has sent, as its event or its id: chat components show this text in
-                its place. As far as it is in `room.events`, it brings its topic, what it answers and, unless `to` is
-                given, its recipients.
-            attachments: the path of a file or several, sent after the text, one after the other, as byte streams of
-                the same topic whose ids the text names: how LiveKit's chat components attach files. Of a message
-                with an empty text those show nothing, not even its files.
-            progress: whether a long transfer of an attachment shows how it gets on.
+            reply_to: the text stream that this one answers, as its event or its id.
+            edits: a text that this participant has sent, as its event or its id. Chat components show this text in
+                its place. If the original is still in `room.events`, its topic, `reply_to` and (unless `to` is given)
+                recipients are reused.
+            attachments: the path of a file or several. They are sent after the text, one after the other, as byte
+                streams of the same topic whose ids the text names: LiveKit's chat components attach files in this
+                way. Those components show nothing of a message with an empty text, not even its files.
+            progress: whether to show the progress of a long transfer of an attachment.
 
         Returns:
             The event in the log; its `id` is the stream's id.
 
         Raises:
-            NotConnectedError, UnknownParticipantError, PermissionDeniedError, PayloadTooLargeError, StreamError
-            FileNotFoundError, IsADirectoryError: for an attachment, before anything is sent.
-            ValueError: when `edits` is no text of this participant, or is still being sent.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            UnknownParticipantError: if a recipient is not in the room.
+            PermissionDeniedError: without the grant canPublishData.
+            PayloadTooLargeError: if topic, recipients and attributes exceed 15,000 bytes.
+            StreamError: if the SDK refused the stream, or it broke off or was cancelled.
+            DeliveryTimeoutError: if the SDK did not send the text in time.
+            FileNotFoundError: for a missing attachment, before anything is sent.
+            IsADirectoryError: for an attachment that is a directory, before anything is sent.
+            TypeError: for anything but text, and for attributes that are not strings.
+            ValueError: if `edits` is not a text that this participant has sent, or is still being sent; for an empty
+                `to`, or this participant's own identity in it.
+
+        Examples:
+            >>> room.send_text("Hello, everybody!")
+            >>> question = room.send_text("Ready?", topic="control", to="bob")
+            >>> room.send_text("Are you ready?", edits=question)
+            >>> room.send_text((token for token in model.generate(prompt)), topic="answers")
         """
         if isinstance(text, bytes | bytearray | memoryview) or not isinstance(text, str | Iterable | AsyncIterable):
             raise TypeError(f"send_text takes a str or an iterable of str, not {type(text).__name__}.")
@@ -109,28 +169,21 @@ class TextStreams(Streams):
     async def _send_whole(self, text: str, event: Event, recipients: list[str]) -> None:
         size = len(text.encode())
         event.data, event.size = text, size
-        self._log.add(event)
-        try:
-            await self._connection.call(
-                send_text(self._connection.local, text, event.topic, recipients, event.attributes, _head(event)),
-                "send_text",
-                limit=patience(size),
-            )
-        except BaseException as error:
-            raise _ended(self._log, event, error) from None
-        event.transferred = size
-        self._log.finish(event)
+        with recording(self.log, event, "The text was not sent"):
+            sending = send_text(self.connection.local, text, event.topic, recipients, event.attributes, _header(event))
+            await self.connection.call(sending, "send_text", limit=time_limit(size))
+            event.transferred = size
 
     async def _send_pieces(self, pieces: Any, event: Event, recipients: list[str]) -> None:
-        writer = await self._open(event, recipients)
+        stream = await self._open(event, recipients)
         try:
-            async with writer.until_cancelled():
+            async with stream.until_cancelled():
                 async for piece in _each(pieces):
-                    await writer.write(piece)
+                    await stream.write(piece)
         except BaseException as error:
-            await writer.abort(f"the sender {stopped_by(error)}")
+            await stream.abort(reason_to_send(error))
             raise
-        await writer.close()
+        await stream.close()
 
     def stream_text(
         self,
@@ -143,34 +196,48 @@ class TextStreams(Streams):
     ) -> AsyncStreamWriter:
         """Open a text stream to write to piece by piece, as a context manager.
 
-        Leaving the block ends the stream; an exception in it tells the receivers that the stream broke off.
+        Leaving the block ends the stream. If an exception leaves it, the receivers get a stream that broke off.
+        See https://docs.livekit.io/transport/data/text-streams/.
 
         Args:
-            topic: receivers listen by topic.
+            topic: receivers listen by topic; LiveKit's chat components use `lk.chat`.
             to: an identity or several; None for everybody.
-            attributes: strings that travel with the stream.
-            reply_to: the id of the text stream that this answers, or its event.
-            edits: a text that this participant has sent and that this one takes the place of; see `send_text`.
+            attributes: strings that travel with the stream; with the topic at most 15,000 bytes.
+            reply_to: the text stream that this one answers, as its event or its id.
+            edits: a text that this participant has sent, which this one replaces; see `send_text`.
+
+        Returns:
+            The writer. Entering its block opens the stream, and raises what is listed here.
 
         Raises:
-            NotConnectedError, UnknownParticipantError, PermissionDeniedError, PayloadTooLargeError, StreamError
-            ValueError: when `edits` is no text of this participant, or is still being sent.
+            NotConnectedError: while the room is closed or reconnecting.
+            UnknownParticipantError: if a recipient is not in the room.
+            PermissionDeniedError: without the grant canPublishData.
+            PayloadTooLargeError: if topic, recipients and attributes exceed 15,000 bytes.
+            StreamError: if the SDK refused the stream.
+            DeliveryTimeoutError: if the SDK did not open the stream in time.
+            TypeError: for attributes that are not strings.
+            ValueError: if `edits` is not a text that this participant has sent, or is still being sent; for an empty
+                `to`, or this participant's own identity in it.
+
+        Examples:
+            >>> with room.stream_text(topic="answers", to="bob") as out:
+            ...     for token in model.generate(prompt):
+            ...         out.write(token)
         """
 
-        async def open_() -> WriterOnLoop:
+        async def open_() -> OutgoingText:
             return await self._open(*await self._prepare(topic, to, attributes, reply_to, edits))
 
         return AsyncStreamWriter(open_())
 
-    async def _open(self, event: Event, recipients: list[str]) -> WriterOnLoop:
-        opening = open_text(self._connection.local, event.topic, recipients, event.attributes, _head(event))
-        try:
-            sdk_writer = await self._connection.call(opening, "stream_text")
-        except SdkStreamError as error:
-            raise StreamError(f"The text stream could not be opened: {error.description}.") from None
+    async def _open(self, event: Event, recipients: list[str]) -> OutgoingText:
+        opening = open_text(self.connection.local, event.topic, recipients, event.attributes, _header(event))
+        with refusals_as("The text stream could not be opened"):
+            sdk_writer = await self.connection.call(opening, "stream_text")
         event.data = ""
-        self._log.add(event)
-        return WriterOnLoop(self._connection, self._log, event, sdk_writer, self._writers, str)
+        self.log.add(event)
+        return OutgoingText(self, event, sdk_writer)
 
     async def _prepare(
         self,
@@ -181,17 +248,17 @@ class TextStreams(Streams):
         edits: str | Event | None = None,
         attachments: tuple[str, ...] = (),
     ) -> tuple[Event, list[str]]:
-        self._connection.require("canPublishData", "Sending text")
+        self.connection.require("canPublishData", "Sending text")
         attributes = string_attributes(attributes)
         edited, version = self._edited(edits)
         if edited is not None:
             topic, to = edited.topic, edited.to or None if to is None else to
             reply_to = edited.reply_to if reply_to is None else reply_to
-        recipients = await self._connection.presence.recipients(to)
+        recipients = await self.connection.presence.recipients(to)
         event = Event(
             "text",
             "out",
-            sender=self._connection.identity,
+            sender=self.connection.identity,
             to=tuple(recipients),
             topic=topic,
             attributes=attributes,
@@ -206,7 +273,7 @@ class TextStreams(Streams):
         return event, recipients
 
     def _edited(self, edits: str | Event | None) -> tuple[Event | None, int | None]:
-        """Of a text that shall be edited: how it was last sent, if that is known, and the number of this edit."""
+        """The most recent event for the text being edited, if known, and the number of this edit."""
         if edits is None:
             return None, None
         if isinstance(edits, Event) and (edits.kind, edits.direction) != ("text", "out"):
@@ -215,46 +282,36 @@ class TextStreams(Streams):
             raise TypeError(f"edits= is the event of a text or its id, not {edits!r:.60}.")
         wanted = edits if isinstance(edits, str) else edits.id
         sent = [edits] if isinstance(edits, Event) else []
-        sent += [each for each in self._log[:] if (each.kind, each.direction, each.id) == ("text", "out", wanted)]
+        sent += [each for each in self.log[:] if (each.kind, each.direction, each.id) == ("text", "out", wanted)]
         if any(each.status == "open" for each in sent):
-            raise ValueError("This text is still being sent. Wait until it has ended, and edit it then.")
+            raise ValueError("This text is still being sent. Wait until it has ended, then edit it.")
         return (sent[-1] if sent else None), 1 + max((each.version or 0 for each in sent), default=0)
 
-    def _arrived(self, reader: Any, sender: str) -> None:
-        head = header_of(reader)
-        event = opened_by(reader, sender, "text", head.reply_to)
-        event.attachments, event.version = head.attachments, head.version
-        event.edits = None if head.version is None else event.id
-        self._connection.start(self._receive(reader, event))
+    def _opened(self, reader: Any, sender: str) -> None:
+        header = header_of(reader)
+        event = incoming_event(reader, sender, "text", header.reply_to)
+        event.attachments, event.version = header.attachments, header.version
+        event.edits = None if header.version is None else event.id
+        self.connection.start(self._receive(reader, event))
+
+    async def _receive(self, reader: Any, event: Event) -> None:
+        await IncomingStream[str](self, event).receive(reader, TextSink())
 
     def _chat_message(self, message: Any, sender: str) -> None:
-        """Log what clients send that have chat messages of their own, by `sendChatMessage` and `editChatMessage`."""
+        """Record a message of an older client, sent by `sendChatMessage` or `editChatMessage`."""
         edit = message.HasField("edit_timestamp")
         size = len(message.message.encode())
         event = Event("text", "in", sender=sender or None, topic=CHAT, data=message.message, size=size, id=message.id)
         event.edits, event.transferred = event.id if edit else None, size
-        self._log.add(event)
-
-    async def _receive(self, reader: Any, event: Event) -> None:
-        incoming = self._incoming(event)
-        pieces: list[str] = []
-
-        def keep(piece: str) -> int:
-            pieces.append(piece)
-            return len(piece.encode())
-
-        def whole() -> str:
-            return "".join(pieces)
-
-        await incoming.receive(reader, keep, whole, partial=whole)
+        self.log.add(event)
 
 
-def _head(event: Event) -> TextHeader:
+def _header(event: Event) -> TextHeader:
     return TextHeader(event.id, event.reply_to, event.version, event.attachments)
 
 
 def _files(paths: str | Path | Iterable[str | Path]) -> dict[str, Path]:
-    """Files that can be read, by the ids that their streams will have."""
+    """Readable files, by the ids that their streams will have."""
     files = {}
     for each in [paths] if isinstance(paths, str | Path) else paths:
         path = Path(each).expanduser()
@@ -263,11 +320,11 @@ def _files(paths: str | Path | Iterable[str | Path]) -> dict[str, Path]:
     return files
 
 
-async def _each(pieces: Any) -> AsyncIterator[str]:
-    """The pieces of an iterable that may be async, or synchronous and slow to give the next one."""
+async def _each(pieces: Any) -> AsyncIterator[Any]:
+    """The pieces of an iterable, which may be async, or synchronous and slow to yield."""
     if isinstance(pieces, AsyncIterable):
         async for piece in from_calling_loop(pieces):
-            yield _checked(piece)
+            yield piece
         return
     iterator, end = iter(pieces), object()
     context = contextvars.copy_context()
@@ -275,20 +332,6 @@ async def _each(pieces: Any) -> AsyncIterator[str]:
     worker = Workers(1, "send_text")
     try:
         while (piece := await worker.run(lambda: context.run(next, iterator, end))) is not end:
-            yield _checked(piece)
+            yield piece
     finally:
         worker.stop()
-
-
-def _checked(piece: Any) -> str:
-    if not isinstance(piece, str):
-        raise TypeError(f"A text stream takes str, not {type(piece).__name__}: {piece!r:.60}.")
-    return piece
-
-
-def _ended(log: EventLog, event: Event, error: BaseException) -> BaseException:
-    """Record that a send failed, and return what the caller shall see."""
-    if isinstance(error, SdkStreamError):
-        error = StreamError(f"The text was not sent: {error.description}.")
-    log.finish(event, "failed", str(error) or type(error).__name__)
-    return error

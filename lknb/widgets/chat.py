@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from lknb.defaults import CHAT
 from lknb.event import Event
 from lknb.files import ReceivedFile
-from lknb.systems.text_streams import CHAT
 from lknb.tables import Table
 from lknb.widgets.conversation import PACKET_TOPICS, Conversation, Message
-from lknb.widgets.part import Json, Part, Rows
+from lknb.widgets.part import STATIC_ROWS, WHOLE, Json, Part, Rows
 from lknb.widgets.uploads import PIECE as FILE_PIECE
 from lknb.widgets.uploads import Uploads
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from lknb.room import Room
 
 KEPT = 500
-_STATIC = 25
 _AGAIN = 0.15
 # A message's beginning goes with it. What follows goes in pieces, of which only the last one changes while the text
 # grows; of the longest ones the rest is asked for.
@@ -29,7 +28,6 @@ _PIECE = 4_000
 _PIECES = 5
 _ALL_PIECES = 100
 _AFTER = _HEAD + _PIECES * _PIECE  # characters of a text that stay when the room's log has let it go
-_WHOLE = 1_000_000
 _PEOPLE = 200
 _ATTACHED = 600.0  # seconds that a file which has been attached waits for its message
 _QUOTE = 140
@@ -214,8 +212,8 @@ class ChatPart(Part):
         self, text: str = "", to: str = "", reply_to: str = "", edits: str = "", files: list[str] | None = None
     ) -> None:
         """Send a message, with files that have been uploaded; or edit one, which keeps its recipients."""
-        if not isinstance(text, str) or len(text) > _WHOLE:
-            raise ValueError(f"A message has at most {_WHOLE:,} characters here; room.send_text takes any length.")
+        if not isinstance(text, str) or len(text) > WHOLE:
+            raise ValueError(f"A message has at most {WHOLE:,} characters here; room.send_text takes any length.")
         uploads = [self._uploads.whole(each) for each in files or ()]
         if not text and not uploads:
             raise ValueError("There is nothing to send yet: write something, or attach a file.")
@@ -241,7 +239,7 @@ class ChatPart(Part):
     async def read(self, key: str) -> Json:
         """The text of one message, up to a megabyte."""
         text = self._message(key).text()
-        return {"text": text[:_WHOLE], "more": max(0, len(text) - _WHOLE)}
+        return {"text": text[:WHOLE], "more": max(0, len(text) - WHOLE)}
 
     async def file(self, key: str, id: str, at: int = 0) -> Json:
         """A piece of a file that somebody attached, at most a megabyte of it from `at` on."""
@@ -258,7 +256,7 @@ class ChatPart(Part):
     def tables(self) -> list[tuple[str, Table]]:
         """The newest messages."""
         with self._lock:
-            newest = self._chat.all()[-_STATIC:]
+            newest = self._chat.all()[-STATIC_ROWS:]
         table = Table(
             ("time", "from", "to", "message", "files"),
             [

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from lknb.defaults import TELEMETRY_WINDOW
 from lknb.event import KINDS, Event, Kind
 from lknb.interest import Interest, checked_kinds
 from lknb.public import public
 from lknb.tables import Table
 from lknb.widgets.modules import bundled
-from lknb.widgets.part import Json, Part, Rows, keep_rows_only
+from lknb.widgets.part import IMAGE_LIMIT, STATIC_ROWS, WHOLE, Json, Part, Rows, keep_rows_only
 from lknb.widgets.widget import RoomWidget
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 KEPT = 200
 _BURST = 60
 _PREVIEW = 400
-_WHOLE = 1_000_000
 _FILE = 8_000_000
-_STATIC = 25
 _RATE_OVER = 1.0
 
 
@@ -182,7 +181,7 @@ class FeedPart(Part):
             lines.insert(0, _csv(_COLUMNS))
         return {"name": f"{self.room.name}-events.{extension}", "left": left, "buffer": b"".join(lines)}
 
-    def table(self, rows: int = _STATIC) -> Table:
+    def table(self, rows: int = STATIC_ROWS) -> Table:
         """The newest fitting events."""
         newest = [event for event in self.room.events[:] if self._passes(event)][-rows:]
         return Table(
@@ -234,7 +233,7 @@ class Feed(RoomWidget):
         self._part = FeedPart(room, kind, topic, sender)
         super().__init__(room, [self._part])
 
-    def table(self, rows: int = _STATIC) -> Table:
+    def table(self, rows: int = STATIC_ROWS) -> Table:
         """The newest events as rows, newest first."""
         return self._part.table(rows)
 
@@ -242,7 +241,7 @@ class Feed(RoomWidget):
         self,
         *fields: str,
         decoder: Decoder | None = None,
-        window: int = 5_000,
+        window: int = TELEMETRY_WINDOW,
         time: str | None = None,
     ) -> Telemetry:
         """The numbers in what this feed shows, as live lines and as a live table.
@@ -315,7 +314,7 @@ def content_of(event: Event) -> tuple[str, str]:
     if isinstance(event.data, bytes):
         text = event.text()
         if text is None or any(not (char.isprintable() or char in "\r\n\t") for char in text[:200]):
-            return "hex", event.data[:_WHOLE].hex(" ")
+            return "hex", event.data[:WHOLE].hex(" ")
     else:
         text = event.text() or ""
     if event.kind == "rpc" and event.result is not None:
@@ -330,15 +329,15 @@ def whole(event: Event) -> Json:
     row["attributes"] = event.attributes
     if row["content"] == "image":
         file = event.data
-        if file.size <= 20 * _WHOLE:
+        if file.size <= IMAGE_LIMIT:
             return {**row, "type": file.image_type, "buffer": file.read()}
     text = content_of(event)[1]
     if row["content"] not in ("image", "file"):
-        row["preview"] = text[:_WHOLE]
-        row["more"] = len(text) > _WHOLE
+        row["preview"] = text[:WHOLE]
+        row["more"] = len(text) > WHOLE
     if event.result is not None:
         answer = event.result if isinstance(event.result, str) else json.dumps(event.result, default=str)
-        row["result"] = answer[:_WHOLE]
+        row["result"] = answer[:WHOLE]
     return row
 
 

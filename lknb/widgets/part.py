@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Json = dict[str, Any]
+
+WHOLE = 1_000_000
+"""Characters of a text, or bytes of a payload, that a browser gets when it asks for the whole of it."""
+
+IMAGE_LIMIT = 20_000_000
+"""Bytes of an image that a browser may display."""
+
+STATIC_ROWS = 25
+"""Rows of a table that stays in a saved notebook."""
+
 Action = Callable[..., Coroutine[Any, Any, Any]]
 
 

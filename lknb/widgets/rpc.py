@@ -5,36 +5,29 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lknb.defaults import RPC_TIMEOUT, RPC_TIMEOUT_LIMIT
 from lknb.errors import LknbError, PayloadTooLargeError, RpcError
 from lknb.event import Event
 from lknb.handlers import Handler
 from lknb.systems.payloads import decode, encode
 from lknb.tables import Table
-from lknb.widgets.part import Json, Part, Rows, keep_rows_only
+from lknb.widgets.part import STATIC_ROWS, WHOLE, Json, Part, Rows, keep_rows_only
 
 if TYPE_CHECKING:
     from lknb.room import Room
 
 KEPT = 100
-TIMEOUT_LIMIT = 600.0
-"""Seconds; a call that takes longer belongs in a cell, which can be interrupted."""
-
 AT_ONCE = 32
 _PREVIEW = 200
-_WHOLE = 1_000_000
-_STATIC = 25
 _PEERS = 200
 _METHODS = 100
 _CALLERS = 20
 # Methods come and go, and begin to run, without an event.
 _AGAIN = 1.0
 _AGAIN_SOON = 0.3
-
-_calling: ContextVar[list[Event] | None] = ContextVar("lknb_console_call", default=None)
 
 
 @dataclass
@@ -111,9 +104,6 @@ class RpcPart(Part):
 
     def _called(self, event: Event) -> None:
         self._calls.put(str(event.number), event)
-        mine = _calling.get()
-        if mine is not None and event not in mine:
-            mine.append(event)
         # A method that its peer does not know is a slip, and not to be offered.
         if event.status == "ok" or (event.status == "failed" and event.attributes.get("code") not in ("1400", None)):
             self._know(event.topic)
@@ -140,7 +130,7 @@ class RpcPart(Part):
             "peersLeftOut": max(0, len(others) - _PEERS),
             "methods": list(dict.fromkeys([*known, *served]))[:_METHODS],
             "limit": KEPT,
-            "longest": TIMEOUT_LIMIT,
+            "longest": RPC_TIMEOUT_LIMIT,
         }
 
     def look(self) -> None:
@@ -178,13 +168,15 @@ class RpcPart(Part):
 
     # What a browser may ask for
 
-    async def call(self, to: str, method: str, payload: str = "", raw: bool = False, timeout: float = 10.0) -> Json:
-        """Call a method; it is in the log like a call of a cell.
+    async def call(
+        self, to: str, method: str, payload: str = "", raw: bool = False, timeout: float = RPC_TIMEOUT
+    ) -> Json:
+        """Call a method; the call is recorded like one made by a cell.
 
         Args:
-            to: the identity of who serves it.
+            to: the identity of the participant that serves it.
             method: its name.
-            payload: JSON, nothing for null; with `raw` the text as it is.
+            payload: JSON, empty for null; with `raw` the text as it is.
             raw: whether payload and answer are plain text.
             timeout: the seconds that the handler has, at most 600.
 
@@ -192,33 +184,28 @@ class RpcPart(Part):
             The call's row under `row` and its key under `key`, whether it was answered or failed.
 
         Raises:
-            LknbError: what kept it from being sent.
-            ValueError, TypeError: for a payload that is no JSON, a method or a timeout that cannot be.
+            LknbError: if the call could not be made, or too many are under way.
+            ValueError: for a payload that is not JSON, and for a recipient, method or timeout that cannot work.
+            TypeError: for a payload that is not text.
         """
         if not isinstance(to, str) or not to:
             raise ValueError("Choose whom to call.")
         if not isinstance(payload, str):
             raise TypeError("The payload is text: JSON, or plain.")
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= TIMEOUT_LIMIT:
-            raise ValueError(f"The timeout is more than 0 and at most {TIMEOUT_LIMIT:g} seconds.")
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= RPC_TIMEOUT_LIMIT:
+            raise ValueError(f"The timeout is more than 0 and at most {RPC_TIMEOUT_LIMIT:g} seconds.")
         try:
             value = payload if raw else decode(payload)
         except ValueError as error:
             raise ValueError(f"The payload is not JSON: {error}.") from None
         if self._under_way >= AT_ONCE:
-            raise LknbError(f"{AT_ONCE} calls are under way; at most so many are made from here. Wait for one to end.")
-        made: list[Event] = []
-        token = _calling.set(made)
+            raise LknbError(f"{AT_ONCE} calls are under way, the most that this console makes. Wait for one to end.")
         self._under_way += 1
         try:
-            await self.room.aio.perform_rpc(to, method, value, raw=bool(raw), timeout=float(timeout))
-        except Exception:
-            if not made:
-                raise
+            event = await self.room._systems.rpc.call(to, method, value, raw=bool(raw), timeout=float(timeout))
         finally:
             self._under_way -= 1
-            _calling.reset(token)
-        return {"key": str(made[0].number), "row": whole(made[0])}
+        return {"key": str(event.number), "row": whole(event)}
 
     async def read(self, key: str) -> Json:
         """The whole payload and answer of a call, up to a megabyte each."""
@@ -231,7 +218,7 @@ class RpcPart(Part):
 
     def tables(self) -> list[tuple[str, Table]]:
         """The newest calls, and the methods that are served."""
-        newest = [_row(item) for _, item in self._calls.items()][-_STATIC:]
+        newest = [_row(item) for _, item in self._calls.items()][-STATIC_ROWS:]
         calls = Table(
             ("time", "to", "method", "payload", "answer", "took"),
             [
@@ -283,17 +270,17 @@ def _row(item: Event | Json) -> Json:
 
 def whole(event: Event) -> Json:
     """A call with up to a megabyte of its payload and answer; `more`: one of them is longer, `cut`: the payload is."""
-    payload, raw = _payload(event)
-    answer = _text(event.result, raw) if event.status == "ok" else ""
+    payload = _text("" if event.raw and event.data is None else event.data, event.raw)
+    answer = _text(event.result, event.raw) if event.status == "ok" else ""
     code = event.attributes.get("code", "")
     name = _name(code)
     return {
         "time": event.time.timestamp() * 1000,
         "to": event.to[0] if event.to else "",
         "method": event.topic,
-        "payload": payload[:_WHOLE],
-        "raw": raw,
-        "answer": answer[:_WHOLE],
+        "payload": payload[:WHOLE],
+        "raw": bool(event.raw),
+        "answer": answer[:WHOLE],
         "status": event.status,
         "code": code,
         "name": name,
@@ -301,22 +288,12 @@ def whole(event: Event) -> Json:
         "data": event.attributes.get("data", ""),
         "duration": event.duration,
         "elapsed": event.elapsed if event.status == "open" else None,
-        "more": len(payload) > _WHOLE or len(answer) > _WHOLE,
-        "cut": len(payload) > _WHOLE,
+        "more": len(payload) > WHOLE or len(answer) > WHOLE,
+        "cut": len(payload) > WHOLE,
     }
 
 
-def _payload(event: Event) -> tuple[str, bool]:
-    """What was sent, and whether it was plain text, which as JSON would have been longer."""
-    data = event.data
-    if data is None and event.size == 0:
-        return "", True
-    if isinstance(data, str) and len(data.encode()) == event.size:
-        return data, True
-    return _text(data, raw=False), False
-
-
-def _text(value: Any, raw: bool) -> str:
+def _text(value: Any, raw: bool | None) -> str:
     if raw and isinstance(value, str):
         return value
     try:

@@ -21,6 +21,7 @@ from statistics import fmean
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lknb.defaults import TELEMETRY_WINDOW
 from lknb.errors import LknbError
 from lknb.event import Event, Kind
 from lknb.interest import Interest, checked_kinds
@@ -33,9 +34,6 @@ from lknb.widgets.widget import RoomWidget
 
 if TYPE_CHECKING:
     from lknb.room import Room
-
-WINDOW = 5_000
-"""Samples that are kept and shown, unless told otherwise."""
 
 WIDEST_WINDOW = 200_000
 
@@ -96,7 +94,7 @@ class TelemetryPart(Part):
         topic: str | None = None,
         sender: str | None = None,
         decoder: Decoder | None = None,
-        window: int = WINDOW,
+        window: int = TELEMETRY_WINDOW,
         time: str | None = None,
         at_once: bool = False,
     ) -> None:

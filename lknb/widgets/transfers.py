@@ -13,7 +13,7 @@ from lknb.files import ReceivedFile
 from lknb.progress import size as readable
 from lknb.systems.streams import MAX_STREAM_SIZE
 from lknb.tables import Table
-from lknb.widgets.part import Json, Part, Rows
+from lknb.widgets.part import IMAGE_LIMIT, STATIC_ROWS, Json, Part, Rows
 from lknb.widgets.uploads import LIMIT, PIECE, Uploads
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 KEPT = 200
 DOWNLOAD_LIMIT = MAX_STREAM_SIZE
-IMAGE_LIMIT = 20_000_000
-_STATIC = 25
 _SHORT = 200
 _LOOK_EVERY = 0.2
 _PEOPLE = 500
@@ -221,7 +219,7 @@ class TransfersPart(Part):
 
     def tables(self) -> list[tuple[str, Table]]:
         """The newest transfers."""
-        newest = [event for event in self.room.events[:] if event.kind == "bytes"][-_STATIC:]
+        newest = [event for event in self.room.events[:] if event.kind == "bytes"][-STATIC_ROWS:]
         rows = [
             (
                 event.time.astimezone().strftime("%H:%M:%S"),

@@ -12,8 +12,6 @@ from lknb.magics.session import Session
 
 Run = Callable[[Session, argparse.Namespace, str, str], Any]
 
-CHAT = "lk.chat"
-
 
 class Silent:
     """The result of a verb that has nothing to show."""

@@ -37,7 +37,7 @@ def _topics(session: Session, args: argparse.Namespace, line: str, body: str) ->
     return Table(("kind", "topic", "in", "out", "bytes", "senders", "last"), rows, empty="No topic has been seen yet.")
 
 
-def _handlers_takes(parser: VerbParser) -> None:
+def _handlers_arguments(parser: VerbParser) -> None:
     parser.add_argument("action", nargs="?", choices=("rm",), metavar="rm", help="remove one")
     parser.add_argument("name", nargs="?", metavar="NAME", help="its name, topic or method")
 
@@ -68,7 +68,7 @@ def _handlers(session: Session, args: argparse.Namespace, line: str, body: str) 
     return Table(columns, rows, empty="No handlers. Write one with %%lk on KIND or %%lk handle METHOD.")
 
 
-def _events_takes(parser: VerbParser) -> None:
+def _events_arguments(parser: VerbParser) -> None:
     filters(parser)
     parser.option("--tail", metavar="N", type=count, help="only the newest N")
 
@@ -78,7 +78,7 @@ def _events(session: Session, args: argparse.Namespace, line: str, body: str) ->
     return found[-args.tail :] if args.tail else found
 
 
-def _feed_takes(parser: VerbParser) -> None:
+def _feed_arguments(parser: VerbParser) -> None:
     filters(parser)
 
 
@@ -86,7 +86,7 @@ def _feed(session: Session, args: argparse.Namespace, line: str, body: str) -> A
     return session.room.feed(args.kind, args.topic, args.sender)
 
 
-def _panel_takes(parser: VerbParser) -> None:
+def _panel_arguments(parser: VerbParser) -> None:
     from lknb.widgets.panel import TABS  # here, because loading the magics shall not take as long as loading widgets
 
     parser.add_argument(
@@ -105,7 +105,7 @@ VERBS: list[tuple[Verb, Run]] = [
         Verb(
             "handlers",
             "The handlers of this room; rm removes one.",
-            _handlers_takes,
+            _handlers_arguments,
             ("%lk handlers", "%lk handlers rm show"),
         ),
         _handlers,
@@ -114,14 +114,19 @@ VERBS: list[tuple[Verb, Run]] = [
         Verb(
             "events",
             "The log of all that happened.",
-            _events_takes,
+            _events_arguments,
             ("%lk events --tail 10", "%lk events --kind text --topic lk.chat -o log"),
         ),
         _events,
     ),
     (
-        Verb("feed", "Every event as it happens, live.", _feed_takes, ("%lk feed", "%lk feed --kind data --topic imu")),
+        Verb(
+            "feed",
+            "Every event as it happens, live.",
+            _feed_arguments,
+            ("%lk feed", "%lk feed --kind data --topic imu"),
+        ),
         _feed,
     ),
-    (Verb("panel", "The room in tabs, live.", _panel_takes, ("%lk panel", "%lk panel chat rpc")), _panel),
+    (Verb("panel", "The room in tabs, live.", _panel_arguments, ("%lk panel", "%lk panel chat rpc")), _panel),
 ]

@@ -10,7 +10,7 @@ from lknb.magics.session import Session
 from lknb.magics.verbs.common import Run
 
 
-def _nest_takes(parser: VerbParser) -> None:
+def _nest_arguments(parser: VerbParser) -> None:
     parser.add_argument("switch", choices=("on", "off"), metavar="on|off", help="on or off")
 
 
@@ -21,5 +21,5 @@ def _nest(session: Session, args: argparse.Namespace, line: str, body: str) -> A
 
 
 VERBS: list[tuple[Verb, Run]] = [
-    (Verb("nest", "Let pasted scripts end in asyncio.run(main()).", _nest_takes, ("%lk nest on",)), _nest),
+    (Verb("nest", "Let pasted scripts end in asyncio.run(main()).", _nest_arguments, ("%lk nest on",)), _nest),
 ]

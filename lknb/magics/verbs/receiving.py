@@ -7,19 +7,24 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from lknb.defaults import RPC_CONCURRENCY
 from lknb.magics.body import function
 from lknb.magics.grammar import Verb, VerbParser, count
 from lknb.magics.session import Session
 from lknb.magics.verbs.common import Run, Silent
 
 
-def _handle_takes(parser: VerbParser) -> None:
+def _handle_arguments(parser: VerbParser) -> None:
     parser.add_argument("method", metavar="METHOD", help="the method that this cell serves")
     parser.add_argument(
         "--caller", metavar="ID", action="append", help="who may call; may be repeated; everybody if not given"
     )
     parser.option(
-        "--concurrency", metavar="N", type=count, default=8, help="calls that run at once; %(default)s if not given"
+        "--concurrency",
+        metavar="N",
+        type=count,
+        default=RPC_CONCURRENCY,
+        help="calls that run at once; %(default)s if not given",
     )
 
 
@@ -33,7 +38,7 @@ ON = ("text", "bytes", "data", "data_track", "attributes")
 STREAMS = ("text", "bytes")
 
 
-def _on_takes(parser: VerbParser) -> None:
+def _on_arguments(parser: VerbParser) -> None:
     parser.add_argument("kind", choices=ON, metavar="KIND", help=", ".join(ON))
     parser.option("--topic", metavar="T", help="only this topic or track; every one if not given")
     parser.option("--sender", metavar="ID", help="only from this identity")
@@ -65,7 +70,7 @@ VERBS: list[tuple[Verb, Run]] = [
         Verb(
             "handle",
             "Serve a method with this cell.",
-            _handle_takes,
+            _handle_arguments,
             ('%%lk handle add\npayload["a"] + payload["b"]',),
             cell=True,
             body="Python that serves each call: it knows payload and caller, and its last value or `return` answers",
@@ -76,7 +81,7 @@ VERBS: list[tuple[Verb, Run]] = [
         Verb(
             "on",
             "Run this cell for each message.",
-            _on_takes,
+            _on_arguments,
             (
                 "%%lk on text --topic lk.chat\nprint(sender, data)",
                 '%%lk on text --topic story --stream\nfor piece in data:\n    print(piece, end="")',

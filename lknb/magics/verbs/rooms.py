@@ -14,7 +14,7 @@ from lknb.magics.verbs.common import Run, Silent, nothing
 from lknb.tables import Table
 
 
-def _connect_takes(parser: VerbParser) -> None:
+def _connect_arguments(parser: VerbParser) -> None:
     parser.add_argument("room", metavar="ROOM", help="the room's name")
     parser.option(
         "--as",
@@ -68,7 +68,7 @@ def _rooms(session: Session, args: argparse.Namespace, line: str, body: str) -> 
     return Table(("current", "room", "identity", "state", "participants"), rows, empty="No room is open.")
 
 
-def _use_takes(parser: VerbParser) -> None:
+def _use_arguments(parser: VerbParser) -> None:
     parser.add_argument("which", metavar="ID@ROOM", help="an open room, as %%lk rooms lists them")
 
 
@@ -77,7 +77,7 @@ def _use(session: Session, args: argparse.Namespace, line: str, body: str) -> An
     return session.room
 
 
-def _close_takes(parser: VerbParser) -> None:
+def _close_arguments(parser: VerbParser) -> None:
     parser.add_argument("which", metavar="ID@ROOM", nargs="?", help="which room; the current one if not given")
     parser.option("--all", action="store_true", help="all rooms of this kernel")
 
@@ -96,13 +96,13 @@ VERBS: list[tuple[Verb, Run]] = [
         Verb(
             "connect",
             "Join a room; it becomes the current one.",
-            _connect_takes,
+            _connect_arguments,
             ("%lk connect studio --as alice", "%lk connect studio --as bob --attr role=host -o bob"),
         ),
         _connect,
     ),
     (Verb("status", "How the current room is doing.", nothing, ("%lk status",)), _status),
     (Verb("rooms", "The open rooms of this kernel.", nothing, ("%lk rooms",)), _rooms),
-    (Verb("use", "Choose the current room.", _use_takes, ("%lk use alice@studio",)), _use),
-    (Verb("close", "Leave a room.", _close_takes, ("%lk close", "%lk close --all")), _close),
+    (Verb("use", "Choose the current room.", _use_arguments, ("%lk use alice@studio",)), _use),
+    (Verb("close", "Leave a room.", _close_arguments, ("%lk close", "%lk close --all")), _close),
 ]

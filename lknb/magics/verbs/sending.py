@@ -9,14 +9,15 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from lknb.defaults import CHAT, RPC_TIMEOUT
 from lknb.event import Event
 from lknb.magics.grammar import Verb, VerbParser, identifier, pair, seconds
 from lknb.magics.session import Session
-from lknb.magics.verbs.common import CHAT, Run, by_name, to
+from lknb.magics.verbs.common import Run, by_name, to
 
 
-def _text_takes(parser: VerbParser) -> None:
-    parser.option("--topic", metavar="T", default=CHAT, help="the topic; lk.chat if not given")
+def _text_arguments(parser: VerbParser) -> None:
+    parser.option("--topic", metavar="T", default=CHAT, help="the topic; %(default)s if not given")
     to(parser)
     parser.option("--stream", action="store_true", help="send it word by word, as a model would")
     parser.add_argument("--attr", metavar="k=v", type=pair, action="append", help="a stream attribute; may be repeated")
@@ -44,7 +45,7 @@ def _earlier(session: Session, given: str) -> Event | str:
     return value
 
 
-def _data_takes(parser: VerbParser) -> None:
+def _data_arguments(parser: VerbParser) -> None:
     parser.option("--topic", metavar="T", required=True, help="the topic")
     to(parser)
     parser.option("--lossy", action="store_true", help="send once, without order or repetition")
@@ -58,8 +59,8 @@ def _from_variable(parser: VerbParser) -> None:
     parser.option("--var", metavar="NAME", type=identifier, required=True, help="send what this variable holds")
 
 
-def _line_text_takes(parser: VerbParser) -> None:
-    _text_takes(parser)
+def _line_text_arguments(parser: VerbParser) -> None:
+    _text_arguments(parser)
     _from_variable(parser)
 
 
@@ -67,8 +68,8 @@ def _line_text(session: Session, args: argparse.Namespace, line: str, body: str)
     return _text(session, args, line, session.variable(args.var))
 
 
-def _line_data_takes(parser: VerbParser) -> None:
-    _data_takes(parser)
+def _line_data_arguments(parser: VerbParser) -> None:
+    _data_arguments(parser)
     _from_variable(parser)
 
 
@@ -76,17 +77,21 @@ def _line_data(session: Session, args: argparse.Namespace, line: str, body: str)
     return _data(session, args, line, session.variable(args.var))
 
 
-def _rpc_takes(parser: VerbParser) -> None:
+def _rpc_arguments(parser: VerbParser) -> None:
     parser.add_argument("to", metavar="TO", help="who serves the method")
     parser.add_argument("method", metavar="METHOD", help="its name")
     parser.option(
-        "--timeout", metavar="S", type=seconds, default=10.0, help="seconds that it may take; %(default)g if not given"
+        "--timeout",
+        metavar="S",
+        type=seconds,
+        default=RPC_TIMEOUT,
+        help="seconds that it may take; %(default)g if not given",
     )
     parser.option("--raw", action="store_true", help="plain text both ways, instead of JSON")
 
 
-def _line_rpc_takes(parser: VerbParser) -> None:
-    _rpc_takes(parser)
+def _line_rpc_arguments(parser: VerbParser) -> None:
+    _rpc_arguments(parser)
     by_name(parser)
 
 
@@ -105,7 +110,7 @@ def _rpc(session: Session, args: argparse.Namespace, line: str, body: str) -> An
     return session.room.perform_rpc(args.to, args.method, payload, timeout=args.timeout, raw=args.raw)
 
 
-def _send_file_takes(parser: VerbParser) -> None:
+def _send_file_arguments(parser: VerbParser) -> None:
     parser.add_argument("path", metavar="PATH", help="the file")
     parser.option("--topic", metavar="T", default="", help="the topic; none if not given")
     to(parser)
@@ -124,7 +129,7 @@ VERBS: list[tuple[Verb, Run]] = [
         Verb(
             "rpc",
             "Call a method of another participant.",
-            _line_rpc_takes,
+            _line_rpc_arguments,
             ("%lk rpc bob ping", "%lk rpc bob add --var numbers -o total"),
         ),
         _line_rpc,
@@ -133,7 +138,7 @@ VERBS: list[tuple[Verb, Run]] = [
         Verb(
             "text",
             "Send the text that a variable holds.",
-            _line_text_takes,
+            _line_text_arguments,
             ("%lk text --var answer --to bob",),
             hint="To write the text in the cell, begin it with %%lk text.",
         ),
@@ -143,21 +148,21 @@ VERBS: list[tuple[Verb, Run]] = [
         Verb(
             "data",
             "Send the packet that a variable holds.",
-            _line_data_takes,
+            _line_data_arguments,
             ("%lk data --topic imu --var sample",),
             hint="To write the packet in the cell, begin it with %%lk data.",
         ),
         _line_data,
     ),
     (
-        Verb("send-file", "Send a file.", _send_file_takes, ("%lk send-file photo.png --topic files --to bob",)),
+        Verb("send-file", "Send a file.", _send_file_arguments, ("%lk send-file photo.png --topic files --to bob",)),
         _send_file,
     ),
     (
         Verb(
             "text",
             "Send text.",
-            _text_takes,
+            _text_arguments,
             ("%%lk text --to bob -o greeting\nHelo!", "%%lk text --edit greeting\nHello!"),
             cell=True,
             body="the text",
@@ -165,14 +170,16 @@ VERBS: list[tuple[Verb, Run]] = [
         _text,
     ),
     (
-        Verb("data", "Send a packet.", _data_takes, ("%%lk data --topic imu\n1.5 2.5",), cell=True, body="the packet"),
+        Verb(
+            "data", "Send a packet.", _data_arguments, ("%%lk data --topic imu\n1.5 2.5",), cell=True, body="the packet"
+        ),
         _data,
     ),
     (
         Verb(
             "rpc",
             "Call a method with a JSON payload.",
-            _rpc_takes,
+            _rpc_arguments,
             ('%%lk rpc bob add -o total\n{"a": 1, "b": 2}',),
             cell=True,
             body="the payload, in JSON",

@@ -11,7 +11,7 @@ from lknb.magics.verbs.common import Run, Text
 from lknb.tables import Table
 
 
-def _server_takes(parser: VerbParser) -> None:
+def _server_arguments(parser: VerbParser) -> None:
     parser.add_argument(
         "action",
         nargs="?",
@@ -37,5 +37,8 @@ def _server(session: Session, args: argparse.Namespace, line: str, body: str) ->
 
 
 VERBS: list[tuple[Verb, Run]] = [
-    (Verb("server", "The livekit-server on this machine.", _server_takes, ("%lk server", "%lk server log")), _server),
+    (
+        Verb("server", "The livekit-server on this machine.", _server_arguments, ("%lk server", "%lk server log")),
+        _server,
+    ),
 ]

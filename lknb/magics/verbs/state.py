@@ -11,7 +11,7 @@ from lknb.magics.verbs.common import Run
 from lknb.tables import Table
 
 
-def _attrs_takes(parser: VerbParser) -> None:
+def _attrs_arguments(parser: VerbParser) -> None:
     parser.add_argument("pairs", metavar="k=v", nargs="*", type=pair, help="set an attribute; k= deletes it")
 
 
@@ -27,7 +27,7 @@ def _attrs(session: Session, args: argparse.Namespace, line: str, body: str) -> 
     return Table(("identity", "attribute", "value"), rows, empty="Nobody has set an attribute.")
 
 
-def _metadata_takes(parser: VerbParser) -> None:
+def _metadata_arguments(parser: VerbParser) -> None:
     parser.add_argument("text", metavar="TEXT", nargs="?", help="the new metadata; shows it if not given")
     parser.option("--room", action="store_true", help="the room's, instead of this participant's")
 
@@ -44,7 +44,7 @@ VERBS: list[tuple[Verb, Run]] = [
         Verb(
             "attrs",
             "Everybody's attributes; set your own.",
-            _attrs_takes,
+            _attrs_arguments,
             ("%lk attrs", "%lk attrs status=ready mood="),
         ),
         _attrs,
@@ -53,7 +53,7 @@ VERBS: list[tuple[Verb, Run]] = [
         Verb(
             "metadata",
             "Your metadata or the room's; set it.",
-            _metadata_takes,
+            _metadata_arguments,
             ('%lk metadata \'{"role": "host"}\'', '%lk metadata --room "An evening"'),
         ),
         _metadata,

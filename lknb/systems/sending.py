@@ -1,0 +1,103 @@
+"""One send from its start to its outcome: recorded as an event, with the SDK's refusals raised as lknb's errors."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lknb.errors import LknbError, RpcError, SendError, StreamError
+from lknb.event import Event
+from lknb.events import EventLog
+from lknb.sdk import PublishDataError, PublishDataTrackError
+from lknb.sdk import StreamError as SdkStreamError
+from lknb.systems.payloads import ERROR_DATA_LIMIT
+
+# What the SDK raises when it refuses to send or to publish.
+_REFUSALS = (SdkStreamError, PublishDataError, PublishDataTrackError)
+
+
+@dataclass
+class Outcome:
+    """How a recorded send ends.
+
+    Attributes:
+        reason: recorded on failure in place of the error's own text.
+    """
+
+    reason: str | None = None
+
+
+@contextlib.contextmanager
+def recording(log: EventLog, event: Event, failure: str = "") -> Iterator[Outcome]:
+    """Record the send in this block: the event ends `ok`, or `failed` with the reason if the block raises.
+
+    An open event is added at once and finished at the end. Any other event, such as a packet's, is added at the end.
+
+    Args:
+        log: where to record the event.
+        event: the send.
+        failure: how the error for a refusal of the SDK begins, such as "The packet was not sent".
+
+    Raises:
+        StreamError: if the SDK refused a stream.
+        SendError: if the SDK refused anything else.
+    """
+    outcome = Outcome()
+    is_open = event.status == "open"
+    if is_open:
+        log.add(event)
+    try:
+        yield outcome
+    except BaseException as error:
+        reason = outcome.reason or _reason(error)
+        if isinstance(error, RpcError):
+            event.attributes = _details(error)
+        if is_open:
+            log.finish(event, "failed", reason)
+        else:
+            event.status, event.error = "failed", reason
+            log.add(event)
+        if isinstance(error, _REFUSALS):
+            raise refused(failure, error) from None
+        raise
+    if is_open:
+        log.finish(event)
+    else:
+        log.add(event)
+
+
+@contextlib.contextmanager
+def refusals_as(failure: str) -> Iterator[None]:
+    """Raise the SDK's refusals in this block as errors of lknb that begin with `failure`.
+
+    Raises:
+        StreamError: if the SDK refused a stream.
+        SendError: if the SDK refused anything else.
+    """
+    try:
+        yield
+    except _REFUSALS as error:
+        raise refused(failure, error) from None
+
+
+def refused(failure: str, error: Exception) -> LknbError:
+    """The error of lknb for a refusal of the SDK: `failure`, then the SDK's reason."""
+    kind = StreamError if isinstance(error, SdkStreamError) else SendError
+    return kind(f"{failure}: {_reason(error)}.")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, SdkStreamError):
+        return error.description
+    if isinstance(error, PublishDataError | PublishDataTrackError):
+        return error.message
+    return str(error) or type(error).__name__
+
+
+def _details(error: RpcError) -> dict[str, str]:
+    """The parts of an RpcError that programs read: its code, and as much of its data as LiveKit carries."""
+    details = {"code": str(error.code)}
+    if error.data:
+        details["data"] = str(error.data)[:ERROR_DATA_LIMIT]
+    return details

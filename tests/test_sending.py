@@ -1,0 +1,94 @@
+"""How a send is recorded, and what a refusal of the SDK becomes."""
+
+from __future__ import annotations
+
+import pytest
+from livekit import rtc
+from livekit.rtc.participant import PublishDataError, PublishDataTrackError
+
+import lknb
+from lknb.errors import SendError
+from lknb.event import Event
+from lknb.events import EventLog
+from lknb.systems.sending import recording, refusals_as
+
+
+def seen(log: EventLog) -> list[tuple[Event, str]]:
+    """The events that a reader of the log gets, with their status at that time."""
+    events: list[tuple[Event, str]] = []
+    log.subscribe(lambda event: events.append((event, event.status)))
+    return events
+
+
+def test_an_open_event_is_added_at_once_and_finished() -> None:
+    log, event = EventLog(), Event("text", "out", status="open")
+    events = seen(log)
+    with recording(log, event):
+        assert list(log) == [event]
+    assert events == [(event, "open"), (event, "ok")]
+    assert event.duration is not None
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_any_other_event_is_added_once_at_the_end(fails: bool) -> None:
+    log, event = EventLog(), Event("data", "out")
+    events = seen(log)
+    try:
+        with recording(log, event):
+            assert not log
+            if fails:
+                raise OSError("no route")
+    except OSError:
+        assert fails
+    assert events == [(event, "failed" if fails else "ok")]
+    assert event.error == ("no route" if fails else None)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [
+        (rtc.StreamError("too slow"), lknb.StreamError),
+        (PublishDataError("too slow"), SendError),
+        (PublishDataTrackError("too slow"), SendError),
+    ],
+)
+def test_a_refusal_of_the_sdk_is_an_error_of_lknb(refusal: Exception, error: type[Exception]) -> None:
+    log, event = EventLog(), Event("text", "out", status="open")
+    with (
+        pytest.raises(error, match=r"^It was not sent: too slow\.$") as caught,
+        recording(log, event, "It was not sent"),
+    ):
+        raise refusal
+    assert type(caught.value) is error
+    assert caught.value.__suppress_context__
+    assert (event.status, event.error) == ("failed", "too slow")
+    with pytest.raises(error, match=r"^It was not opened: too slow\.$"), refusals_as("It was not opened"):
+        raise refusal
+
+
+def test_an_error_without_text_is_recorded_by_its_type() -> None:
+    log, event = EventLog(), Event("text", "out", status="open")
+    with pytest.raises(KeyboardInterrupt), recording(log, event):
+        raise KeyboardInterrupt
+    assert (event.status, event.error) == ("failed", "KeyboardInterrupt")
+
+
+def test_a_reason_goes_before_the_text_of_the_error() -> None:
+    log, event = EventLog(), Event("rpc", "in", status="open")
+
+    def fail() -> None:
+        with recording(log, event) as outcome:
+            outcome.reason = "ValueError in the handler"
+            raise ValueError("secret")
+
+    with pytest.raises(ValueError, match="secret"):
+        fail()
+    assert event.error == "ValueError in the handler"
+
+
+def test_the_code_and_the_data_of_an_rpc_error_are_recorded() -> None:
+    log, event = EventLog(), Event("rpc", "out", status="open")
+    with pytest.raises(lknb.RpcError), recording(log, event):
+        raise lknb.RpcError(2000, "not today", '{"until": 1}')
+    assert event.attributes == {"code": "2000", "data": '{"until": 1}'}
+    assert event.error == "2000 APPLICATION: not today"
