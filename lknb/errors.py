@@ -123,7 +123,7 @@ class ServerError(LknbError):
 class RpcError(LknbError):
     """A remote method call failed. Raise it in a handler to answer the caller with an error.
 
-    Codes 1001 to 1999 are LiveKit's (https://docs.livekit.io/home/client/data/rpc/#errors). lknb itself answers
+    Codes 1001 to 1999 are LiveKit's (https://docs.livekit.io/transport/data/rpc/#errors). lknb itself answers
     with `INVALID_ARGUMENTS`, `FORBIDDEN` and `INVALID_RESPONSE`. Every other number is yours.
 
     Args:

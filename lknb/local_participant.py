@@ -31,7 +31,7 @@ class AioLocalParticipant:
 class LocalParticipant:
     """This notebook's participant in a room, as `room.local_participant`. The server confirms each change.
 
-    See https://docs.livekit.io/home/client/state/participant-attributes/.
+    See https://docs.livekit.io/transport/data/state/participant-attributes/.
 
     Attributes:
         attributes: this participant's attributes, a mutable mapping: `room.attributes` is the same one.

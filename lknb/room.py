@@ -272,7 +272,7 @@ class Room:
             ... def show(data: str, sender: str) -> None:
             ...     print(f"{sender}: {data}")
 
-        See https://docs.livekit.io/home/client/data/text-streams/.
+        See https://docs.livekit.io/transport/data/text-streams/.
         """
         return self._on("text", topic, sender, thread, streams=stream, max_size=max_size)
 
@@ -420,7 +420,7 @@ class Room:
             ... def add(a: int, b: int) -> int:
             ...     return a + b
 
-        See https://docs.livekit.io/home/client/data/rpc/.
+        See https://docs.livekit.io/transport/data/rpc/.
         """
         if callable(method):
             raise TypeError('Give the method a name: @room.rpc("add").')
