@@ -426,7 +426,7 @@ def test_the_site_may_be_opened_from_a_folder(site: Path, browser: Browser) -> N
         ), path.name
     page.goto((site / "systems" / "rpc.html").as_uri())
     page.locator("label.md-header__button[for=__search]").click()
-    page.locator("input[name=query]").press_sequentially("signature does not fit")
+    page.locator("input[name=query]").press_sequentially("signature is invalid")
     page.locator(".md-search-result__link[href*=troubleshooting]").first.click()
     page.wait_for_url("**/troubleshooting.html**")
     assert not wrong

@@ -66,7 +66,7 @@ def test_a_handler_takes_what_it_names(alice: lknb.Room, bob: lknb.Room) -> None
 
 
 def test_a_parameter_that_is_none_of_them_is_refused(bob: lknb.Room) -> None:
-    with pytest.raises(TypeError, match=r"'sende' is none of data, event, sender; did you mean 'sender'\?"):
+    with pytest.raises(TypeError, match=r"'sende' is not one of data, event, sender; did you mean 'sender'\?"):
 
         @bob.on_data("t")
         def handler(data: bytes, sende: str) -> None: ...
@@ -540,7 +540,7 @@ def test_off_ends_a_handler(alice: lknb.Room, bob: lknb.Room, by: str) -> None:
 
 def test_off_needs_to_know_what(bob: lknb.Room) -> None:
     bob.on_data()(lambda data: None)
-    with pytest.raises(TypeError, match="Name what to end"):
+    with pytest.raises(TypeError, match="Specify what to end"):
         bob.off(None)  # type: ignore[arg-type]
     assert len(bob.handlers) == 1
 

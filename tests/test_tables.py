@@ -114,7 +114,7 @@ def test_a_long_log_shows_its_newest_and_says_so() -> None:
 
 def test_an_empty_log_and_an_empty_room_say_so() -> None:
     assert "No events" in Events()._repr_html_()
-    assert "Nobody" in Participants()._repr_html_()
+    assert "No participants" in Participants()._repr_html_()
 
 
 def test_a_table_is_a_sequence_of_its_rows() -> None:
