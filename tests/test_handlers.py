@@ -517,6 +517,7 @@ def test_handlers_are_listed_with_what_they_did(alice: lknb.Room, bob: lknb.Room
     eventually(lambda: handler.calls == 1)
     assert handler.last_run is not None
     duration = eventually(lambda: handler.last_duration)
+    assert handler.max_duration is not None
     assert 0 < duration == handler.mean_duration == handler.max_duration < 5
     assert repr(handler) == "<Handler counts of data 't': 1 calls, 0 errors>"
 
@@ -530,7 +531,7 @@ def test_off_ends_a_handler(alice: lknb.Room, bob: lknb.Room, by: str) -> None:
     def ends(data: bytes) -> None:
         got.append(data)
 
-    targets = {"function": ends, "name": "ends", "topic": "the topic", "handler": bob.handlers[0]}
+    targets: dict[str, Any] = {"function": ends, "name": "ends", "topic": "the topic", "handler": bob.handlers[0]}
     assert bob.off(targets[by]) == 1
     assert bob.off(targets[by]) == 0
     alice.publish_data(b"x", topic="the topic")
@@ -548,17 +549,15 @@ def test_off_needs_to_know_what(bob: lknb.Room) -> None:
 def test_the_same_function_written_again_replaces_itself(alice: lknb.Room, bob: lknb.Room) -> None:
     got: list[str] = []
 
-    def write(version: str) -> None:
-        @bob.on_data("t")
+    def write(version: str, topic: str) -> None:
+        @bob.on_data(topic)
         def handler(data: bytes) -> None:
             got.append(version)
 
-        @bob.on_data("other")  # another topic, another handler
-        def handler(data: bytes) -> None:  # noqa: F811
-            got.append("other")
-
-    write("first")
-    write("second")
+    for _ in range(2):
+        write("first", "t")
+        write("second", "t")
+        write("other", "other")  # another topic, another handler
     assert len(bob.handlers) == 2
     alice.publish_data(b"x", topic="t")
     alice.publish_data(b"x", topic="other")

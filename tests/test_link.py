@@ -138,7 +138,7 @@ def test_values_as_attributes(
 
 def test_a_dict_in_a_trait_of_another_name(alice: lknb.Room) -> None:
     class Robot(traitlets.HasTraits):
-        pose = traitlets.Dict({"x": 1})
+        pose: Any = traitlets.Dict({"x": 1})
 
     robot = Robot()
     alice.link(robot, "pose", trait="pose")
@@ -231,12 +231,13 @@ def test_unlink_ends_it(alice: lknb.Room) -> None:
 
 
 def test_it_ends_with_the_widget_and_with_the_room(alice: lknb.Room) -> None:
-    first, second = (alice.link(ipywidgets.IntSlider(), key) for key in ("a", "b"))
-    first.widget.close()
+    sliders = ipywidgets.IntSlider(), ipywidgets.IntSlider()
+    first, second = (alice.link(slider, key) for slider, key in zip(sliders, ("a", "b"), strict=True))
+    sliders[0].close()
     assert (first.active, second.active) == (False, True)
     alice.close()
     assert not second.active
-    second.widget.value = 4
+    sliders[1].value = 4
     with pytest.raises(lknb.NotConnectedError):
         alice.link(ipywidgets.IntSlider(), "a")
 

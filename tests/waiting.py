@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], Any], within: float = 10.0, what: str = "") -> Any:
+# `...`, because a lambda in a loop binds the loop's variables as defaults.
+def eventually(condition: Callable[..., T | None], within: float = 10.0, what: str = "") -> T:
     """Wait until `condition()` is true, and return what it gave; fail when it is not in time."""
     deadline = time.monotonic() + within
     while True:
