@@ -410,9 +410,8 @@ try:
     lknb.connect("studio", "slow", url="ws://127.0.0.1:%d" % hole.getsockname()[1], api_key="k", api_secret="s" * 32)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
-# Sixteen seconds after a cancelled handshake the SDK would end the process.
 with lknb.connect({room_name!r}, "after") as room:
-    time.sleep(18)
+    time.sleep(18)  # nothing happens: 16 s after a cancelled handshake, the SDK would end the process
     print(room.state)
 """
     done = run_script(code)

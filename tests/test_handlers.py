@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from peers import PlainPeer
-from waiting import eventually
+from waiting import eventually, slow_work
 
 import lknb
 from lknb import handlers
@@ -283,7 +283,7 @@ def test_handlers_answer_while_the_main_thread_is_busy(alice: lknb.Room, peer: P
     until = time.monotonic() + 15
     while not all(call.done() for call in calls) and time.monotonic() < until:
         if busy == "sleeping":
-            time.sleep(0.05)  # what the cell does
+            slow_work(0.05)
         else:
             sum(range(1000))
     assert [call.done() for call in calls] == [True] * 10
@@ -328,7 +328,7 @@ def test_each_handler_gets_its_events_in_order(alice: lknb.Room, bob: lknb.Room,
     @bob.on_data("t")
     def plain(data: bytes) -> None:
         if data[0] % 7 == 0:
-            time.sleep(0.002)  # some calls take longer
+            slow_work(0.002)  # some calls take longer
         got.append(data[0])
 
     @bob.on_data("t")

@@ -18,7 +18,7 @@ import pytest
 from livekit import rtc
 from peers import PeerError, PlainPeer
 from typing_extensions import TypedDict
-from waiting import eventually
+from waiting import eventually, slow_work
 
 import lknb
 from lknb import server
@@ -331,7 +331,7 @@ def test_the_timeout_is_what_the_handler_has(join: Join, peer: Peer, timeout: fl
 
         def serve(method: str, seconds: float) -> None:
             def sleep() -> str:
-                time.sleep(seconds)  # the work of the handler
+                slow_work(seconds)
                 return "done"
 
             async def nap() -> str:
@@ -599,7 +599,7 @@ def test_no_more_calls_run_at_once_than_allowed(alice_calls: lknb.Room, bob_serv
     def work(number: int) -> int:
         count(1)
         two.wait(10)
-        time.sleep(0.05)  # the work of the handler
+        slow_work(0.05)
         count(-1)
         return number
 
