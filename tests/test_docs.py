@@ -138,12 +138,12 @@ def test_the_projects_address_is_the_same_everywhere() -> None:
 def test_the_map_of_the_code_is_complete() -> None:
     layout, *_ = blocks(CONTRIBUTING, "")
     named = set(re.findall(r"\b([\w]+)\.py\b", layout))
-    for folder in ("lknb", "tests", "scripts", "benchmarks"):
+    for folder in ("lknb", "lknb/systems", "tests", "scripts", "benchmarks"):
         for module in (ROOT / folder).glob("*.py"):
             if folder == "tests" and module.name.startswith("test_"):
                 continue
             assert module.stem in named, f"{folder}/{module.name} is not on the map in CONTRIBUTING.md"
     for name in named:
-        folders = ("lknb", "tests", "tests/browser", "scripts", "benchmarks")
+        folders = ("lknb", "lknb/systems", "tests", "tests/browser", "scripts", "benchmarks")
         homes = [ROOT / folder / f"{name}.py" for folder in folders]
         assert any(home.exists() for home in homes), f"{name}.py is on the map, and nowhere else"
