@@ -95,7 +95,8 @@ class Side:
 
     def rpc(self) -> float:
         """Milliseconds of a call that echoes 100 bytes: the median."""
-        return statistics.median(self._a.do("rpc", count=self._sizes.calls))
+        times: list[float] = self._a.do("rpc", count=self._sizes.calls)
+        return statistics.median(times)
 
     def visible(self) -> float:
         """Milliseconds from the beginning of joining until the other end sees the new participant."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from urllib.parse import urlsplit
+
+from waiting import slow_work
 
 
 class Relay:
@@ -62,7 +63,7 @@ class Relay:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 if hold_back:
-                    time.sleep(hold_back)  # the delay that is being tested, not a wait for something
+                    slow_work(hold_back)
                     hold_back = 0.0
                 target.sendall(data)
         for each in (source, target):

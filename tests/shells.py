@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.history import HistoryAccessor, HistoryManager
 from IPython.core.interactiveshell import InteractiveShell
@@ -19,7 +20,7 @@ class Shell(InteractiveShell):
     """Runs cells as a notebook's kernel does, which tells the cell's id and its code as typed."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**options)  # type: ignore[no-untyped-call]
         self._parent: dict[str, Any] = {}
 
     def get_parent(self) -> dict[str, Any]:
@@ -49,11 +50,12 @@ class Shell(InteractiveShell):
 @contextmanager
 def a_shell() -> Iterator[Shell]:
     """The one shell of this process, as `get_ipython()` finds it."""
-    history = HistoryManager.enabled, HistoryAccessor.enabled
-    HistoryManager.enabled = HistoryAccessor.enabled = False  # else each shell leaves an open database and a thread
+    patch = pytest.MonkeyPatch()
+    for owner in (HistoryManager, HistoryAccessor):
+        patch.setattr(owner, "enabled", False)  # else each shell leaves an open database and a thread
     Shell.clear_instance()
     shell = Shell.instance()
-    shell.displayhook.flush = lambda: None  # else a full garbage collection for each shell
+    patch.setattr(shell.displayhook, "flush", lambda: None)  # else a full garbage collection for each shell
     try:
         yield shell
     finally:
@@ -62,4 +64,4 @@ def a_shell() -> Iterator[Shell]:
         atexit.unregister(shell.atexit_operations)
         shell.restore_sys_module_state()
         Shell.clear_instance()
-        HistoryManager.enabled, HistoryAccessor.enabled = history
+        patch.undo()

@@ -43,7 +43,7 @@ def in_thread(function: Callable[..., Any], *args: Any, **options: Any) -> Futur
     return future
 
 
-def under_way(room: lknb.Room, kind: str) -> lknb.Event:
+def under_way(room: lknb.Room, kind: lknb.Kind) -> lknb.Event:
     """The open stream of this kind, once some of it has moved."""
     return eventually(lambda: [each for each in room.events.filter(kind, status="open") if each.transferred])[0]
 
@@ -87,10 +87,10 @@ def test_an_incoming_stream_is_cancelled_before_its_first_piece(alice: lknb.Room
 @pytest.mark.parametrize("kind", ["text", "bytes"])
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_live_handlers_iterator_ends_with_an_error(
-    alice: lknb.Room, bob: lknb.Room, kind: str, is_async: bool
+    alice: lknb.Room, bob: lknb.Room, kind: lknb.Kind, is_async: bool
 ) -> None:
     heard: queue.Queue[Any] = queue.Queue()
-    on = getattr(alice, f"on_{kind}")
+    on = alice.on_text if kind == "text" else alice.on_bytes
 
     if is_async:
 
@@ -137,7 +137,9 @@ def test_a_handler_cancels_the_stream_that_it_gets(alice: lknb.Room, bob: lknb.R
 
 
 @pytest.mark.parametrize("kind", ["text", "bytes"])
-def test_the_next_write_of_a_cancelled_stream_raises(alice: lknb.Room, bob: lknb.Room, peer: Peers, kind: str) -> None:
+def test_the_next_write_of_a_cancelled_stream_raises(
+    alice: lknb.Room, bob: lknb.Room, peer: Peers, kind: lknb.Kind
+) -> None:
     inbox, plain = bob.listen(kind), peer()
 
     def write() -> None:

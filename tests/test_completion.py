@@ -20,7 +20,8 @@ from lknb.widgets.panel import TABS
 @pytest.fixture
 def room(shell: Shell, room_name: str) -> lknb.Room:
     """This test's room, joined by the shell as alice."""
-    return shell.cell(f"%lk connect {room_name} --as alice")
+    room: lknb.Room = shell.cell(f"%lk connect {room_name} --as alice")
+    return room
 
 
 @pytest.mark.parametrize("before", ["%lk ", "  %lk ", "x = %lk ", "rooms, y = %lk "])

@@ -21,7 +21,7 @@ Peers = Callable[..., PlainPeer]
 EVERY_BYTE = bytes(range(256))
 
 
-def push_until(push: Callable[[], Any], arrived: Callable[[], Any]) -> Any:
+def push_until(push: Callable[..., Any], arrived: Callable[..., Any]) -> Any:
     """Push frames until one arrives: the SDK does not tell when a subscription has reached the server."""
 
     def attempt() -> Any:

@@ -22,8 +22,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from browser.lab import launch
 from IPython.core.error import UsageError
-from lab import launch
 from peers import mint
 from playwright.sync_api import Browser, Error, sync_playwright
 from shells import Shell, a_shell

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from peers import PlainPeer
-from waiting import eventually
+from waiting import eventually, slow_work
 
 import lknb
 from lknb import handlers
@@ -283,7 +283,7 @@ def test_handlers_answer_while_the_main_thread_is_busy(alice: lknb.Room, peer: P
     until = time.monotonic() + 15
     while not all(call.done() for call in calls) and time.monotonic() < until:
         if busy == "sleeping":
-            time.sleep(0.05)  # what the cell does
+            slow_work(0.05)
         else:
             sum(range(1000))
     assert [call.done() for call in calls] == [True] * 10
@@ -328,7 +328,7 @@ def test_each_handler_gets_its_events_in_order(alice: lknb.Room, bob: lknb.Room,
     @bob.on_data("t")
     def plain(data: bytes) -> None:
         if data[0] % 7 == 0:
-            time.sleep(0.002)  # some calls take longer
+            slow_work(0.002)  # some calls take longer
         got.append(data[0])
 
     @bob.on_data("t")
@@ -517,6 +517,7 @@ def test_handlers_are_listed_with_what_they_did(alice: lknb.Room, bob: lknb.Room
     eventually(lambda: handler.calls == 1)
     assert handler.last_run is not None
     duration = eventually(lambda: handler.last_duration)
+    assert handler.max_duration is not None
     assert 0 < duration == handler.mean_duration == handler.max_duration < 5
     assert repr(handler) == "<Handler counts of data 't': 1 calls, 0 errors>"
 
@@ -530,7 +531,7 @@ def test_off_ends_a_handler(alice: lknb.Room, bob: lknb.Room, by: str) -> None:
     def ends(data: bytes) -> None:
         got.append(data)
 
-    targets = {"function": ends, "name": "ends", "topic": "the topic", "handler": bob.handlers[0]}
+    targets: dict[str, Any] = {"function": ends, "name": "ends", "topic": "the topic", "handler": bob.handlers[0]}
     assert bob.off(targets[by]) == 1
     assert bob.off(targets[by]) == 0
     alice.publish_data(b"x", topic="the topic")
@@ -548,17 +549,15 @@ def test_off_needs_to_know_what(bob: lknb.Room) -> None:
 def test_the_same_function_written_again_replaces_itself(alice: lknb.Room, bob: lknb.Room) -> None:
     got: list[str] = []
 
-    def write(version: str) -> None:
-        @bob.on_data("t")
+    def write(version: str, topic: str) -> None:
+        @bob.on_data(topic)
         def handler(data: bytes) -> None:
             got.append(version)
 
-        @bob.on_data("other")  # another topic, another handler
-        def handler(data: bytes) -> None:  # noqa: F811
-            got.append("other")
-
-    write("first")
-    write("second")
+    for _ in range(2):
+        write("first", "t")
+        write("second", "t")
+        write("other", "other")  # another topic, another handler
     assert len(bob.handlers) == 2
     alice.publish_data(b"x", topic="t")
     alice.publish_data(b"x", topic="other")

@@ -6,7 +6,7 @@ import os
 import time
 
 import pytest
-from waiting import eventually
+from waiting import eventually, slow_work
 
 import lknb
 
@@ -32,7 +32,7 @@ def test_an_async_handler_that_blocks_the_loop_is_named(
 ) -> None:
     @bob.on_data("work")
     async def careless(data: bytes) -> None:
-        time.sleep(6)  # noqa: ASYNC251 - what it must not do, and is told
+        slow_work(6)  # what an async handler must not do
 
     alice.publish_data(b"go", topic="work")
     shown = ""

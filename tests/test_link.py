@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import traitlets
 from peers import PlainPeer
 from shells import Shell, a_shell
-from waiting import eventually
+from waiting import eventually, remains, slow_work
 
 import lknb
 from lknb import server
@@ -91,7 +90,7 @@ def test_many_changes_are_few_writes_and_the_last_arrives(alice: lknb.Room, bob:
     begun = time.monotonic()
     for value in range(1, 301):
         slider.value = value
-        threading.Event().wait(0.003)  # as fast as somebody drags
+        slow_work(0.003)  # as fast as a user drags
     eventually(lambda: shown.value == 300)
     writes = len(bob.events.filter("attributes", sender="alice"))
     assert 2 <= writes <= 5 * (time.monotonic() - begun) + 2
@@ -107,8 +106,7 @@ def test_changes_from_both_sides_come_to_rest(alice: lknb.Room) -> None:
         alice.attributes["speed"] = str(value + 50)
     eventually(lambda: alice.attributes["speed"] == str(slider.value))
     rest = len(alice.events.filter("attributes"))
-    time.sleep(0.7)  # the time in which a loop would show itself, three writes long
-    assert len(alice.events.filter("attributes")) <= rest + 1
+    remains(lambda: len(alice.events.filter("attributes")) <= rest + 1, 0.7)  # three writes of a loop would fit in here
     assert alice.attributes["speed"] == str(slider.value)
 
 
@@ -138,7 +136,7 @@ def test_values_as_attributes(
 
 def test_a_dict_in_a_trait_of_another_name(alice: lknb.Room) -> None:
     class Robot(traitlets.HasTraits):
-        pose = traitlets.Dict({"x": 1})
+        pose: Any = traitlets.Dict({"x": 1})
 
     robot = Robot()
     alice.link(robot, "pose", trait="pose")
@@ -231,12 +229,13 @@ def test_unlink_ends_it(alice: lknb.Room) -> None:
 
 
 def test_it_ends_with_the_widget_and_with_the_room(alice: lknb.Room) -> None:
-    first, second = (alice.link(ipywidgets.IntSlider(), key) for key in ("a", "b"))
-    first.widget.close()
+    sliders = ipywidgets.IntSlider(), ipywidgets.IntSlider()
+    first, second = (alice.link(slider, key) for slider, key in zip(sliders, ("a", "b"), strict=True))
+    sliders[0].close()
     assert (first.active, second.active) == (False, True)
     alice.close()
     assert not second.active
-    second.widget.value = 4
+    sliders[1].value = 4
     with pytest.raises(lknb.NotConnectedError):
         alice.link(ipywidgets.IntSlider(), "a")
 
@@ -296,7 +295,7 @@ def test_the_newest_value_is_written_after_a_reconnect(alice: lknb.Room, peer: P
     LOOP.run(simulate(alice, "full_reconnect"), "simulate")
     for value in range(2, 40):
         slider.value = value
-        threading.Event().wait(0.05)
+        slow_work(0.05)  # a user drags while the room reconnects
     eventually(lambda: alice.state == "connected")
     # Not there at all for a moment, while alice joins again.
     eventually(

@@ -108,7 +108,8 @@ def test_the_current_room_is_the_last_joined_until_another_is_chosen_or_it_is_cl
 
 def test_rooms_joined_in_python_are_current_until_a_magic_has_chosen(shell: Shell, room_name: str) -> None:
     def current() -> str:
-        return dict(shell.cell("%lk status"))["identity"]
+        identity: str = dict(shell.cell("%lk status"))["identity"]
+        return identity
 
     rooms = [lknb.connect(room_name, "alice")]
     assert current() == "alice"
@@ -530,12 +531,13 @@ def test_loading_twice_adds_nothing_and_unloading_leaves_nothing() -> None:
     with a_shell() as shell:
 
         def everything() -> list[Any]:
-            manager = shell.magics_manager
+            manager, aliases = shell.magics_manager, shell.alias_manager
+            assert aliases is not None
             return [
                 {kind: dict(names) for kind, names in manager.magics.items()},
                 dict(manager.registry),
                 list(shell.configurables),
-                sorted(shell.alias_manager.default_aliases),
+                sorted(aliases.default_aliases),
                 list(shell.Completer.custom_matchers),
                 {name: list(callbacks) for name, callbacks in shell.events.callbacks.items()},
             ]
@@ -616,9 +618,11 @@ def test_nest_off_is_honest_when_nothing_was_patched(shell: Shell) -> None:
 def test_everything_that_is_shown_has_a_table_and_a_text(joined: Shell, dave: PlainPeer) -> None:
     joined.cell("%%lk handle add\n1")
     joined.cell("%%lk text\nhi")
+    formatter = joined.display_formatter
+    assert formatter is not None
     for line in ("status", "rooms", "topics", "handlers", "attrs", "server", "participants", "events"):
         shown = joined.cell(f"%lk {line}")
-        data, _ = joined.display_formatter.format(shown)
+        data, _ = formatter.format(shown)
         assert "<table>" in data["text/html"], line
         assert "\n" in data["text/plain"], line
         assert isinstance(shown, Table) or line in ("participants", "events")

@@ -44,7 +44,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     metadata = check_wheel(wheel)
     assert metadata["Version"] == lknb.__version__
     assert metadata["Author"] == "The lknb authors"
-    assert len(metadata.get_all("Project-URL")) == 5
+    assert len(metadata.get_all("Project-URL") or ()) == 5
     check_description(metadata)
 
 

@@ -25,6 +25,7 @@ EVERY_BYTE = bytes(range(256))
 def test_packets_to_a_plain_peer(alice: lknb.Room, peer: Peers, reliable: bool) -> None:
     plain = peer()
     # A lossy one may be lost, on a machine that is busy also on the way to itself.
+    sent = got = None
     for patience in (1,) * (0 if reliable else 9) + (10,):
         sent = alice.publish_data(EVERY_BYTE, topic="imu", reliable=reliable, to="peer")
         try:
@@ -33,6 +34,8 @@ def test_packets_to_a_plain_peer(alice: lknb.Room, peer: Peers, reliable: bool) 
         except AssertionError:
             if patience > 1:
                 raise
+    assert sent is not None
+    assert got is not None
     assert (got["data"], got["sender"], got["reliable"]) == (EVERY_BYTE, "alice", reliable)
     assert (sent.data, sent.size, sent.to, sent.status, sent.reliable) == (EVERY_BYTE, 256, ("peer",), "ok", reliable)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from livekit import api
 from peers import PeerError, PlainPeer, mint
+from waiting import eventually
 
 from lknb import server
 
@@ -152,11 +153,12 @@ def test_data_tracks(pair: Pair) -> None:
     alice.call("publish_data_track", name="lidar")
     bob.wait("track_published", publisher="alice", name="lidar")
     bob.call("subscribe_data_track", name="lidar", buffer_size=64)
-    for attempt in range(500):  # the SDK does not tell when the subscription has reached the server
-        alice.call("push", name="lidar", data=b"frame", timestamp=attempt)
-        if bob.seen("frame", track="lidar"):
-            break
-        time.sleep(0.02)
+
+    def arrives() -> object:  # the SDK does not tell when the subscription has reached the server
+        alice.call("push", name="lidar", data=b"frame", timestamp=1)
+        return bob.seen("frame", track="lidar")
+
+    eventually(arrives)
     assert bob.wait("frame", track="lidar", publisher="alice")["data"] == b"frame"
     pushed = alice.call("push_many", name="lidar", count=50, size=100, interval=0.01)
     assert pushed["pushed"] + sum(pushed["refused"].values()) == 50

@@ -210,7 +210,7 @@ def test_filters_take_kind_topic_and_sender_in_this_order() -> None:
 def test_a_topic_in_kinds_place_is_refused_with_the_way_to_write_it(alice: lknb.Room) -> None:
     for call in (alice.listen, alice.feed, alice.events.filter):
         with pytest.raises(ValueError, match=r"'imu' is not a kind .* write topic='imu'"):
-            call("imu")  # type: ignore[operator]
+            call("imu")  # type: ignore[arg-type]
 
 
 def test_everything_public_is_described() -> None:

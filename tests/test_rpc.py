@@ -18,7 +18,7 @@ import pytest
 from livekit import rtc
 from peers import PeerError, PlainPeer
 from typing_extensions import TypedDict
-from waiting import eventually
+from waiting import eventually, slow_work
 
 import lknb
 from lknb import server
@@ -160,6 +160,8 @@ def test_the_call_is_in_both_logs(alice_calls: lknb.Room, bob_serves: lknb.Room)
     received = eventually(lambda: bob_serves.events.filter("rpc", topic="logged", status="ok"))[-1]
     assert (received.direction, received.sender, received.to, received.result) == ("in", "alice", ("bob",), 2)
     assert received.data == {"a": 1}
+    assert received.duration is not None
+    assert out.duration is not None
     assert 0 <= received.duration <= out.duration < 5
 
 
@@ -285,7 +287,7 @@ def test_problems_come_as_data_too(alice_calls: lknb.Room, bob_serves: lknb.Room
     bob_serves.rpc("m")(takes_two)
     with pytest.raises(lknb.RpcError) as caught:
         alice_calls.perform_rpc("bob", "m", {"a": "secret-value"})
-    assert json.loads(caught.value.data) == [{"argument": "a", "problem": "input should be a valid integer"}]
+    assert json.loads(caught.value.data or "") == [{"argument": "a", "problem": "input should be a valid integer"}]
 
 
 def test_a_payload_that_is_not_json(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
@@ -329,7 +331,7 @@ def test_the_timeout_is_what_the_handler_has(join: Join, peer: Peer, timeout: fl
 
         def serve(method: str, seconds: float) -> None:
             def sleep() -> str:
-                time.sleep(seconds)  # the work of the handler
+                slow_work(seconds)
                 return "done"
 
             async def nap() -> str:
@@ -494,7 +496,12 @@ def test_a_peer_that_leaves_while_handling(alice: lknb.Room, peer: Peer) -> None
 def test_a_room_closed_while_calling_says_so(join: Join, peer: Peer) -> None:
     alice, carol = join("alice"), peer("carol")
     carol.call("register_rpc", method="never", mode="sleep", seconds=60)
-    closing = threading.Thread(target=lambda: (carol.wait("rpc_called"), alice.close()))
+
+    def close_when_called() -> None:
+        carol.wait("rpc_called")
+        alice.close()
+
+    closing = threading.Thread(target=close_when_called)
     closing.start()
     with pytest.raises(lknb.NotConnectedError):
         alice.perform_rpc("carol", "never", timeout=30)
@@ -569,7 +576,7 @@ def test_calls_that_wait_are_answered_although_the_method_is_replaced(
 def test_the_decorator_needs_a_name(bob_serves: lknb.Room) -> None:
     with pytest.raises(TypeError, match=r'@room\.rpc\("add"\)'):
 
-        @bob_serves.rpc
+        @bob_serves.rpc  # type: ignore[arg-type]
         def add() -> None: ...
 
 
@@ -592,7 +599,7 @@ def test_no_more_calls_run_at_once_than_allowed(alice_calls: lknb.Room, bob_serv
     def work(number: int) -> int:
         count(1)
         two.wait(10)
-        time.sleep(0.05)  # the work of the handler
+        slow_work(0.05)
         count(-1)
         return number
 
@@ -643,7 +650,8 @@ def test_an_async_handler_awaits_calls_of_its_own(alice_calls: lknb.Room, bob_se
 
         @bob_serves.rpc("outer")
         async def outer() -> int:
-            return 1 + await bob_serves.aio.perform_rpc("alice", "inner")
+            answer: int = await bob_serves.aio.perform_rpc("alice", "inner")
+            return 1 + answer
 
         assert alice_calls.perform_rpc("bob", "outer") == 21
     finally:

@@ -129,8 +129,8 @@ def test_failed_attempts_to_come_back_show_no_token(livekit: server.RunningServe
     from waiting import eventually
 
     with Relay(livekit.url) as relay:
-        key = {"api_key": livekit.api_key, "api_secret": livekit.api_secret}
-        with lknb.connect(room_name, "eve", url=relay.url, **key) as room:
+        key, secret = livekit.api_key, livekit.api_secret
+        with lknb.connect(room_name, "eve", url=relay.url, api_key=key, api_secret=secret) as room:
             relay.refuse()
             eventually(lambda: room.state == "reconnecting", within=20)
             assert "eyJ" not in repr(room) + repr(room.events)

@@ -19,13 +19,14 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jwt
 import psutil
 import pytest
+from waiting import eventually, remains
 
 from lknb import server
 from lknb.errors import ServerError
@@ -47,13 +48,6 @@ async def main(url, token):
 
 asyncio.run(main(*sys.argv[1:]))
 """
-
-
-def wait_until(check: Callable[[], object], what: str, timeout: float = 15) -> None:
-    deadline = time.monotonic() + timeout
-    while not check():
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
-        time.sleep(0.02)
 
 
 def run_python(code: str, *arguments: str) -> subprocess.Popen[str]:
@@ -354,7 +348,7 @@ class TestRunning:
     def test_a_killed_one_comes_back_with_its_ports_and_keys(self, state: Path) -> None:
         first = server.ensure()
         os.kill(first.pid, signal.SIGKILL)
-        wait_until(lambda: server.status() is None, "the death is noticed")
+        eventually(lambda: server.status() is None, 15, "the death is noticed")
         second = server.ensure()
         assert second.pid != first.pid
         assert (second.url, second.api_key, second.api_secret) == (first.url, first.api_key, first.api_secret)
@@ -363,7 +357,7 @@ class TestRunning:
         first = server.ensure()
         with participant(first) as peer:
             os.kill(first.pid, signal.SIGKILL)
-            wait_until(lambda: server.status() is None, "the death is noticed")
+            eventually(lambda: server.status() is None, 15, "the death is noticed")
             server.ensure()
             assert peer.stdout is not None
             assert peer.stdout.readline() == "reconnected\n"
@@ -471,9 +465,9 @@ class TestStopping:
         began = time.monotonic()
         running = server.ensure()
         watching = watcher(state).pid
-        wait_until(lambda: gone(running.pid), "the idle server is gone")
+        eventually(lambda: gone(running.pid), 15, "the idle server is gone")
         assert time.monotonic() - began >= 2
-        wait_until(lambda: gone(watching), "so is its watcher")
+        eventually(lambda: gone(watching), 15, "so is its watcher")
 
     def test_one_with_a_participant_goes_on(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         running = server.ensure()
@@ -482,18 +476,15 @@ class TestStopping:
             monkeypatch.setenv("LKNB_SERVER_IDLE", "1")
             lost = watcher(state)
             lost.kill()
-            wait_until(lambda: gone(lost.pid), "the watcher is gone")
+            eventually(lambda: gone(lost.pid), 15, "the watcher is gone")
             assert server.ensure() == running
-            began = time.monotonic()
-            wait_until(lambda: gone(running.pid) or time.monotonic() - began > 3, "three times the idle time")
-            assert not gone(running.pid)
-        wait_until(lambda: gone(running.pid), "gone after the participant")
+            remains(lambda: not gone(running.pid), 3, "the server runs for three times the idle time")
+        eventually(lambda: gone(running.pid), 15, "gone after the participant")
 
     def test_one_that_is_asked_for_goes_on(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LKNB_SERVER_IDLE", "3")
         running = server.ensure()
-        began = time.monotonic()
-        wait_until(lambda: server.ensure() != running or time.monotonic() - began > 6, "twice the idle time")
+        remains(lambda: server.ensure() == running, 6, "the server runs for twice the idle time")
         assert not gone(running.pid)
 
     def test_the_watcher_ends_with_a_killed_server(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -501,13 +492,13 @@ class TestStopping:
         running = server.ensure()
         watching = watcher(state).pid
         os.kill(running.pid, signal.SIGKILL)
-        wait_until(lambda: gone(watching), "the watcher is gone", timeout=15)
+        eventually(lambda: gone(watching), 15, "the watcher is gone")
 
     def test_a_lost_watcher_is_replaced(self, state: Path) -> None:
         running = server.ensure()
         lost = watcher(state)
         lost.kill()
-        wait_until(lambda: gone(lost.pid), "the watcher is gone")
+        eventually(lambda: gone(lost.pid), 15, "the watcher is gone")
         assert server.ensure() == running
         assert watcher(state).pid != lost.pid
         assert not gone(watcher(state).pid)
@@ -615,4 +606,4 @@ class TestLog:
         running = server.ensure()
         with running.log.open("ab") as file:
             file.truncate(log.MOST + 1)
-        wait_until(lambda: running.log.stat().st_size < log.MOST, "the log is short again")
+        eventually(lambda: running.log.stat().st_size < log.MOST, 15, "the log is short again")

@@ -274,7 +274,11 @@ def test_large_initial_state(alice: lknb.Room, join: Join) -> None:
 
     def seen() -> bool:
         there = alice.participants.get("carol")
-        return bool(there) and (there.name, there.attributes, there.metadata) == ("Carol", attributes, "m" * 20_000)
+        return there is not None and (there.name, there.attributes, there.metadata) == (
+            "Carol",
+            attributes,
+            "m" * 20_000,
+        )
 
     eventually(seen)
 
@@ -312,12 +316,13 @@ def test_without_the_grant_nothing_changes(
 ) -> None:
     fixed = token("fixed", can_update_own_metadata=False, attributes={"role": "guest"}, metadata="m", name="Guest")
     with lknb.connect(room_name, url=livekit.url, token=fixed) as room:
-        for change in (
+        changes: list[Callable[[], None]] = [
             lambda: room.local_participant.set_attributes({"role": "boss"}),
             lambda: room.attributes.update(role="boss"),
             lambda: room.local_participant.set_metadata("boss"),
             lambda: room.local_participant.set_name("Boss"),
-        ):
+        ]
+        for change in changes:
             with pytest.raises(lknb.PermissionDeniedError, match="needs the grant 'canUpdateOwnMetadata'"):
                 change()
         assert (dict(room.attributes), room.local_participant.metadata) == ({"role": "guest"}, "m")
@@ -335,12 +340,13 @@ def test_initial_state_without_the_grant_is_an_error(
 
 def test_a_closed_room_changes_nothing(alice: lknb.Room) -> None:
     alice.close()
-    for change in (
+    changes: list[Callable[[], None]] = [
         lambda: alice.local_participant.set_attributes({"a": "b"}),
         lambda: alice.local_participant.set_metadata("m"),
         lambda: alice.local_participant.set_name("n"),
         lambda: alice.set_metadata("r"),
-    ):
+    ]
+    for change in changes:
         with pytest.raises(lknb.NotConnectedError, match="closed"):
             change()
 

@@ -14,7 +14,16 @@ SCRIPT = ROOT / "tests" / "typed_notebook.py"
 def test_mypy_understands_a_users_code(tmp_path: Path) -> None:
     config = tmp_path / "mypy.ini"  # the user's own, without the package's settings
     config.write_text("[mypy]\nstrict = True\n", encoding="utf-8")
-    command = [sys.executable, "-m", "mypy", "--config-file", config, "--cache-dir", tmp_path / "cache", SCRIPT]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--config-file",
+        config,
+        "--cache-dir",
+        tmp_path / "cache",
+        SCRIPT,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -27,7 +36,13 @@ def test_pyright_understands_a_users_code(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     (tmp_path / "cells.py").write_bytes(SCRIPT.read_bytes())
-    command = [ROOT / "node_modules" / ".bin" / "pyright", "--pythonpath", sys.executable, "--project", config]
+    command: list[str | Path] = [
+        ROOT / "node_modules" / ".bin" / "pyright",
+        "--pythonpath",
+        sys.executable,
+        "--project",
+        config,
+    ]
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": path}, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -65,11 +65,10 @@ def test_all_together_are_bounded_in_bytes_and_number(uploads: Uploads) -> None:
     with pytest.raises(ValueError, match=f"at most {FILES} do, of 67.1 MB together"):
         ask(uploads, "begin", name="x", size=1)
     ask(uploads, "discard", key=first)
-    for _ in range(FILES):
-        last = ask(uploads, "begin", name="a", size=0)
+    keys = [ask(uploads, "begin", name="a", size=0) for _ in range(FILES)]
     with pytest.raises(ValueError, match="Send this one after them"):
         ask(uploads, "begin", name="x", size=0)
-    uploads.let_go(last)
+    uploads.let_go(keys[-1])
     ask(uploads, "begin", name="x", size=1)
 
 
