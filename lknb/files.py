@@ -34,6 +34,9 @@ _IMAGES = (
     (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "image/webp"),
 )
 
+IMAGE_TYPES = frozenset(mime for _, mime in _IMAGES)
+"""The types of images that are safe to display."""
+
 
 def safe_name(name: str) -> str:
     """`name` as one safe path component: no directories, control or direction characters, devices or hidden files."""

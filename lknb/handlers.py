@@ -25,6 +25,7 @@ from lknb.events import EventLog
 from lknb.interest import Interest
 from lknb.loop import LOOP
 from lknb.public import public
+from lknb.throttle import Throttle
 from lknb.workers import Workers, contained, is_async, main_loop, run_on
 
 HandlerThread = Literal["worker", "main"]
@@ -84,8 +85,7 @@ class Handler:
         self._waiting: deque[tuple[Event, int]] = deque()
         self._waiting_bytes = 0
         self._drain: asyncio.Task[None] | None = None
-        self._show_again = 0.0
-        self._not_shown = 0
+        self._reports = Throttle(self._count_not_shown)
         self._seconds = 0.0
         self.active = True
 
@@ -179,19 +179,11 @@ class Handler:
     def failed(self, error: BaseException) -> None:
         """Count an exception, and show its traceback in the cell, at most once a second."""
         self.errors += 1
-        at = time.monotonic()
-        if at < self._show_again:
-            self._not_shown += 1
-            if self._not_shown == 1:
-                LOOP.loop.call_later(self._show_again - at, self._count_not_shown)
-            return
-        self._show_again = at + 1.0
-        self.say(f"Handler {self.name} of {self.kind} failed:\n{format_error(error)}".rstrip("\n"))
+        if self._reports.allows():
+            self.say(f"Handler {self.name} of {self.kind} failed:\n{format_error(error)}".rstrip("\n"))
 
-    def _count_not_shown(self) -> None:
-        count, self._not_shown = self._not_shown, 0
-        if count:
-            self.say(f"Handler {self.name} of {self.kind} failed {count:,} more times within a second, not shown.")
+    def _count_not_shown(self, count: int) -> None:
+        self.say(f"Handler {self.name} of {self.kind} failed {count:,} more times within a second, not shown.")
 
     def say(self, text: str) -> None:
         """Write to the standard error of the cell that the handler belongs to."""
@@ -208,7 +200,7 @@ class Handler:
             self._waiting.clear()
             self._waiting_bytes = 0
         self._workers.stop()
-        self._count_not_shown()
+        self._reports.flush()
 
 
 class Handlers:

@@ -77,6 +77,12 @@ def plain(value: Any) -> str:
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
+def time_of_day(moment: dt.datetime, *, milliseconds: bool = False) -> str:
+    """Hours, minutes and seconds in this machine's time zone."""
+    local = moment.astimezone()
+    return local.strftime("%H:%M:%S.%f")[:-3] if milliseconds else local.strftime("%H:%M:%S")
+
+
 def _cell(text: str) -> str:
     # Without this, a long word such as compact JSON pushes the following columns off the page.
     long = any(len(word) > 30 for word in text.split())

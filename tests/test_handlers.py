@@ -454,7 +454,7 @@ def test_failures_are_shown_once_a_second_and_counted(
     assert bob.handlers[0].errors == 20
     assert told()[0] <= 1 + took, "a traceback a second"
     assert "ValueError: number 0\n" in shown
-    eventually(lambda: time.monotonic() > bob.handlers[0]._show_again)
+    eventually(lambda: time.monotonic() > bob.handlers[0]._reports._quiet_until)
     alice.publish_data(b"again", topic="t")
     eventually(lambda: told() and "ValueError: again" in shown)
 
