@@ -1,4 +1,4 @@
-"""`room.link`: a widget's trait and an attribute stay equal."""
+"""`room.link`: keeps a widget's trait and an attribute equal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def attribute(room: lknb.Room, identity: str, key: str = "speed") -> str | None:
 
 
 def printed(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    """Wait until `text` is on stderr: a link has its error a moment before it prints it."""
+    """Wait until `text` is on stderr: a link sets its error a moment before it prints it."""
     so_far = ""
 
     def there() -> bool:
@@ -38,7 +38,7 @@ def printed(capsys: pytest.CaptureFixture[str], text: str) -> None:
     eventually(there)
 
 
-def test_a_slider_moves_the_display_of_another_notebook(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_slider_moves_a_display_in_another_notebook(alice: lknb.Room, bob: lknb.Room) -> None:
     slider, shown = ipywidgets.IntSlider(value=3), ipywidgets.IntProgress()
     alice.link(slider, "speed")
     link = bob.link(shown, "speed", of="alice")
@@ -49,7 +49,7 @@ def test_a_slider_moves_the_display_of_another_notebook(alice: lknb.Room, bob: l
     assert "equal" in repr(link)
 
 
-def test_a_plain_peer_sees_the_slider(alice: lknb.Room, peer: Peers) -> None:
+def test_plain_peer_receives_the_sliders_value(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
     plain.call("wait_participant", identity="alice")
     slider = ipywidgets.FloatSlider(value=0.5)
@@ -59,14 +59,14 @@ def test_a_plain_peer_sees_the_slider(alice: lknb.Room, peer: Peers) -> None:
     plain.wait("attributes", identity="alice", changed={"speed": "1.5"})
 
 
-def test_a_plain_peer_moves_the_display(alice: lknb.Room, peer: Peers) -> None:
+def test_plain_peer_moves_a_display(alice: lknb.Room, peer: Peers) -> None:
     plain, shown = peer(), ipywidgets.FloatSlider()
     alice.link(shown, "speed", of="peer")
     plain.call("set_attributes", attributes={"speed": "7"})
     eventually(lambda: shown.value == 7.0)
 
 
-def test_ones_own_attribute_moves_the_slider(alice: lknb.Room) -> None:
+def test_own_attribute_moves_the_slider(alice: lknb.Room) -> None:
     slider = ipywidgets.IntSlider(value=3)
     alice.link(slider, "speed")
     eventually(lambda: alice.attributes.get("speed") == "3")
@@ -75,7 +75,7 @@ def test_ones_own_attribute_moves_the_slider(alice: lknb.Room) -> None:
     assert alice.attributes["speed"] == "60"
 
 
-def test_an_attribute_that_is_set_wins_over_the_widget(alice: lknb.Room) -> None:
+def test_existing_attribute_wins_over_the_widget(alice: lknb.Room) -> None:
     alice.attributes["speed"] = "60"
     slider = ipywidgets.IntSlider(value=3)
     alice.link(slider, "speed")
@@ -83,7 +83,7 @@ def test_an_attribute_that_is_set_wins_over_the_widget(alice: lknb.Room) -> None
     assert alice.attributes["speed"] == "60"
 
 
-def test_many_changes_are_few_writes_and_the_last_arrives(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_many_changes_make_few_writes_including_the_last(alice: lknb.Room, bob: lknb.Room) -> None:
     slider, shown = ipywidgets.IntSlider(max=1000), ipywidgets.IntSlider(max=1000)
     alice.link(slider, "speed")
     bob.link(shown, "speed", of="alice")
@@ -97,7 +97,7 @@ def test_many_changes_are_few_writes_and_the_last_arrives(alice: lknb.Room, bob:
     assert slider.value == 300
 
 
-def test_changes_from_both_sides_come_to_rest(alice: lknb.Room) -> None:
+def test_changes_from_both_sides_settle(alice: lknb.Room) -> None:
     slider = ipywidgets.IntSlider(value=1)
     alice.link(slider, "speed")
     eventually(lambda: alice.attributes.get("speed") == "1")
@@ -106,7 +106,9 @@ def test_changes_from_both_sides_come_to_rest(alice: lknb.Room) -> None:
         alice.attributes["speed"] = str(value + 50)
     eventually(lambda: alice.attributes["speed"] == str(slider.value))
     rest = len(alice.events.filter("attributes"))
-    remains(lambda: len(alice.events.filter("attributes")) <= rest + 1, 0.7)  # three writes of a loop would fit in here
+    remains(
+        lambda: len(alice.events.filter("attributes")) <= rest + 1, 0.7
+    )  # a loop would make three writes in this time
     assert alice.attributes["speed"] == str(slider.value)
 
 
@@ -122,7 +124,7 @@ def test_changes_from_both_sides_come_to_rest(alice: lknb.Room) -> None:
     ],
     ids=["float", "bool", "str", "range", "choice", "choices"],
 )
-def test_values_as_attributes(
+def test_values_are_converted_both_ways(
     alice: lknb.Room, widget: Callable[[], Any], first: Any, text: str, second: Any, other_text: str
 ) -> None:
     control = widget()
@@ -134,7 +136,7 @@ def test_values_as_attributes(
     assert alice.attributes.get("speed", "") == other_text
 
 
-def test_a_dict_in_a_trait_of_another_name(alice: lknb.Room) -> None:
+def test_dict_in_another_trait(alice: lknb.Room) -> None:
     class Robot(traitlets.HasTraits):
         pose: Any = traitlets.Dict({"x": 1})
 
@@ -146,24 +148,24 @@ def test_a_dict_in_a_trait_of_another_name(alice: lknb.Room) -> None:
 
 
 @pytest.mark.parametrize("text", ["fast", "1.5", "true", "101", "[1]", "1e400", "NaN", "9" * 5000, "[" * 5000])
-def test_what_the_trait_refuses_is_told_and_not_taken(
+def test_value_that_the_trait_rejects_is_reported_and_not_applied(
     alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     shown = ipywidgets.IntSlider(value=5)
     link = alice.link(shown, "speed", of="bob")
     bob.attributes["speed"] = text
-    said = eventually(lambda: link.error)
-    assert said.endswith("The widget keeps 5")
-    assert "'bob'" in said
-    assert len(said) < 700
-    printed(capsys, said)
+    error = eventually(lambda: link.error)
+    assert error.endswith("The widget keeps 5")
+    assert "'bob'" in error
+    assert len(error) < 700
+    printed(capsys, error)
     assert shown.value == 5
     bob.attributes["speed"] = "6"
     eventually(lambda: shown.value == 6)
     assert link.error is None
 
 
-def test_refused_values_are_told_once_a_second_and_counted(
+def test_rejected_values_are_reported_once_a_second_and_counted(
     alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begun = time.monotonic()
@@ -171,21 +173,21 @@ def test_refused_values_are_told_once_a_second_and_counted(
     for number in range(8):
         bob.attributes["speed"] = f"\x1b[31m{number}"
         eventually(lambda number=number: attribute(alice, "bob") == f"\x1b[31m{number}")
-    said: list[str] = []
+    chunks: list[str] = []
 
-    def told() -> str:
-        said.append(capsys.readouterr().err)
-        return "".join(said)
+    def printed_so_far() -> str:
+        chunks.append(capsys.readouterr().err)
+        return "".join(chunks)
 
-    eventually(lambda: "not shown" in told() or told().count("was not taken") >= 8)
-    assert "\x1b" not in told()
-    assert told().count("was not taken") <= 2 + (time.monotonic() - begun)
+    eventually(lambda: "not shown" in printed_so_far() or printed_so_far().count("was not applied") >= 8)
+    assert "\x1b" not in printed_so_far()
+    assert printed_so_far().count("was not applied") <= 2 + (time.monotonic() - begun)
 
 
-def test_whoever_is_followed_may_come_later_and_come_back(alice: lknb.Room, join: Join) -> None:
+def test_followed_participant_may_join_later_and_rejoin(alice: lknb.Room, join: Join) -> None:
     shown = ipywidgets.IntSlider()
     link = alice.link(shown, "speed", of="bob")
-    assert "not here" in repr(link)
+    assert "waiting for 'bob' to join" in repr(link)
     bob = join("bob", attributes={"speed": "5"})
     eventually(lambda: shown.value == 5)
     bob.close()
@@ -195,7 +197,7 @@ def test_whoever_is_followed_may_come_later_and_come_back(alice: lknb.Room, join
     eventually(lambda: shown.value == 8)
 
 
-def test_a_deleted_attribute_empties_text_and_leaves_numbers(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_deleted_attribute_clears_text_and_keeps_numbers(alice: lknb.Room, bob: lknb.Room) -> None:
     label, slider = ipywidgets.Label("nothing"), ipywidgets.IntSlider()
     alice.link(label, "note", of="bob")
     alice.link(slider, "speed", of="bob")
@@ -215,12 +217,12 @@ def test_following_writes_nothing(alice: lknb.Room, bob: lknb.Room) -> None:
     assert "speed" not in alice.attributes
 
 
-def test_unlink_ends_it(alice: lknb.Room) -> None:
+def test_unlink_ends_the_link(alice: lknb.Room) -> None:
     slider = ipywidgets.IntSlider(value=1)
     link = alice.link(slider, "speed")
     slider.value = 2
     link.unlink()
-    eventually(lambda: alice.attributes.get("speed") == "2")  # what was under way still arrives
+    eventually(lambda: alice.attributes.get("speed") == "2")  # a write in progress still arrives
     slider.value = 3
     alice.attributes["speed"] = "50"
     assert (slider.value, alice.attributes["speed"]) == (3, "50")
@@ -228,7 +230,7 @@ def test_unlink_ends_it(alice: lknb.Room) -> None:
     link.unlink()
 
 
-def test_it_ends_with_the_widget_and_with_the_room(alice: lknb.Room) -> None:
+def test_link_ends_with_its_widget_and_with_its_room(alice: lknb.Room) -> None:
     sliders = ipywidgets.IntSlider(), ipywidgets.IntSlider()
     first, second = (alice.link(slider, key) for slider, key in zip(sliders, ("a", "b"), strict=True))
     sliders[0].close()
@@ -257,13 +259,13 @@ def test_running_the_cell_again_ends_its_links(alice: lknb.Room, shell: Shell) -
     assert not second.active
 
 
-def test_linking_the_same_two_again_is_one_link(alice: lknb.Room) -> None:
+def test_linking_the_same_two_again_replaces_the_link(alice: lknb.Room) -> None:
     slider = ipywidgets.IntSlider()
     first, second = alice.link(slider, "speed"), alice.link(slider, "speed")
     assert (first.active, second.active) == (False, True)
 
 
-def test_without_the_grant_it_is_refused_at_once(
+def test_link_without_the_grant_raises_immediately(
     join: Join, token: Callable[..., str], livekit: server.RunningServer
 ) -> None:
     dave = join("dave", token=token("dave", can_update_own_metadata=False), url=livekit.url)
@@ -272,21 +274,21 @@ def test_without_the_grant_it_is_refused_at_once(
     dave.link(ipywidgets.IntSlider(), "speed", of="alice")
 
 
-def test_what_the_server_does_not_take_is_told(alice: lknb.Room, capsys: pytest.CaptureFixture[str]) -> None:
+def test_value_that_the_server_rejects_is_reported(alice: lknb.Room, capsys: pytest.CaptureFixture[str]) -> None:
     text = ipywidgets.Textarea(value="short")
     link = alice.link(text, "note")
     text.value = "x" * 70_000
-    said = eventually(lambda: link.error)
-    assert "at most 65,536 fit" in said
-    assert len(said) < 700
-    printed(capsys, said)
+    error = eventually(lambda: link.error)
+    assert "at most 65,536 fit" in error
+    assert len(error) < 700
+    printed(capsys, error)
     assert len(text.value) == 70_000
     text.value = "short again"
-    # The attribute is seen before its writer hears that it was taken.
+    # The attribute changes before the link learns that its write succeeded.
     eventually(lambda: link.error is None and alice.attributes.get("note") == "short again")
 
 
-def test_the_newest_value_is_written_after_a_reconnect(alice: lknb.Room, peer: Peers) -> None:
+def test_newest_value_is_written_after_a_reconnect(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
     plain.call("wait_participant", identity="alice")
     slider = ipywidgets.IntSlider(value=1)
@@ -297,7 +299,7 @@ def test_the_newest_value_is_written_after_a_reconnect(alice: lknb.Room, peer: P
         slider.value = value
         slow_work(0.05)  # a user drags while the room reconnects
     eventually(lambda: alice.state == "connected")
-    # Not there at all for a moment, while alice joins again.
+    # alice is not there for a moment while she rejoins.
     eventually(
         lambda: plain.call("participants").get("alice", {}).get("attributes", {}).get("speed") == "39", within=30
     )
@@ -310,24 +312,24 @@ async def simulate(room: lknb.Room, scenario: str) -> None:
     await room._connection.sdk.simulate_scenario(kind)
 
 
-def test_what_observes_the_widget_may_block(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_observers_of_the_widget_may_block(alice: lknb.Room, bob: lknb.Room) -> None:
     shown = ipywidgets.IntSlider()
-    heard = alice.listen("text")
+    texts = alice.listen("text")
     shown.observe(lambda change: bob.send_text(str(change["new"])), "value")
     bob.link(shown, "speed", of="alice")
     alice.attributes["speed"] = "5"
-    assert heard.next().data == "5"
+    assert texts.next().data == "5"
 
 
-def test_what_cannot_be_linked_is_refused(alice: lknb.Room) -> None:
+def test_link_rejects_invalid_arguments(alice: lknb.Room) -> None:
     slider = ipywidgets.IntSlider()
     with pytest.raises(ValueError, match="no trait 'valeu'; did you mean 'value'"):
         alice.link(slider, "speed", trait="valeu")
-    with pytest.raises(TypeError, match="not with a int"):
+    with pytest.raises(TypeError, match="not a int"):
         alice.link(5, "speed")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="string that is not empty"):
+    with pytest.raises(TypeError, match="must be a non-empty str"):
         alice.link(slider, "")
-    with pytest.raises(TypeError, match="string that is not empty"):
+    with pytest.raises(TypeError, match="must be a non-empty str"):
         alice.link(slider, "speed", of=alice)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="what JSON can"):
         alice.link(ipywidgets.Image(value=b"png"), "image")

@@ -1,4 +1,4 @@
-"""`room.link`: a trait of a widget and an attribute of a participant that stay equal."""
+"""`room.link`: keeps a widget's trait and a participant's attribute equal."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ from lknb.errors import LknbError, NotConnectedError, did_you_mean
 from lknb.event import Event
 from lknb.loop import LOOP
 from lknb.public import public
+from lknb.throttle import Throttle
 from lknb.workers import Workers
 
 if TYPE_CHECKING:
     from lknb.room import Room
 
 EVERY = 0.2
-"""Seconds between two writes: attributes are confirmed by the server, and not made for more than a few a second."""
+"""Seconds between two writes. The server confirms each one, and attributes are meant for a few changes a second."""
 
-_TAKEN_EVERY = 0.05
-_SAID_EVERY = 1.0
+_APPLY_EVERY = 0.05
 _PREVIEW = 80
-_LATER = "not written while the room is reconnecting; the newest value is, as soon as it is back."
+_LATER = "not written while the room is reconnecting. The newest value is written when it is back."
 
 
 @public
 class Link:
-    """Keeps a trait and an attribute equal; made by `room.link`.
+    """Keeps a trait and an attribute equal. Made by `room.link`.
 
     Attributes:
-        widget: whose trait.
+        widget: the object with the trait.
         trait: the trait's name.
         attribute: the attribute's key.
-        of: the identity of the participant whose attribute it is.
-        active: whether it still does.
-        error: why the two are not equal now; None when they are, or when there is nothing to follow yet.
+        of: the identity of the participant with the attribute.
+        active: whether the link is still active.
+        error: why the two differ now; None if they are equal, or if there is nothing to follow yet.
     """
 
     def __init__(self, room: Room, widget: traitlets.HasTraits, attribute: str, trait: str, of: str | None) -> None:
         if not isinstance(widget, traitlets.HasTraits):
-            raise TypeError(f"A link is made with a widget, which has traits, not with a {type(widget).__name__}.")
+            raise TypeError(f"A link needs a widget, or another object with traits, not a {type(widget).__name__}.")
         if trait not in widget.traits():
             names = [name for name in widget.trait_names() if not name.startswith("_")]
             raise ValueError(f"{type(widget).__name__} has no trait {trait!r}{did_you_mean(trait, names)}")
-        for what, name in (("An attribute", attribute), *([] if of is None else [("An identity", of)])):
+        for what, name in (("An attribute's key", attribute), *([] if of is None else [("An identity", of)])):
             if not isinstance(name, str) or not name:
-                raise TypeError(f"{what} is named by a string that is not empty, not by {name!r}.")
+                raise TypeError(f"{what} must be a non-empty str, not {name!r}.")
         self.room = room
         self.widget = widget
         self.trait = trait
@@ -67,45 +67,44 @@ class Link:
         self._type: traitlets.TraitType[Any, Any] = widget.traits()[trait]
         self._own = self.of == room.identity
         if self._own:
-            self._encoded(getattr(widget, trait))  # now, where its caller hears of it
+            self._encoded(getattr(widget, trait))  # now, so that the caller sees the exception
         self._context = contextvars.copy_context()
-        # What they have in common: the attribute's text, and the value that the trait made of it.
+        # The attribute's text and the trait's value when both were last equal.
         self._text: str | None = None
         self._value: Any = None
-        self._left: Any = None  # the value when the link ended, which is the last that it may write
+        self._final: Any = None  # the value when the link ended, which is the last one to write
         self._unwritten = False
         self._refused = False
-        self._quiet_until = 0.0
-        self._unsaid = 0
+        self._reports = Throttle(self._report_held_back)
         self._news = asyncio.Event()
-        # What observes the widget runs where its trait is set: it may block, which nothing may on the loop thread.
+        # Observers run on the thread that sets the trait, and may block, so that cannot be the loop thread.
         self._workers = Workers(1, f"link-{attribute}")
         self._unsubscribe: Callable[[], None] = lambda: None
         self._running: Any = None
 
     def start(self) -> None:
-        """Make them equal, and keep them so."""
-        value = self._news_of_attribute()
+        """Make trait and attribute equal, and keep them equal."""
+        value = self._changed_attribute()
         if value is not None:
-            self._take(*value)
+            self._apply(*value)
         elif self._own and self._text is None:
             self._unwritten = True
         self._news.set()
         self._unsubscribe = self.room.events.subscribe(self._happened)
         if self._own:
-            self.widget.observe(self._moved, self.trait)
+            self.widget.observe(self._trait_changed, self.trait)
         if self.widget.has_trait("comm"):
-            self.widget.observe(self._closed, "comm")
+            self.widget.observe(self._comm_changed, "comm")
         self._running = LOOP.submit(self._run())
 
     def unlink(self) -> None:
-        """Keep them equal no longer; both stay as they are. A value that is being written still is."""
+        """End the link. Both values stay as they are. A write in progress still completes."""
         if not self.active:
             return
-        self._left = getattr(self.widget, self.trait)
+        self._final = getattr(self.widget, self.trait)
         self.active = False
         self._unsubscribe()
-        for callback, name in ((self._moved, self.trait), (self._closed, "comm")):
+        for callback, name in ((self._trait_changed, self.trait), (self._comm_changed, "comm")):
             with contextlib.suppress(ValueError):
                 self.widget.unobserve(callback, name)
         self.room.links.remove(self)
@@ -114,11 +113,11 @@ class Link:
     close = unlink
 
     def replaces(self, other: Link) -> bool:
-        """Whether making this one ends `other`: an earlier run of the same cell made it, or it links the same two."""
+        """Whether this link ends `other`: an earlier run of the same cell made it, or it links the same two."""
         ran_again = self.cell is not None and self.cell.ran_again(other.cell)
-        return ran_again or self._ends() == other._ends()
+        return ran_again or self._both() == other._both()
 
-    def _ends(self) -> tuple[Any, ...]:
+    def _both(self) -> tuple[Any, ...]:
         return id(self.widget), self.trait, self.attribute, self.of
 
     def __repr__(self) -> str:
@@ -128,18 +127,18 @@ class Link:
         elif self.error is not None:
             state = self.error
         elif self.of not in self.room.participants:
-            state = f"{self.of!r} is not here; followed as soon as they are"
+            state = f"waiting for {self.of!r} to join"
         else:
             state = "not set yet" if self._text is None else "equal"
-        return f"<Link {self._end()} {arrow} {self.attribute!r} of {self.of!r}: {state}>"
+        return f"<Link {self._trait_name()} {arrow} {self.attribute!r} of {self.of!r}: {state}>"
 
-    def _end(self) -> str:
+    def _trait_name(self) -> str:
         return f"{type(self.widget).__name__}.{self.trait}"
 
-    # What happens, on any thread
+    # Changes, on any thread
 
-    def _moved(self, change: Any) -> None:
-        # By its value, and not by who has set it: a widget may tell of both sides' changes at once, later.
+    def _trait_changed(self, change: Any) -> None:
+        # Compare values instead of tracking who set them: a widget may report changes of both sides together, later.
         if self._same(change["new"], self._value) and self._text is not None and not self._unwritten:
             return
         self._unwritten = True
@@ -149,18 +148,18 @@ class Link:
         if event.kind not in ("attributes", "participant", "connection"):
             return
         if self._refused and (event.kind == "connection" or event.sender == self.room.identity):
-            self._unwritten = True  # there may be room for it, or the right to it, by now
+            self._unwritten = True  # the limit or the grant that refused it may have changed
         self._wake()
 
-    def _closed(self, change: Any) -> None:
+    def _comm_changed(self, change: Any) -> None:
         if change["new"] is None:
             self.unlink()
 
     def _wake(self) -> None:
-        with contextlib.suppress(RuntimeError, LknbError):  # the loop is gone, and with it the room
+        with contextlib.suppress(RuntimeError, LknbError):  # the loop has ended, and the room with it
             LOOP.loop.call_soon_threadsafe(self._news.set)
 
-    # Making them equal, on the loop thread
+    # Synchronizing, on the loop thread
 
     async def _run(self) -> None:
         try:
@@ -175,17 +174,17 @@ class Link:
                     elif not self.active:
                         return
                     elif self.error != _LATER:
-                        self._say(_LATER)
-                elif self.active and (value := self._news_of_attribute()) is not None:
-                    await self._workers.run(functools.partial(self._context.copy().run, self._take, *value))
-                    await asyncio.sleep(_TAKEN_EVERY)
+                        self._report(_LATER)
+                elif self.active and (value := self._changed_attribute()) is not None:
+                    await self._workers.run(functools.partial(self._context.copy().run, self._apply, *value))
+                    await asyncio.sleep(_APPLY_EVERY)
         finally:
             self._workers.stop()
 
     async def _write(self) -> None:
         begun = monotonic()
         self._unwritten = self._refused = False
-        value = self._value = getattr(self.widget, self.trait) if self.active else self._left
+        value = self._value = getattr(self.widget, self.trait) if self.active else self._final
         try:
             text = self._text = self._encoded(value)
             if text != self._now():
@@ -194,24 +193,24 @@ class Link:
         except NotConnectedError:
             self._unwritten = True
         except (LknbError, TypeError, TimeoutError) as error:
-            # The same again would be refused again: it waits for another value, or for news of what is allowed.
+            # The same value would be refused again, so wait for another value or for a change of the limits.
             self._refused, self._text = True, self._now()
-            self._say(f"{value!r:.{_PREVIEW}} was not written: {error}")
+            self._report(f"{value!r:.{_PREVIEW}} was not written: {error}")
         if self.active and not self._same(getattr(self.widget, self.trait), value):
             self._unwritten = True
         await asyncio.sleep(max(0.0, begun + EVERY - monotonic()))
-        self._news.set()  # for what has changed meanwhile, on either side
+        self._news.set()  # either side may have changed during the write
 
     def _now(self) -> str:
-        """The attribute's text; "" when it is not set, which LiveKit takes for the same."""
+        """The attribute's text; "" if it is not set, which is the same to LiveKit."""
         who = self.room.participants.get(self.of)
         return who.attributes.get(self.attribute, "") if who else ""
 
-    def _news_of_attribute(self) -> tuple[str, Any] | None:
-        """Another text than the one that both have, and what the trait would make of it; None for no news."""
+    def _changed_attribute(self) -> tuple[str, Any] | None:
+        """The attribute's new text and the trait's value for it; None if there is no new text."""
         text = self._now()
         if not text and (self._text is None or not self._is_text() or self.of not in self.room.participants):
-            # Not there, gone with its participant, or deleted: the widget keeps what it has.
+            # Not set, deleted, or gone with its participant: the widget keeps its value.
             self._text = None
             return None
         if text == self._text:
@@ -220,19 +219,19 @@ class Link:
         try:
             return text, self._decoded(text)
         except ValueError as error:
-            self._say(f"{text!r:.{_PREVIEW}} of {self.of!r} was not taken: {error}")
+            self._report(f"{text!r:.{_PREVIEW}} of {self.of!r} was not applied: {error}")
             return None
 
-    def _take(self, text: str, value: Any) -> None:
+    def _apply(self, text: str, value: Any) -> None:
         self._value, self.error = value, None
         try:
             setattr(self.widget, self.trait, value)
         except traitlets.TraitError as error:
-            self._say(f"{text!r:.{_PREVIEW}} of {self.of!r} was not taken: {_line(error, 200)}")
-        except Exception as error:  # of what observes the widget
-            self._say(f"what observes {self._end()} failed with {type(error).__name__}: {_line(error, 200)}")
+            self._report(f"{text!r:.{_PREVIEW}} of {self.of!r} was not applied: {_line(error, 200)}")
+        except Exception as error:  # from an observer of the widget
+            self._report(f"an observer of {self._trait_name()} raised {type(error).__name__}: {_line(error, 200)}")
 
-    # Between texts and values
+    # Converting between texts and values
 
     def _is_text(self) -> bool:
         return isinstance(self._type, traitlets.Unicode)
@@ -240,23 +239,23 @@ class Link:
     def _encoded(self, value: Any) -> str:
         if self._is_text() and isinstance(value, str):
             return value
-        # A trait of any type may hold text too: as it is, where it could not be taken for JSON.
+        # A trait of any type may hold a str: unchanged, unless it would be read back as JSON.
         if isinstance(value, str) and value and not list(_json(value)):
             return value
         try:
             return json.dumps(value, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError, RecursionError):
             raise TypeError(
-                f"An attribute carries what JSON can: {self._end()} = {value!r:.{_PREVIEW}} is of type "
-                f"{type(value).__name__}. Link a trait that is a number, a bool, a str, a list or a dict."
+                f"An attribute can only hold what JSON can: {self._trait_name()} = {value!r:.{_PREVIEW}} is a "
+                f"{type(value).__name__}. Link a trait that holds a number, a bool, a str, a list or a dict."
             ) from None
 
     def _decoded(self, text: str) -> Any:
-        """The value of the trait for an attribute's text; ValueError when the trait would not hold just that."""
+        """The trait's value for an attribute's text; ValueError if the trait would not hold exactly that value."""
         why = ""
         for value in [text] if self._is_text() else [*_json(text), text]:
             if isinstance(value, bool) and isinstance(self._type, traitlets.Int | traitlets.Float):
-                why = f"{self._end()} is a number"
+                why = f"{self._trait_name()} is a number"
                 continue
             try:
                 taken = self._type._validate(self.widget, value)
@@ -265,8 +264,8 @@ class Link:
                 continue
             if self._same(taken, value):
                 return taken
-            # As a slider does with a number that is out of its range.
-            why = why or f"{self._end()} would make {taken!r:.{_PREVIEW}} of it"
+            # For example a slider, which clips a number that is out of its range.
+            why = why or f"{self._trait_name()} would become {taken!r:.{_PREVIEW}}"
         raise ValueError(f"{why}. The widget keeps {getattr(self.widget, self.trait)!r:.{_PREVIEW}}.")
 
     @staticmethod
@@ -275,32 +274,25 @@ class Link:
             return list(one) == list(other)
         return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
-    # What is told, in the cell that made the link
+    # Reporting, in the cell that made the link
 
-    def _say(self, problem: str) -> None:
+    def _report(self, problem: str) -> None:
         self.error = scrub(_line(problem))
-        wait = self._quiet_until - monotonic()
-        if self._unsaid or wait > 0:
-            self._unsaid += 1
-            if self._unsaid == 1:
-                LOOP.loop.call_soon_threadsafe(LOOP.loop.call_later, wait, self._say_newest)
-            return
-        self._quiet_until = monotonic() + _SAID_EVERY
-        self._print(self.error)
+        if self._reports.allows():
+            self._print(self.error)
 
-    def _say_newest(self) -> None:
-        count, self._unsaid = self._unsaid, 0
-        self._quiet_until = monotonic() + _SAID_EVERY
-        if self.error is not None:  # what has come right meanwhile needs no words
+    def _report_held_back(self, count: int) -> None:
+        # Unless it has been resolved. The newest one stands for all, and starts the next second.
+        if self.error is not None and self._reports.allows():
             self._print(self.error + (f" ({count - 1:,} more before it, not shown)" if count > 1 else ""))
 
     def _print(self, text: str) -> None:
-        line = f"Link of {self._end()} and attribute {self.attribute!r:.{_PREVIEW}}: {text}"
+        line = f"Link of {self._trait_name()} and attribute {self.attribute!r:.{_PREVIEW}}: {text}"
         self._context.copy().run(lambda: print(line, file=sys.stderr, flush=True))
 
 
 def _json(text: str) -> Iterator[Any]:
-    """The value of a JSON text, or nothing."""
+    """The value of a JSON text, if it is one."""
 
     def refuse(name: str) -> Any:
         raise ValueError(f"{name} is not JSON")
@@ -310,6 +302,6 @@ def _json(text: str) -> Iterator[Any]:
 
 
 def _line(text: object, limit: int = 600) -> str:
-    """`text` in one line of moderate length, without characters that could steer a terminal."""
+    """`text` as one line of limited length, without characters that control a terminal."""
     line = "".join(char if char.isprintable() else " " for char in str(text)[: limit + 1]).strip().rstrip(".")
     return line if len(line) <= limit else line[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"

@@ -9,9 +9,7 @@ from playwright.sync_api import expect
 from browser.lab import Notebook
 
 
-def test_a_slider_in_one_notebook_moves_the_display_in_another(
-    notebook: Callable[..., Notebook], room_name: str
-) -> None:
+def test_slider_in_one_notebook_moves_the_display_in_another(notebook: Callable[..., Notebook], room_name: str) -> None:
     connect = f"import ipywidgets, lknb\nroom = lknb.connect({room_name!r}, "
     follower = notebook(
         connect + "'bob')", "shown = ipywidgets.IntText()\nroom.link(shown, 'speed', of='alice')\nshown"
@@ -32,7 +30,7 @@ def test_a_slider_in_one_notebook_moves_the_display_in_another(
     expect(readout).to_have_text("23")
     expect(display).to_have_value("23")
 
-    leader.run(1)  # another slider, which takes the value that the attribute has
+    leader.run(1)  # another slider, which gets the attribute's value
     expect(readout).to_have_text("23")
     handle.focus()
     leader.page.keyboard.press("ArrowLeft")
