@@ -1,4 +1,4 @@
-"""Numbers in payloads: what is found by itself, what a decoder reads, and what is refused."""
+"""Numbers in payloads: detected, read by a decoder, or rejected."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from lknb.widgets.samples import (
     UNPACKED,
     WIDEST,
     UndecodableError,
-    found,
-    given,
-    reader,
+    detect_rows,
+    make_decoder,
+    rows_from_decoder,
     seconds,
 )
 
@@ -45,8 +45,8 @@ from lknb.widgets.samples import (
         ({"x": 1}, [{"x": 1}]),
     ],
 )
-def test_numbers_are_found(payload: Any, rows: list[Any]) -> None:
-    assert found(payload) == rows
+def test_detect_rows_finds_numbers(payload: Any, rows: list[Any]) -> None:
+    assert detect_rows(payload) == rows
 
 
 @pytest.mark.parametrize(
@@ -62,25 +62,25 @@ def test_numbers_are_found(payload: Any, rows: list[Any]) -> None:
         (b"\xff\x00\x01", 'decoder="<dff"'),
         (b"\xff\xff\xff\xffnonsense", "not valid Arrow"),
         (b"ARROW1", "not valid Arrow"),
-        (b"1" * (LARGEST + 1), "more than the"),
+        (b"1" * (LARGEST + 1), "the limit is"),
         (pickle.dumps({"x": 1}), "neither JSON nor Arrow"),
         (None, "NoneType"),
     ],
 )
-def test_what_has_no_numbers_is_refused_with_the_reason(payload: Any, why: str) -> None:
+def test_detect_rows_says_why_there_are_no_numbers(payload: Any, why: str) -> None:
     with pytest.raises(UndecodableError, match=why):
-        found(payload)
+        detect_rows(payload)
 
 
 def test_depth_width_and_length_are_bounded() -> None:
     deep: Any = 1
     for _ in range(DEEPEST + 1):
         deep = {"a": deep}
-    assert found({"x": 1, "deep": deep}) == [{"x": 1}]
-    assert len(found({f"field {index}": index for index in range(10 * WIDEST)})[0]) == WIDEST
-    rows = found(json.dumps([{"x": index} for index in range(LONGEST + 5)]).encode())
+    assert detect_rows({"x": 1, "deep": deep}) == [{"x": 1}]
+    assert len(detect_rows({f"field {index}": index for index in range(10 * WIDEST)})[0]) == WIDEST
+    rows = detect_rows(json.dumps([{"x": index} for index in range(LONGEST + 5)]).encode())
     assert (len(rows), rows[-1]) == (LONGEST, {"x": LONGEST + 4})
-    assert all(len(name) <= 80 for name in found({"n" * 1000: 1})[0])
+    assert all(len(name) <= 80 for name in detect_rows({"n" * 1000: 1})[0])
 
 
 def arrow(table: Any, file: bool = False) -> bytes:
@@ -92,21 +92,21 @@ def arrow(table: Any, file: bool = False) -> bytes:
 
 
 @pytest.mark.parametrize("file", [False, True])
-def test_arrow_has_many_samples_in_columns(file: bool) -> None:
+def test_arrow_columns_become_rows(file: bool) -> None:
     pa = pytest.importorskip("pyarrow")
     table = pa.table({"x": [1.5, None], "n": [1, 2], "name": ["a", "b"], "in": [{"y": 3}, {"y": 4}]})
-    assert found(arrow(table, file)) == [{"x": 1.5, "n": 1, "in.y": 3}, {"n": 2, "in.y": 4}]
+    assert detect_rows(arrow(table, file)) == [{"x": 1.5, "n": 1, "in.y": 3}, {"n": 2, "in.y": 4}]
 
 
-def test_arrow_takes_the_last_of_too_many_rows() -> None:
+def test_arrow_keeps_the_last_rows() -> None:
     pa = pytest.importorskip("pyarrow")
-    rows = found(arrow(pa.table({"x": list(range(LONGEST + 1))})))
+    rows = detect_rows(arrow(pa.table({"x": list(range(LONGEST + 1))})))
     assert (len(rows), rows[0], rows[-1]) == (LONGEST, {"x": 1}, {"x": LONGEST})
 
 
 @pytest.mark.parametrize("file", [False, True])
 @pytest.mark.parametrize("compression", ["zstd", "lz4"])
-def test_compressed_arrow_is_read_unless_it_unpacks_to_too_much(compression: str, file: bool) -> None:
+def test_compressed_arrow_is_limited_by_its_unpacked_size(compression: str, file: bool) -> None:
     pa = pytest.importorskip("pyarrow")
     options = pa.ipc.IpcWriteOptions(compression=compression)
 
@@ -116,12 +116,12 @@ def test_compressed_arrow_is_read_unless_it_unpacks_to_too_much(compression: str
             writer.write_table(table)
         return sink.getvalue()
 
-    assert found(packed(1000)) == [{"x": 0.0}] * 1000
+    assert detect_rows(packed(1000)) == [{"x": 0.0}] * 1000
     with pytest.raises(UndecodableError, match="unpacks to"):
-        found(packed(UNPACKED // 8))
+        detect_rows(packed(UNPACKED // 8))
 
 
-def test_damaged_arrow_is_refused() -> None:
+def test_damaged_arrow_is_rejected() -> None:
     pa = pytest.importorskip("pyarrow")
     whole = arrow(pa.table({"x": [1.5, 2.5], "in": [{"y": 3}, {"y": 4}]}))
     chance = random.Random(1)
@@ -130,47 +130,47 @@ def test_damaged_arrow_is_refused() -> None:
         for _ in range(chance.randint(1, 6)):
             damaged[chance.randrange(4, len(damaged))] = chance.randrange(256)
         with contextlib.suppress(UndecodableError):
-            found(bytes(damaged[: chance.choice([len(damaged), chance.randrange(8, len(damaged))])]))
+            detect_rows(bytes(damaged[: chance.choice([len(damaged), chance.randrange(8, len(damaged))])]))
 
 
-def test_a_struct_is_read_by_its_format_once_or_several_times() -> None:
-    read = reader("<dff", ["t", "x", "y"])
+def test_struct_decoder_reads_one_or_several_structs() -> None:
+    read = make_decoder("<dff", ["t", "x", "y"])
     one = struct.pack("<dff", 1.0, 0.5, -0.5)
     assert read(one) == [{"t": 1.0, "x": 0.5, "y": -0.5}]
     assert len(read(one * 3)) == 3
-    assert reader(("<dff", "t x y"))(one) == read(one)
-    assert reader("<h2s")(struct.pack("<h2s", 5, b"ab")) == [{"0": 5}]
-    with pytest.raises(UndecodableError, match="17 bytes are no multiple of the 16"):
+    assert make_decoder(("<dff", "t x y"))(one) == read(one)
+    assert make_decoder("<h2s")(struct.pack("<h2s", 5, b"ab")) == [{"0": 5}]
+    with pytest.raises(UndecodableError, match="17 bytes are not a multiple of the 16"):
         read(one + b"!")
     with pytest.raises(UndecodableError):
         read(b"")
 
 
 @pytest.mark.parametrize(("form", "names"), [("<q!", []), ("<dff", ["t", "x"]), ("", []), ("<4x", [])])
-def test_a_wrong_format_is_said_at_once(form: str, names: list[str]) -> None:
+def test_make_decoder_rejects_invalid_formats(form: str, names: list[str]) -> None:
     with pytest.raises(ValueError, match=r"format|values"):
-        reader(form, names)
+        make_decoder(form, names)
 
 
-def test_a_decoder_returns_a_dict_rows_columns_or_nothing() -> None:
-    assert given({"x": 1, "in": {"y": 2}}) == [{"x": 1, "in.y": 2}]
-    assert given([{"x": 1}, {"x": 2}]) == [{"x": 1}, {"x": 2}]
-    assert given({"x": [1, 2], "id": 7}) == [{"x": 1, "id": 7}, {"x": 2, "id": 7}]
-    assert given(None) == given([]) == []
+def test_decoder_may_return_dict_rows_columns_or_nothing() -> None:
+    assert rows_from_decoder({"x": 1, "in": {"y": 2}}) == [{"x": 1, "in.y": 2}]
+    assert rows_from_decoder([{"x": 1}, {"x": 2}]) == [{"x": 1}, {"x": 2}]
+    assert rows_from_decoder({"x": [1, 2], "id": 7}) == [{"x": 1, "id": 7}, {"x": 2, "id": 7}]
+    assert rows_from_decoder(None) == rows_from_decoder([]) == []
     for wrong in (5, "x", b"x", [1, 2]):
         with pytest.raises(UndecodableError, match=r"the decoder returned|rows"):
-            given(wrong)
+            rows_from_decoder(wrong)
 
 
-def test_a_decoder_may_return_arrays_and_tables() -> None:
+def test_decoder_may_return_arrays_and_tables() -> None:
     pa = pytest.importorskip("pyarrow")
-    assert given(pa.table({"x": [1, 2]})) == [{"x": 1}, {"x": 2}]
+    assert rows_from_decoder(pa.table({"x": [1, 2]})) == [{"x": 1}, {"x": 2}]
     pandas = pytest.importorskip("pandas")
-    assert given(pandas.DataFrame({"x": [1, 2]})) == [{"x": 1}, {"x": 2}]
-    assert given({"x": pandas.Series([1, 2]).to_numpy()}) == [{"x": 1}, {"x": 2}]
+    assert rows_from_decoder(pandas.DataFrame({"x": [1, 2]})) == [{"x": 1}, {"x": 2}]
+    assert rows_from_decoder({"x": pandas.Series([1, 2]).to_numpy()}) == [{"x": 1}, {"x": 2}]
 
 
-def test_times_in_any_unit_are_seconds() -> None:
+def test_seconds_reads_any_unit() -> None:
     moment = 1_700_000_000.5
     for unit in (1, 1e3, 1e6, 1e9):
         assert seconds(moment * unit) == pytest.approx(moment)

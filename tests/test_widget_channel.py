@@ -1,4 +1,4 @@
-"""How a widget's browsers are kept up to date, by what is sent to them: no browser, no room."""
+"""`Channel` and `Rows`: what browsers are sent. These tests need no browser and no room."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from waiting import eventually, remains, slow_work
 
 from lknb.errors import LknbError
 from lknb.loop import LOOP
-from lknb.widgets.channel import EVERY, UNHEARD, Channel
+from lknb.widgets.channel import EVERY, UNACKNOWLEDGED, Channel
 from lknb.widgets.part import Json, Part, Rows
 
 
 class Counting(Part):
-    """A part with one list of rows, one value, and actions of all outcomes."""
+    """A part with one list of rows, two values, and actions with every outcome."""
 
     name = "counting"
     title = "Counting"
@@ -56,7 +56,7 @@ class Counting(Part):
 
 
 class Browser:
-    """What the channel sends, and what a browser says to it."""
+    """A browser: records what the channel sends, and sends messages to it."""
 
     def __init__(self, *parts: Counting) -> None:
         self.sent: list[tuple[float, Json, list[bytes]]] = []
@@ -69,9 +69,9 @@ class Browser:
     def take(self, message: Json, buffers: list[bytes]) -> None:
         self.sent.append((time.monotonic(), message, buffers))
         if message["type"] == "state" and self.acks:
-            self.says("ack", number=message["number"])
+            self.send("ack", number=message["number"])
 
-    def says(self, kind: str, who: str = "one", **more: Any) -> None:
+    def send(self, kind: str, who: str = "one", **more: Any) -> None:
         self.channel.received({"type": kind, "browser": who, **more})
 
     def of(self, kind: str) -> list[Json]:
@@ -93,7 +93,7 @@ class Browser:
 
 
 def settle() -> None:
-    """Wait until the loop has taken up all that it was told so far."""
+    """Wait until the loop has handled everything so far."""
 
     async def nothing() -> None:
         await asyncio.sleep(0)
@@ -108,15 +108,15 @@ def browser() -> Iterator[Browser]:
     made.channel.close()
 
 
-def test_nobody_is_told_while_nobody_looks(browser: Browser) -> None:
+def test_channel_sends_nothing_while_nobody_looks(browser: Browser) -> None:
     browser.parts[0].add(1)
     remains(lambda: browser.sent == [], 2 * EVERY)
 
 
-def test_a_hello_is_answered_with_everything(browser: Browser) -> None:
+def test_hello_gets_a_snapshot(browser: Browser) -> None:
     browser.parts[0].add(1)
     browser.parts[0].add(2)
-    browser.says("hello", parts=["counting"])
+    browser.send("hello", parts=["counting"])
     eventually(lambda: browser.states)
     assert browser.states[0]["number"] == 1
     assert browser.whole() == [
@@ -124,10 +124,10 @@ def test_a_hello_is_answered_with_everything(browser: Browser) -> None:
     ]
 
 
-def test_what_changes_comes_in_numbered_batches(browser: Browser) -> None:
+def test_changes_are_sent_in_numbered_batches(browser: Browser) -> None:
     part = browser.parts[0]
     part.add(1)
-    browser.says("hello", parts=["counting"])
+    browser.send("hello", parts=["counting"])
     eventually(lambda: browser.states)
     part.add(2)
     eventually(lambda: len(browser.states) == 2)
@@ -139,8 +139,8 @@ def test_what_changes_comes_in_numbered_batches(browser: Browser) -> None:
     assert browser.states[2]["parts"]["counting"] == {"drop": {"numbers": ["1"]}}
 
 
-def test_ten_thousand_changes_make_few_and_small_messages(browser: Browser) -> None:
-    browser.says("hello", parts=["counting"])
+def test_ten_thousand_changes_make_few_small_messages(browser: Browser) -> None:
+    browser.send("hello", parts=["counting"])
     eventually(lambda: browser.states)
     part, began = browser.parts[0], time.monotonic()
     for number in range(10_000):
@@ -153,7 +153,7 @@ def test_ten_thousand_changes_make_few_and_small_messages(browser: Browser) -> N
     def puts() -> list[list[tuple[str, Json]]]:
         return [state["parts"]["counting"].get("put", {}).get("numbers", []) for state in browser.states]
 
-    # When it is calm, what is kept follows, until a browser has been told all of it.
+    # Afterwards, the rest of the kept rows follows.
     kept = [str(number) for number in range(9_900, 10_000)]
     eventually(lambda: {key for put in puts() for key, _ in put} >= set(kept))
     assert max(map(len, puts())) <= 20
@@ -166,52 +166,52 @@ def test_ten_thousand_changes_make_few_and_small_messages(browser: Browser) -> N
     assert sum(map(len, puts())) + shown["skipped"] == 10_000
 
 
-def test_it_slows_down_while_nobody_hears(browser: Browser) -> None:
+def test_channel_slows_down_without_acknowledgements(browser: Browser) -> None:
     browser.acks = False
-    browser.says("hello", parts=["counting"])
+    browser.send("hello", parts=["counting"])
     deadline = time.monotonic() + 2.5
     while time.monotonic() < deadline:
         browser.parts[0].add(1)
         slow_work(0.02)
     times = [at for at, message, _ in browser.sent if message["type"] == "state"]
-    assert len(times) <= 3 + 2.5 / UNHEARD + 1
-    assert times[-1] - times[-2] >= UNHEARD * 0.9
+    assert len(times) <= 3 + 2.5 / UNACKNOWLEDGED + 1
+    assert times[-1] - times[-2] >= UNACKNOWLEDGED * 0.9
 
 
-def test_a_browser_that_missed_something_gets_everything_again(browser: Browser) -> None:
+def test_second_hello_gets_a_snapshot_again(browser: Browser) -> None:
     browser.parts[0].add(1)
-    browser.says("hello", parts=["counting"])
+    browser.send("hello", parts=["counting"])
     eventually(lambda: len(browser.whole()) == 1)
-    browser.says("hello", parts=["counting"])
+    browser.send("hello", parts=["counting"])
     eventually(lambda: len(browser.whole()) == 2)
     assert browser.whole()[0] == browser.whole()[1]
 
 
-def test_a_part_out_of_view_is_not_told_of_until_it_is_shown() -> None:
+def test_part_out_of_view_is_sent_when_it_is_shown() -> None:
     first, second = Counting("counting"), Counting("other")
     browser = Browser(first, second)
-    browser.says("hello", parts=["counting"])
+    browser.send("hello", parts=["counting"])
     eventually(lambda: browser.whole())
     second.add(7)
     first.add(1)
     eventually(lambda: len(browser.states) == 2)
     assert all("other" not in state["parts"] for state in browser.states)
-    browser.says("shows", parts=["counting", "other"])
+    browser.send("shows", parts=["counting", "other"])
     eventually(lambda: browser.whole("other"))
     assert browser.whole("other")[0]["rows"] == {"numbers": [("7", {"n": 7})]}
-    assert len(browser.whole()) == 1  # what was in view all the time is not told whole again
+    assert len(browser.whole()) == 1  # the part that was in view all the time gets no second snapshot
     browser.channel.close()
 
 
-def test_each_of_two_browsers_has_what_it_shows(browser: Browser) -> None:
-    browser.says("hello", "one", parts=["counting"])
+def test_two_browsers_are_served_until_both_have_left(browser: Browser) -> None:
+    browser.send("hello", "one", parts=["counting"])
     eventually(lambda: browser.whole())
-    browser.says("hello", "two", parts=["counting"])
+    browser.send("hello", "two", parts=["counting"])
     eventually(lambda: len(browser.whole()) == 2)
-    browser.says("bye", "one")
+    browser.send("bye", "one")
     browser.parts[0].add(1)
     eventually(lambda: len(browser.states) == 3)
-    browser.says("bye", "two")
+    browser.send("bye", "two")
     settle()
     browser.parts[0].add(2)
     remains(lambda: len(browser.states) == 3, 2 * EVERY)
@@ -234,22 +234,22 @@ def test_each_of_two_browsers_has_what_it_shows(browser: Browser) -> None:
         {"type": "do", "part": [], "action": {}, "args": 3},
     ],
 )
-def test_nonsense_does_no_harm(browser: Browser, message: Any) -> None:
-    browser.says("hello", parts=["counting"])
+def test_channel_ignores_invalid_messages(browser: Browser, message: Any) -> None:
+    browser.send("hello", parts=["counting"])
     eventually(lambda: browser.states)
     browser.channel.received(message)
     settle()
-    browser.says("hello", parts=["counting"])
+    browser.send("hello", parts=["counting"])
     browser.parts[0].add(1)
     eventually(lambda: browser.whole() and len(browser.states) >= 2)
 
 
-def test_a_call_is_acknowledged_before_it_is_answered(browser: Browser) -> None:
+def test_call_is_acknowledged_before_its_answer(browser: Browser) -> None:
     assert browser.call("double", {"number": 4}) == {"type": "reply", "id": "one:1", "value": 8}
     assert [message["type"] for _, message, _ in browser.sent] == ["taken", "reply"]
 
 
-def test_bytes_travel_beside_the_answer(browser: Browser) -> None:
+def test_bytes_are_sent_beside_the_answer(browser: Browser) -> None:
     assert browser.call("bytes", {}, [b"ab"])["value"] == {"name": "twice"}
     assert browser.sent[-1][2] == [b"abab"]
 
@@ -261,24 +261,24 @@ def test_bytes_travel_beside_the_answer(browser: Browser) -> None:
         ("__init__", {}, "no such action"),
         ("double", {}, "number"),
         ("double", {"number": 1, "more": 2}, "more"),
-        ("double", 5, "names"),
+        ("double", 5, "named"),
         ("double", {"number": None}, "NoneType"),
         ("fail", {}, "not now"),
         ("break", {}, "ZeroDivisionError: by zero"),
     ],
 )
-def test_what_cannot_be_done_is_answered_in_words(browser: Browser, action: str, args: Any, error: str) -> None:
+def test_failed_call_answers_with_its_error_and_no_token(browser: Browser, action: str, args: Any, error: str) -> None:
     answer = browser.call(action, args)
     assert error in answer["error"]
     assert "eyJ" not in answer["error"]
     assert "value" not in answer
 
 
-def test_one_broken_part_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+def test_broken_part_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     good, bad = Counting("counting"), Counting("other")
     browser = Browser(good, bad)
     bad.broken = True
-    browser.says("hello", parts=["counting", "other"])
+    browser.send("hello", parts=["counting", "other"])
     eventually(lambda: browser.whole())
     assert not browser.whole("other")
     bad.broken = False
@@ -287,17 +287,17 @@ def test_one_broken_part_does_not_stop_the_others(caplog: pytest.LogCaptureFixtu
     browser.channel.close()
 
 
-def test_nothing_is_sent_after_closing(browser: Browser) -> None:
-    browser.says("hello", parts=["counting"])
+def test_closed_channel_sends_nothing(browser: Browser) -> None:
+    browser.send("hello", parts=["counting"])
     eventually(lambda: browser.states)
     browser.channel.close()
     browser.parts[0].add(1)
-    browser.says("hello", parts=["counting"])
+    browser.send("hello", parts=["counting"])
     browser.channel.received({"type": "do", "id": "1", "part": "counting", "action": "double", "args": {"number": 1}})
     remains(lambda: len(browser.sent) == 1, 2 * EVERY)
 
 
-def test_rows_that_nobody_was_told_of_leave_nothing_behind() -> None:
+def test_rows_that_were_never_sent_leave_nothing_to_drop() -> None:
     rows: Rows[int] = Rows(lambda number: {"n": number}, limit=10)
     rows.put("0", 0)
     rows.whole()
@@ -308,27 +308,27 @@ def test_rows_that_nobody_was_told_of_leave_nothing_behind() -> None:
     assert ([key for key, _ in put], dropped) == ([str(number) for number in range(990, 1000)], ["0"])
 
 
-def test_of_too_many_new_rows_the_newest_come_first_and_those_that_go_untold_are_counted() -> None:
+def test_burst_sends_newest_rows_first_and_counts_skipped() -> None:
     rows: Rows[int] = Rows(lambda number: {"n": number}, limit=10, burst=4)
 
-    def told() -> list[str]:
+    def sent() -> list[str]:
         return [key for key, _ in rows.changes()[0]]
 
     for number in range(30):
         rows.put(str(number), number)
     assert rows.skipped == 20
-    assert (told(), rows.waiting) == (["26", "27", "28", "29"], True)
+    assert (sent(), rows.waiting) == (["26", "27", "28", "29"], True)
     rows.put("30", 30)
     assert rows.skipped == 21
-    assert (told(), rows.waiting) == (["23", "24", "25", "30"], True)
-    assert (told(), rows.waiting) == (["21", "22"], False)
-    rows.put("31", 31)  # what goes has been told
+    assert (sent(), rows.waiting) == (["23", "24", "25", "30"], True)
+    assert (sent(), rows.waiting) == (["21", "22"], False)
+    rows.put("31", 31)  # the row that it displaces was sent
     assert rows.skipped == 21
     rows.clear()
     assert rows.skipped == 0
 
 
-def test_what_a_browser_has_is_always_told_when_it_changes() -> None:
+def test_burst_always_sends_changes_of_rows_that_browsers_have() -> None:
     rows: Rows[str] = Rows(lambda text: {"text": text}, limit=500, burst=4)
     rows.put("stream", "open")
     rows.changes()
@@ -340,7 +340,7 @@ def test_what_a_browser_has_is_always_told_when_it_changes() -> None:
     assert [key for key, _ in put[1:]] == ["96", "97", "98", "99"]
 
 
-def test_a_row_that_came_back_untold_is_still_taken_back() -> None:
+def test_row_that_came_and_went_again_is_still_dropped() -> None:
     rows: Rows[int] = Rows(lambda number: {"n": number}, limit=500)
     rows.put("a", 1)
     rows.whole()
@@ -350,22 +350,22 @@ def test_a_row_that_came_back_untold_is_still_taken_back() -> None:
     assert rows.changes() == ([], ["a"])
 
 
-def test_more_browsers_than_are_known_each_get_what_they_show() -> None:
+def test_forgotten_browser_can_say_hello_again() -> None:
     browser = Browser(*(Counting(f"part {number}") for number in range(70)))
     for number in range(70):
-        browser.says("hello", who=f"page {number}", parts=[f"part {number}"])
+        browser.send("hello", who=f"page {number}", parts=[f"part {number}"])
     settle()
-    browser.says("ack", who="page 0", number=0)
+    browser.send("ack", who="page 0", number=0)
     eventually(lambda: {"type": "forgotten", "browser": "page 0"} in browser.of("forgotten"))
-    browser.says("hello", who="page 0", parts=["part 0"])
+    browser.send("hello", who="page 0", parts=["part 0"])
     eventually(lambda: browser.whole("part 0"))
     browser.channel.close()
 
 
-def test_a_page_that_is_gone_without_a_word_is_forgotten(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_that_closed_without_notice_is_forgotten(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lknb.widgets.channel._BEHIND", 1)
-    browser.says("hello", who="gone", parts=["counting"])
-    browser.says("hello", parts=[])
+    browser.send("hello", who="gone", parts=["counting"])
+    browser.send("hello", parts=[])
     for number in range(2):
         browser.parts[0].add(number)
         eventually(lambda count=number: len(browser.states) > count)

@@ -1,4 +1,4 @@
-"""The widgets' modules as one text each: what a front end gets."""
+"""`modules.bundled`: a widget's modules as one text, as a front end receives it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NODE = Path(sys.executable).parent / "node"
 
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of modules to write."""
+    """An empty folder for modules."""
     monkeypatch.setattr(modules, "_HERE", tmp_path)
     return tmp_path
 
@@ -28,7 +28,7 @@ def run(text: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("name", ["feed", "panel", "telemetry"])
-def test_a_widget_is_one_module_that_fetches_nothing(name: str, tmp_path: Path) -> None:
+def test_widget_is_one_module_that_fetches_nothing(name: str, tmp_path: Path) -> None:
     text = modules.bundled(name)
     path = tmp_path / "whole.mjs"
     path.write_text(text)
@@ -40,7 +40,7 @@ def test_a_widget_is_one_module_that_fetches_nothing(name: str, tmp_path: Path) 
     assert "innerHTML" not in text
 
 
-def test_names_of_modules_do_not_meet(written: Path) -> None:
+def test_bundled_modules_have_separate_names(written: Path) -> None:
     (written / "one.js").write_text("const secret = 1;\nexport const one = () => secret;\n")
     (written / "two.js").write_text(
         'import { one } from "./one.js";\nconst secret = 2;\nexport function two() {\n\treturn one() + secret;\n}\n'
@@ -52,7 +52,7 @@ def test_names_of_modules_do_not_meet(written: Path) -> None:
     assert run(modules.bundled("main"), written) == "1 3 3\n"
 
 
-def test_a_module_that_is_imported_twice_runs_once(written: Path) -> None:
+def test_module_imported_twice_runs_once(written: Path) -> None:
     (written / "counter.js").write_text("export const seen = new Set();\n")
     (written / "left.js").write_text(
         'import { seen } from "./counter.js";\nseen.add("left");\nexport const left = 1;\n'
@@ -68,7 +68,7 @@ def test_a_module_that_is_imported_twice_runs_once(written: Path) -> None:
     "line",
     ['import * as all from "./one.js";', 'import "./one.js";', "export { one };", 'export * from "./one.js";'],
 )
-def test_a_form_that_cannot_be_taken_in_is_refused(written: Path, line: str) -> None:
+def test_bundle_rejects_other_forms_of_import_and_export(written: Path, line: str) -> None:
     (written / "one.js").write_text("export const one = 1;\n")
     (written / "two.js").write_text(f"{line}\nexport const two = 2;\n")
     (written / "main.js").write_text('import { two } from "./two.js";\n')
@@ -76,7 +76,7 @@ def test_a_form_that_cannot_be_taken_in_is_refused(written: Path, line: str) -> 
         modules.bundled("main")
 
 
-def test_a_circle_of_imports_is_refused(written: Path) -> None:
+def test_bundle_rejects_circular_imports(written: Path) -> None:
     (written / "one.js").write_text('import { two } from "./two.js";\nexport const one = 1;\n')
     (written / "two.js").write_text('import { one } from "./one.js";\nexport const two = 2;\n')
     with pytest.raises(ValueError, match="one imports two imports one"):

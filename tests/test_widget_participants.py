@@ -1,4 +1,4 @@
-"""The participants' part of the panel: who is here, what has just changed, and editing one's own state."""
+"""The participants on the kernel's side: their state, recent changes, and editing this participant's own state."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ Peers = Callable[..., PlainPeer]
 
 
 class Watched:
-    """A part as one browser knows it."""
+    """A part as a browser sees it."""
 
     def __init__(self, room: lknb.Room) -> None:
         self.part = ParticipantsPart(room)
         self.part.start(lambda: None)
-        told = self.part.whole()
-        self.values: Json = dict(told["set"])
-        self.rows = {name: dict(rows) for name, rows in told["rows"].items()}
+        snapshot = self.part.whole()
+        self.values: Json = dict(snapshot["set"])
+        self.rows = {name: dict(rows) for name, rows in snapshot["rows"].items()}
 
     def look(self) -> Json | None:
-        told = self.part.changes()
-        if told:
-            self.values.update(told.get("set", {}))
-            for name, keys in told.get("drop", {}).items():
+        changes = self.part.changes()
+        if changes:
+            self.values.update(changes.get("set", {}))
+            for name, keys in changes.get("drop", {}).items():
                 for key in keys:
                     self.rows[name].pop(key, None)
-            for name, rows in told.get("put", {}).items():
+            for name, rows in changes.get("put", {}).items():
                 self.rows[name].update(rows)
-        return told
+        return changes
 
     def person(self, identity: str) -> Json:
         self.look()
@@ -71,7 +71,7 @@ def watch() -> Iterator[Callable[[lknb.Room], Watched]]:
 Watch = Callable[[lknb.Room], Watched]
 
 
-def test_everybody_with_their_state(alice: lknb.Room, peer: Peers, watch: Watch) -> None:
+def test_participants_are_shown_with_their_state(alice: lknb.Room, peer: Peers, watch: Watch) -> None:
     plain = peer("carol", name="Carol C.", metadata='{"role": "guide"}', attributes={"mood": "fine"})
     plain.call("publish_data_track", name="imu")
     watched = watch(alice)
@@ -85,14 +85,14 @@ def test_everybody_with_their_state(alice: lknb.Room, peer: Peers, watch: Watch)
     assert watched.values["total"] == 2
 
 
-def test_a_changed_key_is_marked_for_a_while(
+def test_changed_attribute_is_marked_for_a_while(
     alice: lknb.Room, peer: Peers, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = peer("carol", attributes={"mood": "fine", "level": "1"})
     eventually(lambda: "carol" in alice.participants)
     watched = watch(alice)
     plain.call("set_attributes", attributes={"level": "2"})
-    # The value is seen before it is heard of.
+    # The value changes before the event arrives.
     eventually(lambda: (level := watched.attribute("carol", "level")).get("text") == "2" and level["changed"] > 1e12)
     assert watched.attribute("carol", "mood")["changed"] == 0
     plain.call("set_attributes", attributes={"level": ""})
@@ -101,21 +101,21 @@ def test_a_changed_key_is_marked_for_a_while(
     eventually(lambda: not watched.attribute("carol", "level"))
 
 
-def test_metadata_and_names_are_marked_too(alice: lknb.Room, bob: lknb.Room, watch: Watch) -> None:
+def test_changed_metadata_and_names_are_marked(alice: lknb.Room, bob: lknb.Room, watch: Watch) -> None:
     watched = watch(alice)
     bob.local_participant.set_metadata("new")
     bob.local_participant.set_name("Robert")
     eventually(lambda: {"metadata", "name"} <= watched.person("bob")["changed"].keys())
     bob.set_metadata("for all")
 
-    def news() -> Json:
+    def metadata() -> Json:
         watched.look()
-        return watched.values["roomMetadata"]  # type: ignore[no-any-return]
+        return watched.values["room_metadata"]  # type: ignore[no-any-return]
 
-    eventually(lambda: news()["text"] == "for all" and news()["changed"] > 1e12)
+    eventually(lambda: metadata()["text"] == "for all" and metadata()["changed"] > 1e12)
 
 
-def test_who_has_left_is_shown_as_such_and_then_gone(
+def test_participant_who_left_is_shown_for_a_while(
     alice: lknb.Room, bob: lknb.Room, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = watch(alice)
@@ -126,7 +126,7 @@ def test_who_has_left_is_shown_as_such_and_then_gone(
     eventually(lambda: not watched.person("bob"))
 
 
-def test_a_clock_that_is_set_back_keeps_nobody_who_has_left(
+def test_clock_that_is_set_back_does_not_keep_participants_who_left(
     alice: lknb.Room, bob: lknb.Room, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = watch(alice)
@@ -137,19 +137,19 @@ def test_a_clock_that_is_set_back_keeps_nobody_who_has_left(
     eventually(lambda: not watched.person("bob"))
 
 
-def test_what_has_not_changed_is_not_told_again(
+def test_unchanged_participants_are_not_sent_again(
     alice: lknb.Room, bob: lknb.Room, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lknb.participants._QUALITIES", {})  # which change whenever the server finds so
+    monkeypatch.setattr("lknb.participants._QUALITIES", {})  # the server changes them at any time
     watched = watch(alice)
     eventually(lambda: all(watched.person(each).get("state") == "active" for each in ("alice", "bob")))
     assert watched.look() is None
     bob.local_participant.set_attributes({"mood": "fine"})
-    told = eventually(watched.look)
-    assert [key for key, _ in told["put"]["people"]] == ["bob"]
+    changes = eventually(watched.look)
+    assert [key for key, _ in changes["put"]["people"]] == ["bob"]
 
 
-def test_many_are_capped_and_found_by_a_filter(
+def test_shown_participants_are_limited_and_filtered(
     alice: lknb.Room, bob: lknb.Room, join: Join, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     join("carol", attributes={"role": "Guide"})
@@ -164,7 +164,7 @@ def test_many_are_capped_and_found_by_a_filter(
     assert (watched.values["total"], watched.values["matching"], watched.values["filter"]) == (3, 1, "role=guide")
 
 
-def test_long_values_are_cut_and_read_in_full(alice: lknb.Room, bob: lknb.Room, watch: Watch) -> None:
+def test_long_values_are_cut_and_read_on_request(alice: lknb.Room, bob: lknb.Room, watch: Watch) -> None:
     watched = watch(alice)
     bob.local_participant.set_metadata("m" * 100_000)
     bob.local_participant.set_attributes({"long": "x" * 60_000})
@@ -172,11 +172,11 @@ def test_long_values_are_cut_and_read_in_full(alice: lknb.Room, bob: lknb.Room, 
     assert len(watched.attribute("bob", "long")["text"]) == 200
     assert watched.do("read", identity="bob")["text"] == "m" * 100_000
     assert watched.do("read", identity="bob", key="long")["text"] == "x" * 60_000
-    with pytest.raises(LookupError, match="left the room"):
+    with pytest.raises(LookupError, match="has left the room"):
         watched.do("read", identity="nobody")
 
 
-def test_editing_is_confirmed_by_the_server(alice: lknb.Room, peer: Peers, watch: Watch) -> None:
+def test_edits_are_confirmed_by_the_server(alice: lknb.Room, peer: Peers, watch: Watch) -> None:
     plain = peer()
     plain.call("wait_participant", identity="alice")
     watched = watch(alice)
@@ -206,17 +206,17 @@ def test_editing_is_confirmed_by_the_server(alice: lknb.Room, peer: Peers, watch
     ("action", "args", "error", "match"),
     [
         ("set_attribute", {"key": "a", "value": "x" * 70_000}, lknb.PayloadTooLargeError, "65,536"),
-        ("set_attribute", {"key": "a", "value": ""}, ValueError, "or delete it"),
+        ("set_attribute", {"key": "a", "value": ""}, ValueError, "or delete the attribute"),
         ("set_attribute", {"key": "", "value": "1"}, ValueError, "needs a key"),
         ("set_attribute", {"key": "a", "value": {}}, TypeError, "strings"),
-        ("delete_attribute", {"key": "a"}, LookupError, "not there any more"),
+        ("delete_attribute", {"key": "a"}, LookupError, "no longer exists"),
         ("set_name", {"text": "x" * 300}, lknb.PayloadTooLargeError, "256"),
         ("set_metadata", {"text": 5}, TypeError, "is a str"),
         ("set_metadata", {"text": ""}, lknb.StateError, "cannot clear"),
     ],
     ids=["too large", "empty", "no key", "no string", "gone", "long name", "no text", "cleared"],
 )
-def test_what_is_refused_says_why(
+def test_invalid_edits_say_why(
     join: Join, watch: Watch, action: str, args: Json, error: type[Exception], match: str
 ) -> None:
     alice = join("alice", metadata="something")
@@ -225,21 +225,21 @@ def test_what_is_refused_says_why(
     assert dict(alice.attributes) == {}
 
 
-def test_without_the_grants_it_is_said_beforehand(
+def test_missing_grants_are_shown_before_editing(
     join: Join, token: Callable[..., str], livekit: server.RunningServer, watch: Watch
 ) -> None:
     dave = join("dave", token=token("dave", can_update_own_metadata=False), url=livekit.url)
     watched = watch(dave)
     assert "'canUpdateOwnMetadata'" in watched.values["refused"]
-    assert "'roomAdmin'" in watched.values["roomRefused"]
+    assert "'roomAdmin'" in watched.values["room_refused"]
     for action, args in (("set_attribute", {"key": "a", "value": "1"}), ("set_room_metadata", {"text": "x"})):
         with pytest.raises(lknb.PermissionDeniedError):
             watched.do(action, **args)
     erin = watch(join("erin", token=token("erin", can_update_own_metadata=True, room_admin=True), url=livekit.url))
-    assert (erin.values["refused"], erin.values["roomRefused"]) == ("", "")
+    assert (erin.values["refused"], erin.values["room_refused"]) == ("", "")
 
 
-def test_as_a_table(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_static_table_shows_participants_and_room_metadata(alice: lknb.Room, bob: lknb.Room) -> None:
     bob.local_participant.set_attributes({"mood": "curious"})
     alice.set_metadata("for all")
     eventually(lambda: alice.participants["bob"].attributes)

@@ -1,4 +1,4 @@
-"""The RPC console's part: what a browser is told, and what it may ask for."""
+"""The RPC console on the kernel's side: its rows, values and actions."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def call(part: RpcPart, to: Any, method: Any, payload: Any = "", **options: Any)
     return row
 
 
-def told(part: RpcPart, rows: str) -> dict[str, dict[str, Any]]:
+def rows_of(part: RpcPart, rows: str) -> dict[str, dict[str, Any]]:
     return dict(part.whole()["rows"][rows])
 
 
-def test_a_call_is_answered_with_its_duration(console: RpcPart, bob: lknb.Room) -> None:
+def test_call_returns_answer_and_duration(console: RpcPart, bob: lknb.Room) -> None:
     bob.rpc("add")(lambda a, b: {"sum": a + b})
     row = call(console, "bob", "add", '{"a": 1, "b": 2}')
     assert (row["status"], row["payload"], row["answer"]) == ("ok", '{"a":1,"b":2}', '{"sum":3}')
@@ -45,9 +45,7 @@ def test_a_call_is_answered_with_its_duration(console: RpcPart, bob: lknb.Room) 
     assert console.values()["methods"] == ["add"]
 
 
-def test_a_call_of_the_console_is_in_the_log_like_one_of_a_cell(
-    alice: lknb.Room, console: RpcPart, bob: lknb.Room
-) -> None:
+def test_console_call_is_logged_like_a_cell_call(alice: lknb.Room, console: RpcPart, bob: lknb.Room) -> None:
     bob.rpc("echo")(lambda payload: payload)
     call(console, "bob", "echo", '{"payload": 1}')
     alice.perform_rpc("bob", "echo", {"payload": 1})
@@ -56,7 +54,7 @@ def test_a_call_of_the_console_is_in_the_log_like_one_of_a_cell(
         assert getattr(first, name) == getattr(second, name), name
 
 
-def test_plain_text_travels_as_it_is(console: RpcPart, peer: Callable[..., PlainPeer]) -> None:
+def test_plain_text_is_sent_unchanged(console: RpcPart, peer: Callable[..., PlainPeer]) -> None:
     dave = peer("dave")
     dave.call("register_rpc", method="shout", mode="echo")
     row = call(console, "dave", "shout", "not {json", raw=True)
@@ -68,7 +66,7 @@ def test_plain_text_travels_as_it_is(console: RpcPart, peer: Callable[..., Plain
     assert call(console, "dave", "shout", "")["payload"] == "null"
 
 
-def test_an_error_has_its_code_name_message_and_data(console: RpcPart, peer: Callable[..., PlainPeer]) -> None:
+def test_error_has_code_name_message_and_data(console: RpcPart, peer: Callable[..., PlainPeer]) -> None:
     dave = peer("dave")
     dave.call("register_rpc", method="no", mode="rpc_error", code=2042, message="not today", data='{"until": 1}')
     row = call(console, "dave", "no")
@@ -77,17 +75,17 @@ def test_an_error_has_its_code_name_message_and_data(console: RpcPart, peer: Cal
     row = call(console, "dave", "nothing")
     assert (row["code"], row["name"]) == ("1400", "UNSUPPORTED_METHOD")
     assert row["message"] == "'dave' does not serve a method 'nothing'."
-    assert console.values()["methods"] == ["no"], "a slip is not offered"
+    assert console.values()["methods"] == ["no"], "a mistake is not suggested"
 
 
-def test_what_is_not_sent_is_said(alice: lknb.Room, console: RpcPart, bob: lknb.Room) -> None:
+def test_invalid_calls_raise_and_are_not_sent(alice: lknb.Room, console: RpcPart, bob: lknb.Room) -> None:
     for to, method, payload, options, error, words in (
         ("bob", "add", "{", {}, ValueError, "not JSON"),
         ("bob", "add", "NaN", {}, ValueError, "not JSON"),
         ("bob", "add", {"a": 1}, {}, TypeError, "text"),
         ("bob", "x" * 65, "", {}, ValueError, "64 bytes"),
         ("bob", ["add"], "", {}, ValueError, "64 bytes"),
-        ("", "add", "", {}, ValueError, "Choose whom"),
+        ("", "add", "", {}, ValueError, "Choose a participant"),
         ("bob", "add", "", {"timeout": 0}, ValueError, "timeout"),
         ("bob", "add", "", {"timeout": 1e9}, ValueError, "timeout"),
         ("bob", "add", "", {"timeout": float("nan")}, ValueError, "timeout"),
@@ -99,24 +97,24 @@ def test_what_is_not_sent_is_said(alice: lknb.Room, console: RpcPart, bob: lknb.
     assert not alice.events.filter("rpc")
 
 
-def test_calls_of_cells_are_in_the_history(alice: lknb.Room, bob: lknb.Room, console: RpcPart) -> None:
+def test_history_includes_calls_from_cells(alice: lknb.Room, bob: lknb.Room, console: RpcPart) -> None:
     bob.rpc("add")(lambda a, b: a + b)
     alice.perform_rpc("bob", "add", {"a": 1, "b": 2})
     later = RpcPart(alice)
     later.start(lambda: None)
     for part in (console, later):
-        (row,) = told(part, "calls").values()
+        (row,) = rows_of(part, "calls").values()
         assert (row["to"], row["method"], row["payload"], row["answer"]) == ("bob", "add", '{"a":1,"b":2}', "3")
         assert part.values()["methods"] == ["add"]
     later.stop()
 
 
-def test_the_history_has_an_end_and_its_previews_too(alice: lknb.Room, bob: lknb.Room, console: RpcPart) -> None:
+def test_history_and_its_previews_are_bounded(alice: lknb.Room, bob: lknb.Room, console: RpcPart) -> None:
     bob.rpc("double", raw=True)(lambda payload: payload * 2)
     for number in range(KEPT + 5):
         alice.perform_rpc("bob", "double", f"{number} ", raw=True)
     alice.perform_rpc("bob", "double", "x" * 600_000, raw=True)
-    rows = told(console, "calls")
+    rows = rows_of(console, "calls")
     assert len(rows) == KEPT
     key, newest = list(rows.items())[-1]
     assert len(newest["payload"]) == len(newest["answer"]) == 200
@@ -127,21 +125,21 @@ def test_the_history_has_an_end_and_its_previews_too(alice: lknb.Room, bob: lknb
         LOOP.run(console.actions["read"]("0"), "read")
 
 
-def test_several_calls_are_under_way_at_once(console: RpcPart, bob: lknb.Room) -> None:
+def test_calls_run_concurrently_up_to_a_limit(console: RpcPart, bob: lknb.Room) -> None:
     go_on = threading.Event()
     bob.rpc("slow", concurrency=64)(lambda: go_on.wait(20))
     calls = [LOOP.submit(console.actions["call"]("bob", "slow")) for _ in range(AT_ONCE)]
-    eventually(lambda: sum(row["status"] == "open" for row in told(console, "calls").values()) == AT_ONCE)
-    assert all(row["elapsed"] >= 0 for row in told(console, "calls").values())
-    with pytest.raises(lknb.LknbError, match=f"{AT_ONCE} calls are under way"):
+    eventually(lambda: sum(row["status"] == "open" for row in rows_of(console, "calls").values()) == AT_ONCE)
+    assert all(row["elapsed"] >= 0 for row in rows_of(console, "calls").values())
+    with pytest.raises(lknb.LknbError, match=f"{AT_ONCE} calls are in progress"):
         call(console, "bob", "slow")
     go_on.set()
     assert [each.result(20)["row"]["answer"] for each in calls] == ["true"] * AT_ONCE
     assert console.changes()
 
 
-def test_what_this_notebook_serves(alice: lknb.Room, bob: lknb.Room, console: RpcPart) -> None:
-    assert told(console, "served") == {}
+def test_served_methods_are_counted(alice: lknb.Room, bob: lknb.Room, console: RpcPart) -> None:
+    assert rows_of(console, "served") == {}
     go_on = threading.Event()
 
     @alice.rpc("work", concurrency=1)
@@ -157,14 +155,14 @@ def test_what_this_notebook_serves(alice: lknb.Room, bob: lknb.Room, console: Rp
     ]
     for each in callers:
         each.start()
-    running = eventually(lambda: (row := told(console, "served")["work"])["running"] and row["waiting"] and row)
+    running = eventually(lambda: (row := rows_of(console, "served")["work"])["running"] and row["waiting"] and row)
     assert (running["function"], running["running"], running["waiting"]) == ("works", 1, 1)
     go_on.set()
     for each in callers:
         each.join(20)
     with pytest.raises(lknb.RpcError):
         bob.perform_rpc("alice", "work", {"fine": False})
-    row = eventually(lambda: (row := told(console, "served")["work"])["failed"] and row)
+    row = eventually(lambda: (row := rows_of(console, "served")["work"])["failed"] and row)
     assert (row["calls"], row["failed"], row["errors"], row["running"], row["waiting"]) == (3, 1, 0, 0, 0)
     assert row["callers"] == ["bob"]
     assert 0 < row["took"] <= row["longest"]
@@ -172,29 +170,29 @@ def test_what_this_notebook_serves(alice: lknb.Room, bob: lknb.Room, console: Rp
     assert row["last"] > 1e12
     later = RpcPart(alice)
     later.start(lambda: None)
-    assert told(later, "served")["work"] == row
+    assert rows_of(later, "served")["work"] == row
     later.stop()
-    assert row == told(console, "served")["work"]
+    assert row == rows_of(console, "served")["work"]
     alice.rpc("work")(lambda: "another function")
-    assert told(console, "served")["work"]["failed"] == told(console, "served")["work"]["calls"] == 0
+    assert rows_of(console, "served")["work"]["failed"] == rows_of(console, "served")["work"]["calls"] == 0
     with pytest.raises(lknb.RpcError):
         bob.perform_rpc("alice", "work", {"unknown": 1})
-    refused = eventually(lambda: (row := told(console, "served")["work"])["failed"] and row)
+    refused = eventually(lambda: (row := rows_of(console, "served")["work"])["failed"] and row)
     assert (refused["calls"], refused["failed"], refused["took"]) == (1, 1, None)
     alice.off("work")
-    eventually(lambda: console.changes() == {"drop": {"served": ["work"]}} or not told(console, "served"))
+    eventually(lambda: console.changes() == {"drop": {"served": ["work"]}} or not rows_of(console, "served"))
 
 
-def test_peers_come_and_go(console: RpcPart, bob: lknb.Room) -> None:
-    assert console.values()["peers"] == [["bob", ""]]
+def test_people_follow_the_room(console: RpcPart, bob: lknb.Room) -> None:
+    assert console.values()["people"] == [("bob", "")]
     bob.local_participant.set_name("Bob B.")
-    eventually(lambda: console.values()["peers"] == [["bob", "Bob B."]])
+    eventually(lambda: console.values()["people"] == [("bob", "Bob B.")])
     bob.close()
-    eventually(lambda: console.values()["peers"] == [])
+    eventually(lambda: console.values()["people"] == [])
 
 
-def test_a_room_says_what_it_called_and_serves_as_text(alice: lknb.Room, bob: lknb.Room) -> None:
-    assert "No call from here yet" in repr(alice.panel("rpc"))
+def test_static_tables_show_calls_and_methods_escaped(alice: lknb.Room, bob: lknb.Room) -> None:
+    assert "No calls yet" in repr(alice.panel("rpc"))
     alice.rpc(NASTY[:20])(lambda: None)
     bob.rpc("echo")(lambda payload: payload)
     alice.perform_rpc("bob", "echo", {"payload": NASTY})
@@ -203,11 +201,11 @@ def test_a_room_says_what_it_called_and_serves_as_text(alice: lknb.Room, bob: lk
         assert text in repr(panel)
     for markup in ("<script", "<img"):
         assert markup not in panel.html()
-    for steering in ("\x1b", "\u202e"):
-        assert steering not in panel.html() + repr(panel)
+    for unsafe in ("\x1b", "\u202e"):
+        assert unsafe not in panel.html() + repr(panel)
 
 
-def test_a_notebook_serves_while_its_cell_computes(alice: lknb.Room, room_name: str, console: RpcPart) -> None:
+def test_methods_are_served_while_a_cell_computes(alice: lknb.Room, room_name: str, console: RpcPart) -> None:
     with Kernel() as kernel:
         kernel.run(
             f"import lknb, time; room = lknb.connect({room_name!r}, 'worker')\n"

@@ -1,4 +1,4 @@
-"""Telemetry: the numbers of a room over a rolling window, as a browser is told of them and as tables."""
+"""Telemetry on the kernel's side: batches for a browser, and static tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NASTY = '<script>alert(1)</script><img src=x onerror="alert(2)">\u202e\x1b[31m'
 
 @pytest.fixture
 def started() -> Iterator[Callable[..., TelemetryPart]]:
-    """Makes parts that follow their rooms: `started(room, "x", window=10)`."""
+    """Start parts that follow their rooms: `started(room, "x", window=10)`."""
     parts: list[TelemetryPart] = []
 
     def start(room: lknb.Room, *fields: str, **options: Any) -> TelemetryPart:
@@ -36,17 +36,17 @@ def started() -> Iterator[Callable[..., TelemetryPart]]:
         part.stop()
 
 
-def batches(told: Any) -> list[dict[str, Any]]:
-    """The batches in what a browser is told."""
-    found = (told.get("rows") or told.get("put") or {}).get("batches", []) if told else []
+def batches(update: Any) -> list[dict[str, Any]]:
+    """The batches in a snapshot or in changes."""
+    found = (update.get("rows") or update.get("put") or {}).get("batches", []) if update else []
     return [batch for _, batch in found]
 
 
 def changes(part: TelemetryPart) -> dict[str, Any]:
-    """What has changed since it was last asked for, which is something."""
-    told = part.changes()
-    assert told is not None
-    return told
+    """The changes since the last call, which must exist."""
+    update = part.changes()
+    assert update is not None
+    return update
 
 
 def numbers(text: str, kind: str = "d") -> list[float]:
@@ -54,7 +54,7 @@ def numbers(text: str, kind: str = "d") -> list[float]:
 
 
 def happened(room: lknb.Room, data: Any, topic: str = "imu", sender: str = "bob", **more: Any) -> Event:
-    """Something arrived, without the way through the server."""
+    """Add an incoming event, without the server."""
     return room.events.add(Event("data", "in", sender=sender, topic=topic, data=data, **more))
 
 
@@ -64,24 +64,24 @@ def test_packets_become_columns(alice: lknb.Room, bob: lknb.Room, started: Calla
     for number in range(3):
         bob.publish_data(json.dumps({"accel": {"x": number}, "t": 0.5}), topic="imu")
     eventually(lambda: part.values()["total"] == 3)
-    told = changes(part)
-    assert told["set"]["fields"] == ["accel.x", "t"]
-    assert told["set"]["sources"] == [["bob", "imu"]]
-    (batch,) = batches(told)
-    assert batch["anew"]  # because there are fields that no table has yet
+    update = changes(part)
+    assert update["set"]["fields"] == ["accel.x", "t"]
+    assert update["set"]["sources"] == [("bob", "imu")]
+    (batch,) = batches(update)
+    assert batch["snapshot"]  # because there are fields that no table has yet
     assert [numbers(column) for column in batch["columns"]] == [[0, 1, 2], [0.5, 0.5, 0.5]]
     assert numbers(batch["source"], "H") == [0, 0, 0]
     assert abs(numbers(batch["time"])[-1] - datetime.now(UTC).timestamp() * 1000) < 60_000
     bob.publish_data('{"t": 0.75}', topic="imu")
     eventually(lambda: part.values()["total"] == 4)
     (batch,) = batches(part.changes())
-    assert not batch["anew"]
+    assert not batch["snapshot"]
     missing, given = (numbers(column)[0] for column in batch["columns"])
     assert missing != missing  # not a number
     assert given == 0.75
 
 
-def test_frames_are_subscribed_to_while_somebody_looks(
+def test_data_tracks_are_subscribed_to_once_a_browser_looks(
     alice: lknb.Room, bob: lknb.Room, started: Callable[..., TelemetryPart]
 ) -> None:
     part = started(alice)
@@ -91,16 +91,16 @@ def test_frames_are_subscribed_to_while_somebody_looks(
     part.whole()
     eventually(lambda: alice.data_tracks[0].subscribed)
 
-    def heard() -> bool:
+    def received() -> bool:
         track.push(struct.pack("<I", 5))
         return bool(part.values()["undecoded"])
 
-    eventually(heard)
+    eventually(received)
     part.stop()
     eventually(lambda: not alice.data_tracks[0].subscribed)
 
 
-def test_a_snapshot_that_is_late_subscribes_to_nothing(alice: lknb.Room) -> None:
+def test_snapshot_after_stop_subscribes_to_nothing(alice: lknb.Room) -> None:
     part = TelemetryPart(alice)
     part.start(lambda: None)
     part.stop()
@@ -108,23 +108,23 @@ def test_a_snapshot_that_is_late_subscribes_to_nothing(alice: lknb.Room) -> None
     assert part._end == []
 
 
-def test_a_feed_of_frames_subscribes_to_them_and_plots_them(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_feed_of_data_tracks_subscribes_and_plots(alice: lknb.Room, bob: lknb.Room) -> None:
     feed = alice.feed("data_track", "lidar")
     plot = feed.plot("near", "far", decoder="<ff", window=100)
     track = bob.publish_data_track("lidar")
 
-    def heard() -> bool:
+    def received() -> bool:
         track.push(struct.pack("<ff", 0.5, 8.25))
         return "8.25" in repr(plot)
 
-    eventually(heard)
+    eventually(received)
     assert "lidar" in repr(feed)
     plot.close()
     feed.close()
     eventually(lambda: not alice.data_tracks[0].subscribed)
 
 
-def test_what_was_in_the_log_is_plotted_too(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
+def test_plot_includes_events_in_the_log(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
     happened(alice, b'{"x": 1}')
     alice.publish_data('{"x": 2}', topic="imu")
     happened(alice, b'{"x": 3}', topic="other")
@@ -133,7 +133,7 @@ def test_what_was_in_the_log_is_plotted_too(alice: lknb.Room, started: Callable[
     assert numbers(batch["columns"][0]) == [1, 2]
 
 
-def test_the_window_keeps_the_newest(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
+def test_window_keeps_the_newest_samples(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
     part = started(alice, window=10)
     part.whole()
     for number in range(25):
@@ -143,7 +143,7 @@ def test_the_window_keeps_the_newest(alice: lknb.Room, started: Callable[..., Te
     assert part.values()["total"] == 25
 
 
-def test_what_is_too_much_to_send_is_thinned_out_and_counted(
+def test_too_many_samples_are_thinned_out_and_counted(
     alice: lknb.Room, started: Callable[..., TelemetryPart], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = started(alice)
@@ -151,17 +151,15 @@ def test_what_is_too_much_to_send_is_thinned_out_and_counted(
     part.whole()
     monkeypatch.setattr("lknb.widgets.telemetry.RATE", 10_000)
     happened(alice, json.dumps([{"x": number} for number in range(1, 1001)]).encode())
-    told = changes(part)
-    (batch,) = batches(told)
+    update = changes(part)
+    (batch,) = batches(update)
     kept = numbers(batch["columns"][0])
     assert 20 < len(kept) < 500
     assert kept[-1] == 1000
-    assert told["set"]["thinned"] == 1000 - len(kept)
+    assert update["set"]["thinned"] == 1000 - len(kept)
 
 
-def test_ten_thousand_samples_a_second_go_through_whole(
-    alice: lknb.Room, started: Callable[..., TelemetryPart]
-) -> None:
+def test_ten_thousand_samples_a_second_are_all_sent(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
     part = started(alice, window=20_000)
     happened(alice, b'{"x": 0, "y": 0}')
     part.whole()
@@ -172,7 +170,7 @@ def test_ten_thousand_samples_a_second_go_through_whole(
     assert part.values()["total"] == 10_000
 
 
-def test_samples_of_one_packet_are_spread_since_the_one_before(
+def test_samples_of_one_packet_are_spread_over_the_time_since_the_last(
     alice: lknb.Room, started: Callable[..., TelemetryPart]
 ) -> None:
     part = started(alice)
@@ -183,53 +181,51 @@ def test_samples_of_one_packet_are_spread_since_the_one_before(
     assert [time - first for time in rest] == [250, 500]
 
 
-def test_a_field_can_be_the_time(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
+def test_time_can_be_a_field(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
     arrived = datetime(2026, 1, 1, 12, tzinfo=UTC)
     part = started(alice, time="t")
     happened(alice, json.dumps([{"t": 5, "x": 1}, {"t": 5.25, "x": 2}]).encode(), time=arrived)
     happened(alice, json.dumps([{"t": 1_767_268_800_000, "x": 3}, {"t": 1e300, "x": 4}]).encode(), time=arrived)
     happened(alice, json.dumps({"t": "2026-01-01T12:00:07+00:00", "x": 5}).encode(), time=arrived)
-    told = part.whole()
-    assert told["set"]["fields"] == ["x"]
+    update = part.whole()
+    assert update["set"]["fields"] == ["x"]
     begin = arrived.timestamp() * 1000
-    assert [time - begin for time in numbers(batches(told)[0]["time"])] == [0, 250, 0, 0, 7000]
+    assert [time - begin for time in numbers(batches(update)[0]["time"])] == [0, 250, 0, 0, 7000]
 
 
-def test_a_frames_timestamp_can_be_the_time(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
+def test_time_can_be_a_frames_timestamp(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
     part = started(alice, time="timestamp")
     happened(alice, b'{"x": 1}', timestamp=1_767_268_800_000_000)
     assert numbers(batches(part.whole())[0]["time"]) == [1_767_268_800_000]
 
 
-def test_only_the_fields_that_are_wanted(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
+def test_plot_of_chosen_fields(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
     part = started(alice, "accel", "x")
     happened(alice, b'{"accel": {"x": 1, "y": 2}, "x": 3, "accelerated": 4, "time": 5}')
     assert part.whole()["set"]["fields"] == ["accel.x", "accel.y", "x"]
 
 
-def test_fields_that_are_called_like_other_columns_are_told_apart(
-    alice: lknb.Room, started: Callable[..., TelemetryPart]
-) -> None:
+def test_fields_named_like_other_columns_are_renamed(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
     part = started(alice)
     happened(alice, b'{"time": 1, "topic": 2, "psp_pkey": 3, "__ROW_PATH__": 4, "a\\u202eb\\n": 5}')
     fields = ["time (field)", "topic (field)", "psp_pkey (field)", "__ROW_PATH__ (field)", r"a\u202eb\u000a"]
     assert part.whole()["set"]["fields"] == fields
 
 
-def test_fields_and_sources_are_bounded_and_said(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
+def test_fields_and_sources_are_bounded_and_reported(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
     part = started(alice)
     happened(alice, json.dumps({f"f{number}": number for number in range(FIELDS + 3)}).encode())
     values = part.whole()["set"]
     assert len(values["fields"]) == FIELDS
-    assert values["refused"] == [3, [f"f{FIELDS}", f"f{FIELDS + 1}", f"f{FIELDS + 2}"]]
+    assert values["refused"] == (3, [f"f{FIELDS}", f"f{FIELDS + 1}", f"f{FIELDS + 2}"])
     assert "3 fields beyond" in repr(part.tables()[0][1])
     for number in range(SOURCES + 5):
         happened(alice, b'{"f1": 1}', sender=f"sender {number}")
     assert len(part.values()["sources"]) == SOURCES + 1
-    assert part.values()["sources"][-1] == ["others", ""]
+    assert part.values()["sources"][-1] == ("others", "")
 
 
-def test_what_cannot_be_decoded_is_counted_with_the_reason(
+def test_undecodable_payloads_are_counted_with_the_reason(
     alice: lknb.Room, started: Callable[..., TelemetryPart]
 ) -> None:
     def decoder(payload: bytes) -> dict[str, float]:
@@ -246,25 +242,25 @@ def test_what_cannot_be_decoded_is_counted_with_the_reason(
     assert "'imu' from bob" in other.values()["reason"]
 
 
-def test_clearing_begins_anew(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
+def test_clear_starts_over(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
     part = started(alice)
     happened(alice, b'{"x": 1}')
     part.whole()
     LOOP.run(part.actions["clear"](), "clear")
     (batch,) = batches(part.changes())
-    assert batch["anew"]
+    assert batch["snapshot"]
     assert batch["count"] == 0
     happened(alice, b'{"y": 2}')
     assert changes(part)["set"]["fields"] == ["y"]
 
 
-def test_the_library_is_in_the_wheel(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
+def test_library_comes_from_the_wheel(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
     answer = LOOP.run(started(alice).actions["library"](), "library")
     assert len(answer["buffer"]) > 1_000_000
     assert "perspective-viewer" in answer["style"]
 
 
-def test_tables_say_what_the_fields_have_been(alice: lknb.Room) -> None:
+def test_static_tables_summarize_fields(alice: lknb.Room) -> None:
     plot = alice.feed(topic="imu").plot()
     assert "publish_data" in repr(plot)
     for number in range(5):
@@ -290,12 +286,12 @@ def test_tables_say_what_the_fields_have_been(alice: lknb.Room) -> None:
         ({"time": 5}, TypeError),
     ],
 )
-def test_wrong_options_are_said_at_once(alice: lknb.Room, options: dict[str, Any], error: type[Exception]) -> None:
+def test_plot_rejects_invalid_options(alice: lknb.Room, options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         alice.feed(topic="imu").plot(**options)
 
 
-def test_a_feed_with_a_kind_is_plotted_with_it(alice: lknb.Room) -> None:
+def test_plot_keeps_the_kind_of_its_feed(alice: lknb.Room) -> None:
     plot = alice.feed(kind="attributes").plot()
     alice.local_participant.set_attributes({"mood": "fine"})
     alice.events.add(Event("attributes", "in", sender="bob", data={"battery": 80}))

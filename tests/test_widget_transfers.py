@@ -1,4 +1,4 @@
-"""The kernel's side of the transfers: what a browser is told of byte streams, and what it may ask for."""
+"""The transfers on the kernel's side: their rows, and their actions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from waiting import eventually
 import lknb
 from lknb.event import Event
 from lknb.loop import LOOP
-from lknb.widgets import transfers
+from lknb.widgets import rate, transfers
 from lknb.widgets.part import Json
 from lknb.widgets.transfers import TransfersPart
 from lknb.widgets.uploads import PIECE
@@ -36,22 +36,22 @@ def part(alice: lknb.Room) -> Iterator[TransfersPart]:
 
 
 def ask(part: TransfersPart, action: str, **args: Any) -> Any:
-    """What a browser does."""
+    """Call an action as a browser does."""
     return LOOP.run(part.actions[action](**args), action)
 
 
 def rows(part: TransfersPart) -> list[Json]:
-    """All rows as a browser gets them, oldest first."""
+    """All rows, oldest first."""
     return [row for _, row in part.whole()["rows"]["transfers"]]
 
 
 def changed(part: TransfersPart) -> list[Json]:
-    """The rows that a browser gets now."""
+    """The rows that have changed."""
     return [row for _, row in (part.changes() or {}).get("put", {}).get("transfers", ())]
 
 
 def arrived(room: lknb.Room, status: str = "ok") -> Event:
-    """The first byte stream that came in and ended."""
+    """The first received byte stream that has ended."""
     return eventually(lambda: room.events.filter("bytes", direction="in", status=status))[0]  # type: ignore[arg-type]
 
 
@@ -59,32 +59,30 @@ def key_of(room: lknb.Room, status: str = "ok") -> str:
     return str(arrived(room, status).number)
 
 
-# What is shown
+# Rows
 
 
-def test_a_transfer_is_shown_with_its_progress_while_it_is_under_way(
-    part: TransfersPart, alice: lknb.Room, bob: lknb.Room
-) -> None:
+def test_transfer_in_progress_shows_its_progress(part: TransfersPart, alice: lknb.Room, bob: lknb.Room) -> None:
     with bob.stream_bytes("log.bin", topic="logs", total_size=8) as out:
         out.write(b"1234")
         row = eventually(lambda: [row for row in rows(part) if row["transferred"]])[0]
         assert (row["name"], row["sender"], row["topic"], row["direction"]) == ("log.bin", "bob", "logs", "in")
         assert (row["status"], row["transferred"], row["size"], row["file"]) == ("open", 4, 8, False)
-        assert part.again == transfers._LOOK_EVERY
+        assert part.poll_after == transfers._POLL
         out.write(b"5678")
-        # The rate may be told anew before.
+        # The rate may be sent again before.
         eventually(lambda: 8 in [row["transferred"] for row in changed(part)])
     arrived(alice)
     (row,) = rows(part)
     assert (row["status"], row["file"], row["verified"], row["error"]) == ("ok", True, False, None)
-    assert part.again is None
+    assert part.poll_after is None
 
 
-def test_rate_and_remaining_time_come_from_what_has_moved_of_late(
+def test_rate_and_remaining_time_come_from_the_last_seconds(
     part: TransfersPart, alice: lknb.Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = 100.0
-    monkeypatch.setattr(transfers, "monotonic", lambda: at)
+    monkeypatch.setattr(rate, "monotonic", lambda: at)
     with alice.stream_bytes("log.bin", total_size=1000) as out:
         assert (rows(part)[0]["rate"], rows(part)[0]["left"]) == (None, None)
         out.write(bytes(200))
@@ -97,7 +95,7 @@ def test_rate_and_remaining_time_come_from_what_has_moved_of_late(
         out.write(bytes(800))
 
 
-def test_what_was_there_before_is_shown(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_earlier_transfers_are_shown(alice: lknb.Room, bob: lknb.Room) -> None:
     alice.send_bytes(b"1", name="one", to="bob", topic="t")
     alice.send_text("no file")
     part = TransfersPart(alice)
@@ -108,7 +106,7 @@ def test_what_was_there_before_is_shown(alice: lknb.Room, bob: lknb.Room) -> Non
     assert (row["file"], part.values()["total"]) == (False, 1)
 
 
-def test_a_failed_transfer_stays_with_its_reason(part: TransfersPart, alice: lknb.Room, peer: Peers) -> None:
+def test_failed_transfer_shows_its_reason(part: TransfersPart, alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
     handle = plain.call("open_bytes", name="log.bin", total_size=100)
     plain.call("write_bytes", handle=handle, data=b"half")
@@ -119,13 +117,13 @@ def test_a_failed_transfer_stays_with_its_reason(part: TransfersPart, alice: lkn
     assert "the stream broke off after 4 of 100 bytes" in row["error"]
 
 
-def test_who_can_be_sent_to(part: TransfersPart, alice: lknb.Room, bob: lknb.Room) -> None:
-    assert part.values()["people"] == ["bob"]
+def test_people_follow_the_room(part: TransfersPart, alice: lknb.Room, bob: lknb.Room) -> None:
+    assert part.values()["people"] == [("bob", "")]
     bob.close()
     eventually(lambda: part.values()["people"] == [])
 
 
-def test_what_the_log_has_let_go_is_not_kept(join: Join, room_name: str) -> None:
+def test_evicted_transfers_are_dropped(join: Join, room_name: str) -> None:
     room = join("alice")
     room.events._max_events = 3
     part = TransfersPart(room)
@@ -139,7 +137,7 @@ def test_what_the_log_has_let_go_is_not_kept(join: Join, room_name: str) -> None
     assert part.values()["total"] == 5
 
 
-def test_what_the_log_has_let_go_is_not_kept_while_nobody_looks(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_evicted_transfers_are_dropped_while_nobody_looks(alice: lknb.Room, bob: lknb.Room) -> None:
     part = TransfersPart(alice)
     part.start(lambda: None)
     bob.send_bytes(bytes(5_000_000), name="on disk")
@@ -151,7 +149,7 @@ def test_what_the_log_has_let_go_is_not_kept_while_nobody_looks(alice: lknb.Room
     assert part._shown.items() == []
 
 
-def test_a_transfer_that_outlasts_its_row_is_counted_once(alice: lknb.Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transfer_that_outlives_its_row_is_counted_once(alice: lknb.Room, monkeypatch: pytest.MonkeyPatch) -> None:
     part = TransfersPart(alice)
     monkeypatch.setattr(part._shown, "_limit", 2)
     part.start(lambda: None)
@@ -163,7 +161,7 @@ def test_a_transfer_that_outlasts_its_row_is_counted_once(alice: lknb.Room, monk
     assert part.values()["total"] == 4
 
 
-def test_the_static_form_is_a_table(part: TransfersPart, alice: lknb.Room, bob: lknb.Room) -> None:
+def test_static_table_shows_transfers_escaped(part: TransfersPart, alice: lknb.Room, bob: lknb.Room) -> None:
     assert "room.send_file(path)" in repr(part.tables()[0][1])
     bob.send_bytes(b"12", name="<script>.txt", topic="t")
     arrived(alice)
@@ -172,10 +170,10 @@ def test_the_static_form_is_a_table(part: TransfersPart, alice: lknb.Room, bob: 
         assert each in html
 
 
-# Cancel, save, download, look at
+# Cancel, save, download, view
 
 
-def test_a_transfer_is_cancelled(part: TransfersPart, alice: lknb.Room, peer: Peers) -> None:
+def test_cancel_ends_a_transfer(part: TransfersPart, alice: lknb.Room, peer: Peers) -> None:
     peer().call("open_bytes", name="log.bin", total_size=100)
     event = eventually(lambda: alice.events.filter("bytes"))[0]
     assert ask(part, "cancel", key=str(event.number)) is True
@@ -184,7 +182,7 @@ def test_a_transfer_is_cancelled(part: TransfersPart, alice: lknb.Room, peer: Pe
     assert ask(part, "cancel", key=str(event.number)) is False
 
 
-def test_a_file_is_saved_to_the_folder_of_the_kernel(
+def test_save_writes_to_the_kernels_folder(
     part: TransfersPart, alice: lknb.Room, peer: Peers, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
@@ -196,7 +194,7 @@ def test_a_file_is_saved_to_the_folder_of_the_kernel(
     assert rows(part)[0]["saved"].endswith("notes (1).txt")
 
 
-def test_a_file_is_downloaded_in_pieces(part: TransfersPart, alice: lknb.Room, bob: lknb.Room) -> None:
+def test_file_is_downloaded_in_pieces(part: TransfersPart, alice: lknb.Room, bob: lknb.Room) -> None:
     data = bytes(range(256)) * 10_000
     bob.send_bytes(data, name="big.bin")
     key = key_of(alice)
@@ -206,17 +204,17 @@ def test_a_file_is_downloaded_in_pieces(part: TransfersPart, alice: lknb.Room, b
     assert rows(part)[0]["verified"] is True
 
 
-def test_a_file_that_is_too_large_for_the_browser_says_what_to_do(
+def test_file_over_the_download_limit_says_what_to_do(
     part: TransfersPart, alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfers, "DOWNLOAD_LIMIT", 10)
     bob.send_bytes(bytes(11))
-    with pytest.raises(ValueError, match=r"11 B; at most 10 B .* Save it to the kernel's folder"):
+    with pytest.raises(ValueError, match=r"is 11 B. At most 10 B .* Save the file to the kernel's folder"):
         ask(part, "piece", key=key_of(alice))
 
 
 @pytest.mark.parametrize(("content", "is_image"), [(PNG, True), (SVG, False), (b"text", False)])
-def test_only_images_that_cannot_act_are_shown(
+def test_only_safe_images_are_shown(
     part: TransfersPart, alice: lknb.Room, peer: Peers, content: bytes, is_image: bool
 ) -> None:
     peer().call("send_bytes", data=content, name="photo.png", mime_type="image/png")
@@ -225,12 +223,12 @@ def test_only_images_that_cannot_act_are_shown(
     if is_image:
         assert ask(part, "image", key=key) == {"type": "image/png", "buffer": content}
     else:
-        with pytest.raises(ValueError, match="is no image that can be shown here"):
+        with pytest.raises(ValueError, match="is not an image that can be shown here"):
             ask(part, "image", key=key)
 
 
 @pytest.mark.parametrize("action", ["save", "piece", "image"])
-def test_there_is_no_file_of_what_failed(part: TransfersPart, alice: lknb.Room, peer: Peers, action: str) -> None:
+def test_failed_transfer_has_no_file(part: TransfersPart, alice: lknb.Room, peer: Peers, action: str) -> None:
     plain = peer()
     plain.call("close_bytes", handle=plain.call("open_bytes", name="log.bin", total_size=9))
     with pytest.raises(LookupError, match="There is no file"):
@@ -239,15 +237,15 @@ def test_there_is_no_file_of_what_failed(part: TransfersPart, alice: lknb.Room, 
 
 @pytest.mark.parametrize("action", ["cancel", "save", "piece", "image"])
 @pytest.mark.parametrize("key", ["0", "", "../x", None, 7])
-def test_a_transfer_that_is_not_there(part: TransfersPart, action: str, key: Any) -> None:
+def test_actions_reject_unknown_transfers(part: TransfersPart, action: str, key: Any) -> None:
     with pytest.raises(LookupError, match="no longer in the room's log"):
         ask(part, action, key=key)
 
 
 @pytest.mark.parametrize("at", [-1, "0", None, True, 1.5, 8, 2**70])
-def test_a_place_that_is_none(part: TransfersPart, alice: lknb.Room, bob: lknb.Room, at: Any) -> None:
+def test_piece_rejects_invalid_offsets(part: TransfersPart, alice: lknb.Room, bob: lknb.Room, at: Any) -> None:
     bob.send_bytes(b"content")
-    with pytest.raises(ValueError, match="a place in the file"):
+    with pytest.raises(ValueError, match="must be an offset in the file"):
         ask(part, "piece", key=key_of(alice), at=at)
 
 
@@ -255,13 +253,13 @@ def test_a_place_that_is_none(part: TransfersPart, alice: lknb.Room, bob: lknb.R
 
 
 def upload(part: TransfersPart, data: bytes, name: str = "photo.png") -> str:
-    key: str = ask(part, "begin", name=name, size=len(data))
+    key: str = ask(part, "begin", name=name, size=len(data))["key"]
     for at in range(0, len(data), PIECE):
         ask(part, "upload", key=key, at=at, buffer=data[at : at + PIECE])
     return key
 
 
-def test_a_file_from_the_browser_is_sent(part: TransfersPart, bob: lknb.Room, peer: Peers) -> None:
+def test_uploaded_file_is_sent(part: TransfersPart, bob: lknb.Room, peer: Peers) -> None:
     plain, inbox = peer(), bob.listen("bytes")
     data = bytes(range(256)) * 8_000
     ask(part, "send", key=upload(part, data), topic="files", to="peer")
@@ -272,14 +270,14 @@ def test_a_file_from_the_browser_is_sent(part: TransfersPart, bob: lknb.Room, pe
     assert event.data.data == b""
 
 
-def test_a_file_that_did_not_come_whole_is_not_sent(part: TransfersPart, alice: lknb.Room) -> None:
-    key = ask(part, "begin", name="x", size=10)
+def test_incomplete_upload_is_not_sent(part: TransfersPart, alice: lknb.Room) -> None:
+    key = ask(part, "begin", name="x", size=10)["key"]
     ask(part, "upload", key=key, at=0, buffer=b"12345")
     with pytest.raises(ValueError, match="5 of 10 bytes"):
         ask(part, "send", key=key)
     assert len(alice.events.filter("bytes")) == 0
 
 
-def test_what_could_not_be_sent_says_why(part: TransfersPart, alice: lknb.Room) -> None:
+def test_send_to_an_unknown_recipient_says_why(part: TransfersPart, alice: lknb.Room) -> None:
     with pytest.raises(lknb.UnknownParticipantError, match="'nobody' is not in room"):
         ask(part, "send", key=upload(part, b"1"), to="nobody")

@@ -1,7 +1,10 @@
-"""Live views: `room.feed()` and `room.panel()` in a kernel, and as text."""
+"""Widgets: `room.feed()` and `room.panel()` in a kernel, and as text."""
 
 from __future__ import annotations
 
+import csv
+import datetime as dt
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -14,6 +17,7 @@ from waiting import eventually
 
 import lknb
 from lknb.event import Event
+from lknb.event_table import COLUMNS
 from lknb.loop import LOOP
 from lknb.widgets.feed import FeedPart
 from lknb.widgets.rpc import RpcPart
@@ -22,7 +26,7 @@ from lknb.widgets.widget import MIME
 NASTY = '<script>alert(1)</script><img src=x onerror="alert(2)">\u202e\x1b[31m'
 
 
-def test_a_feed_shows_the_newest_events_first(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_feed_shows_newest_events_first(alice: lknb.Room, bob: lknb.Room) -> None:
     got = bob.listen("data")
     for number in range(30):
         alice.publish_data(f"packet {number}", topic="imu")
@@ -34,7 +38,7 @@ def test_a_feed_shows_the_newest_events_first(alice: lknb.Room, bob: lknb.Room) 
     assert (rows[0][1], rows[0][2], rows[0][3], rows[0][4]) == ("in", "data", "alice", "imu")
 
 
-def test_a_feed_of_one_kind(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_feed_of_one_kind(alice: lknb.Room, bob: lknb.Room) -> None:
     alice.send_text("hello")
     alice.publish_data("packet", topic="imu")
     assert [row[2] for row in alice.feed(kind="text").table()] == ["text"]
@@ -42,12 +46,12 @@ def test_a_feed_of_one_kind(alice: lknb.Room, bob: lknb.Room) -> None:
         alice.feed(kind="txt")  # type: ignore[arg-type]
 
 
-def test_an_empty_feed_says_what_to_do(alice: lknb.Room) -> None:
+def test_empty_feed_says_what_to_do(alice: lknb.Room) -> None:
     assert "Send something" in repr(alice.feed(topic="nothing"))
     assert "Send something" in alice.feed(topic="nothing").html()
 
 
-def test_what_no_message_can_carry_does_not_stop_a_widget(
+def test_lone_surrogates_do_not_stop_a_widget(
     alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     panel = alice.panel("chat")
@@ -59,7 +63,7 @@ def test_what_no_message_can_carry_does_not_stop_a_widget(
     panel.close()
 
 
-def test_a_panel_shows_people_attributes_and_events(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_panel_shows_people_attributes_and_events(alice: lknb.Room, bob: lknb.Room) -> None:
     bob.attributes["mood"] = "curious"
     eventually(lambda: alice.participants["bob"].attributes)
     shown = repr(alice.panel())
@@ -67,7 +71,7 @@ def test_a_panel_shows_people_attributes_and_events(alice: lknb.Room, bob: lknb.
         assert part in shown
 
 
-def test_what_comes_from_the_room_is_inert(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_static_html_and_text_escape_everything_from_the_room(alice: lknb.Room, bob: lknb.Room) -> None:
     got = alice.listen(["text", "attributes"])
     bob.local_participant.set_attributes({NASTY: NASTY})
     bob.local_participant.set_name(NASTY)
@@ -81,7 +85,7 @@ def test_what_comes_from_the_room_is_inert(alice: lknb.Room, bob: lknb.Room) -> 
         assert "\u202e" not in view.html() + repr(view)
 
 
-def test_a_feed_keeps_no_payload_that_the_log_has_let_go(alice: lknb.Room) -> None:
+def test_feed_drops_payloads_that_the_log_has_evicted(alice: lknb.Room) -> None:
     alice.events._max_events = 10
     part = alice.feed().parts[0]
     for number in range(30):
@@ -90,12 +94,12 @@ def test_a_feed_keeps_no_payload_that_the_log_has_let_go(alice: lknb.Room) -> No
     assert [row["preview"] for _, row in rows[-30:]] == [f"payload {number}" for number in range(30)]
     kept = [item for _, item in part.rows["events"].items() if isinstance(item, Event)]
     assert len(kept) == 10
-    with pytest.raises(LookupError, match="let this event go"):
+    with pytest.raises(LookupError, match="has evicted this event"):
         LOOP.run(part.actions["read"](rows[1][0]), "read")
     assert LOOP.run(part.actions["read"](rows[-1][0]), "read")["preview"] == "payload 29"
 
 
-def test_an_event_that_outlasts_its_row_is_counted_once(alice: lknb.Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_that_outlives_its_row_is_counted_once(alice: lknb.Room, monkeypatch: pytest.MonkeyPatch) -> None:
     part = FeedPart(alice, kind="text")
     monkeypatch.setattr(part._shown, "_limit", 2)
     part.start(lambda: None)
@@ -108,10 +112,10 @@ def test_an_event_that_outlasts_its_row_is_counted_once(alice: lknb.Room, monkey
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
-def test_of_a_long_log_the_newest_are_downloaded_and_the_others_counted(
+def test_download_has_the_newest_events_and_counts_the_rest(
     alice: lknb.Room, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lknb.widgets.feed._FILE", 1000)
+    monkeypatch.setattr("lknb.widgets.download.SIZE_LIMIT", 1000)
     part = FeedPart(alice, kind="data")
     part.start(lambda: None)
     for number in range(20):
@@ -125,7 +129,23 @@ def test_of_a_long_log_the_newest_are_downloaded_and_the_others_counted(
     assert form == "json" or "'=packet 19" in lines[-1]
 
 
-def test_calls_keep_no_payload_that_the_log_has_let_go(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_download_has_the_columns_of_event_tables(alice: lknb.Room) -> None:
+    alice.events.add(Event("data", "in", sender="bob", topic="imu", data=b"\xff\x00", attributes={"unit": "m"}))
+    alice.events.add(Event("text", "in", sender="bob", to=("alice", "carol"), data="hello"))
+    part = FeedPart(alice, sender="bob")
+    names = [column.name for column in COLUMNS]
+    lines = LOOP.run(part.download("json"), "download")["buffer"].decode().splitlines()
+    packet, text = map(json.loads, lines)
+    assert list(packet) == list(text) == names
+    assert (packet["text"], packet["data"], packet["attributes"]) == (None, "ff00", '{"unit": "m"}')
+    assert (text["text"], text["data"], text["to"]) == ("hello", None, ["alice", "carol"])
+    assert dt.datetime.fromisoformat(text["time"]).tzinfo is not None
+    header, *rows = csv.reader(io.StringIO(LOOP.run(part.download("csv"), "download")["buffer"].decode()))
+    assert header == names
+    assert dict(zip(names, rows[1], strict=True))["to"] == "alice, carol"
+
+
+def test_calls_drop_payloads_that_the_log_has_evicted(alice: lknb.Room, bob: lknb.Room) -> None:
     bob.rpc("echo")(lambda payload: payload)
     part = RpcPart(alice)
     part.start(lambda: None)
@@ -135,24 +155,24 @@ def test_calls_keep_no_payload_that_the_log_has_let_go(alice: lknb.Room, bob: lk
         alice.publish_data("pushes it out")
     ((key, row),) = part.whole()["rows"]["calls"]
     assert (row["status"], row["payload"][:3], row["more"]) == ("ok", '"xx', True)
-    with pytest.raises(LookupError, match="what its row shows"):
+    with pytest.raises(LookupError, match="Only its row is left"):
         LOOP.run(part.read(key), "read")
     assert "echo" in repr(part.tables()[0][1])
     part.stop()
 
 
-def test_a_widget_carries_no_token(alice: lknb.Room) -> None:
+def test_widget_contains_no_token(alice: lknb.Room) -> None:
     for view in (alice.feed(), alice.panel()):
         state = json.dumps(view.get_state(), default=str) + view.html() + repr(view)
         assert not re.search(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]+", state)
 
 
-def test_a_panel_of_tabs_that_do_not_exist(alice: lknb.Room) -> None:
+def test_panel_rejects_unknown_tabs(alice: lknb.Room) -> None:
     with pytest.raises(ValueError, match="did you mean 'chat'"):
         alice.panel("chatt")  # type: ignore[arg-type]
 
 
-def test_a_panel_leaves_and_joins_again(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_panel_leaves_and_rejoins(alice: lknb.Room, bob: lknb.Room) -> None:
     @alice.on_text("greetings")
     def greet(data: str) -> None:
         pass
@@ -180,7 +200,7 @@ def test_a_panel_leaves_and_joins_again(alice: lknb.Room, bob: lknb.Room) -> Non
     assert not panel.active
 
 
-def test_the_panel_that_a_room_was_left_with_does_not_keep_the_room(alice: lknb.Room) -> None:
+def test_panel_that_left_the_room_can_still_be_closed(alice: lknb.Room) -> None:
     panel = alice.panel("feed")
     assert list(alice.widgets) == [panel]
     LOOP.run(panel.parts[0].actions["leave"](), "leave")
@@ -190,13 +210,13 @@ def test_the_panel_that_a_room_was_left_with_does_not_keep_the_room(alice: lknb.
     assert len(alice.widgets) == 0
 
 
-def test_widgets_are_made_where_the_front_end_names_no_cells(alice: lknb.Room) -> None:
+def test_widgets_without_cell_ids_replace_the_same_kind(alice: lknb.Room) -> None:
     first, panel, second = alice.feed(), alice.panel(), alice.feed()
     assert (first.active, panel.active, second.active) == (False, True, True)
     assert "connected" in first.html()
 
 
-def test_a_room_is_one_line_where_nothing_can_be_shown(alice: lknb.Room, capsys: pytest.CaptureFixture[str]) -> None:
+def test_room_is_one_line_where_widgets_cannot_be_shown(alice: lknb.Room, capsys: pytest.CaptureFixture[str]) -> None:
     alice._ipython_display_()
     assert capsys.readouterr().out == f"{alice!r}\n"
 
@@ -211,7 +231,7 @@ def kernel(livekit: object) -> Iterator[Kernel]:
 
 
 def newest(cell: Cell) -> dict[str, Any]:
-    """What the cell shows now."""
+    """The cell's current output."""
     return cell.shown[-1] if cell.shown else {}
 
 
@@ -219,7 +239,7 @@ def joined(kernel: Kernel, room_name: str) -> None:
     kernel.run(f"import lknb; room = lknb.connect({room_name!r}, 'watcher')").ok()
 
 
-def test_closing_the_room_leaves_what_was_last_seen_as_html(
+def test_closed_room_leaves_its_last_state_as_html(
     kernel: Kernel, room_name: str, join: Callable[..., lknb.Room]
 ) -> None:
     joined(kernel, room_name)
@@ -249,13 +269,13 @@ def test_running_the_cell_again_leaves_one_widget(kernel: Kernel, room_name: str
         kernel.run("room.feed(); room", cell_id="feed").ok()
     assert kernel.run(count).stdout == "4 4\n"  # each with its layout
     kernel.run("1 / 0", cell_id="feed")
-    assert kernel.run(count).stdout == "4 4\n"  # what failed may not have come to it
+    assert kernel.run(count).stdout == "4 4\n"  # a failed run may not have reached the line that shows them
     kernel.run("'nothing'", cell_id="feed").ok()
     assert kernel.run(count).stdout == "0 0\n"
     kernel.run("room.close()").ok()
 
 
-def test_a_widget_that_another_cell_shows_becomes_static_when_its_own_runs_again(
+def test_widget_shown_by_another_cell_becomes_static_when_its_own_cell_runs_again(
     kernel: Kernel, room_name: str
 ) -> None:
     joined(kernel, room_name)
@@ -267,7 +287,7 @@ def test_a_widget_that_another_cell_shows_becomes_static_when_its_own_runs_again
     kernel.run("room.close()").ok()
 
 
-def test_a_kernel_that_is_shut_down_leaves_html(livekit: object, room_name: str) -> None:
+def test_kernel_that_is_shut_down_leaves_html(livekit: object, room_name: str) -> None:
     with Kernel() as kernel:
         joined(kernel, room_name)
         shown = kernel.run("room.feed()", cell_id="feed")

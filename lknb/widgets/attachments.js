@@ -1,17 +1,14 @@
-// A file of a chat message: how it arrives, its download, and its image.
+// A file of a chat message: its progress, its download, and its image.
 import { image } from "./content.js";
 import { formatSize, h, offerDownload, quoted, setText } from "./dom.js";
 
 /** @import { AttachmentRow } from "./rows.js" */
 /** @import { ChatActions } from "./message.js" */
 
-/** Bytes of an image that is shown in the chat; larger ones can only be downloaded. */
-const LARGEST_IMAGE = 5 * 1024 * 1024;
-
 export class AttachmentView {
 	/**
 	 * @param {string} message the key of the message
-	 * @param {boolean} isOwn whether this participant sends it
+	 * @param {boolean} isOwn whether this participant sent the message
 	 * @param {ChatActions} actions
 	 */
 	constructor(message, isOwn, { ask, outcome, signal, whenVisible }) {
@@ -26,7 +23,7 @@ export class AttachmentView {
 		this.download = h("div");
 		this.picture = h("div", { class: "lknb-chat-image" });
 		this.element = h("li", null, h("span", null, this.name), this.state, this.download, this.picture);
-		this.isThere = false;
+		this.isAvailable = false;
 	}
 
 	/** @param {AttachmentRow} file */
@@ -34,11 +31,11 @@ export class AttachmentView {
 		setText(this.name, file.name);
 		setText(this.state, describe(file, this.isOwn));
 		this.element.dataset.status = file.status;
-		if (Boolean(file.there) === this.isThere) return;
-		this.isThere = Boolean(file.there);
-		this.download.replaceChildren(...(file.there ? [this.downloadButton(file)] : []));
-		const { type, size } = file;
-		if (file.there && type && (size ?? 0) <= LARGEST_IMAGE) {
+		if (Boolean(file.available) === this.isAvailable) return;
+		this.isAvailable = Boolean(file.available);
+		this.download.replaceChildren(...(file.available ? [this.downloadButton(file)] : []));
+		const { type } = file;
+		if (file.available && type) {
 			this.whenVisible(this.picture, async () => {
 				const content = await this.read(file, () => {}).catch(() => undefined);
 				if (content) this.picture.append(image(content, type, `Image ${file.name}`));
@@ -71,7 +68,7 @@ export class AttachmentView {
 		const parts = [];
 		for (let at = 0; at < (size ?? 0) && !this.signal.aborted; ) {
 			const { buffer } = await this.ask("file", { key: this.message, id, at });
-			if (!buffer?.byteLength) throw new Error(`${name} could not be read to its end. Try again.`);
+			if (!buffer?.byteLength) throw new Error(`${name} could not be read completely. Try again.`);
 			parts.push(buffer);
 			at += buffer.byteLength;
 			progress(at);
@@ -84,11 +81,11 @@ export class AttachmentView {
  * @param {AttachmentRow} file
  * @param {boolean} isOwn
  */
-function describe({ status, size, transferred, gone, error }, isOwn) {
+function describe({ status, size, transferred, evicted, error }, isOwn) {
 	if (status === "missing") return isOwn ? "not sent" : "not received";
-	if (status === "open") return `${formatSize(transferred)}${size ? ` of ${formatSize(size)}` : ""}, under way…`;
+	if (status === "open") return `${formatSize(transferred)}${size ? ` of ${formatSize(size)}` : ""}, in progress…`;
 	const parts = [formatSize(size)];
 	if (status !== "ok") parts.push(`${status}: ${error ?? ""}`);
-	else if (gone) parts.push("dropped, as the room's log is bounded");
+	else if (evicted) parts.push("dropped because the room's log is full");
 	return parts.filter(Boolean).join(", ");
 }

@@ -5,20 +5,13 @@ import { RecipientSelect } from "./recipients.js";
 
 /** @import { CallRow, RpcValues } from "./rows.js" */
 
-/** Seconds. */
-const DEFAULT_TIMEOUT = 10;
-/** Seconds. */
-const MAX_TIMEOUT = 600;
-/** Characters of a method's name. */
-const MAX_METHOD = 64;
-
 /** @typedef {{ to: string, method: string, payload: string, raw: boolean, timeout: number }} CallRequest */
 
 let forms = 0;
 
 export class CallForm {
 	/**
-	 * @param {string} browser makes the ids of elements unique in a page with several widgets
+	 * @param {string} browser makes element ids unique in a page with several widgets
 	 * @param {(request: CallRequest) => void} call
 	 */
 	constructor(browser, call) {
@@ -30,20 +23,12 @@ export class CallForm {
 		this.method = h("input", {
 			type: "text",
 			required: true,
-			maxLength: MAX_METHOD,
 			list: this.methods.id,
 			spellcheck: false,
 			autocomplete: "off",
 			placeholder: "name",
 		});
-		this.timeout = h("input", {
-			type: "number",
-			min: "0.1",
-			max: String(MAX_TIMEOUT),
-			step: "any",
-			required: true,
-			value: String(DEFAULT_TIMEOUT),
-		});
+		this.timeout = h("input", { type: "number", min: "0.1", step: "any", required: true });
 		const recheck = () => this.recheck();
 		this.payload = h("textarea", {
 			rows: 4,
@@ -91,7 +76,10 @@ export class CallForm {
 
 	/** @param {RpcValues} values */
 	draw(values) {
-		this.to.draw(values.peers);
+		this.method.maxLength = values.method_limit;
+		this.timeout.max = String(values.timeout_limit);
+		this.timeout.defaultValue = String(values.timeout);
+		this.to.draw(values);
 		this.drawRecipients();
 		const hint = describeHint(values);
 		this.hint.hidden = !hint;
@@ -110,7 +98,7 @@ export class CallForm {
 	keyPressed(event) {
 		if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
 		event.preventDefault();
-		event.stopPropagation(); // it would run the cell as well
+		event.stopPropagation(); // otherwise it would also run the cell
 		this.element.requestSubmit();
 	}
 
@@ -144,31 +132,31 @@ export class CallForm {
 		this.element.requestSubmit();
 	}
 
-	/** Show where the payload is not JSON. */
+	/** Show where the payload is not valid JSON. */
 	check() {
 		const fault = this.plain.checked || !this.payload.value.trim() ? undefined : jsonFault(this.payload.value);
 		this.payload.setAttribute("aria-invalid", String(fault !== undefined));
 		this.fault.dataset.kind = fault ? "error" : "";
 		setText(
 			this.fault,
-			fault ? `Not sent, because this is not JSON. Line ${fault.line}, column ${fault.column}: ${fault.what}.` : "",
+			fault ? `Not sent: this is not valid JSON. Line ${fault.line}, column ${fault.column}: ${fault.what}.` : "",
 		);
 		return fault;
 	}
 
-	/** Clear a fault as soon as it is fixed, but report none while somebody types. */
+	/** Clear a fault as soon as it is fixed, but do not report one while the user types. */
 	recheck() {
 		if (this.payload.getAttribute("aria-invalid") === "true") this.check();
 	}
 }
 
 /**
- * Explain why somebody may not be in the list, and what to do about it.
+ * Explain why a participant may be missing from the list, and what to do about it.
  * @param {RpcValues} values
  */
-function describeHint({ room, connected, peers, peersLeftOut }) {
-	if (!connected) return "This notebook is not connected to the room. Calls can be made once it is.";
-	if (peersLeftOut) return `${peersLeftOut} more participants are not listed. Call them from a cell.`;
-	if (peers.length) return "";
-	return `Nobody else is in the room. Somebody joins it with lknb.connect(${JSON.stringify(room)}, "bob").`;
+function describeHint({ room, connected, people, more_people: more }) {
+	if (!connected) return "This notebook is not connected to the room. You can call methods once it is connected.";
+	if (more) return `${more} more participants are not listed. Call them from a cell.`;
+	if (people.length) return "";
+	return `Nobody else is in the room. To join it from another notebook: lknb.connect(${JSON.stringify(room)}, "bob").`;
 }

@@ -1,11 +1,11 @@
-// The calls of this notebook: a row for each, which opens to show payload and answer in full.
+// This notebook's calls. Each one is a row that opens to show the payload and the answer.
 import { copyable } from "./content.js";
 import { formatDuration, formatTime, h, KeyedList, quoted, setText } from "./dom.js";
 
 /** @import { CallRow, RpcPart } from "./rows.js" */
 /** @import { Ask, Outcome } from "./view.js" */
 
-/** Milliseconds between two updates of how long a call has been under way. */
+/** Milliseconds between two updates of the duration of a call in progress. */
 const TICK = 200;
 const COLUMNS = ["Time", "Call", "Payload → answer", "Took", ""];
 
@@ -22,15 +22,15 @@ export class Calls {
 		this.ask = ask;
 		this.outcome = outcome;
 		this.repeat = repeat;
-		/** The call whose answer is to open as soon as it is listed. @type {{ key: string, row: CallRow } | undefined} */
+		/** The call whose answer opens when the call is listed. @type {{ key: string, row: CallRow } | undefined} */
 		this.wanted = undefined;
-		/** The key of the call that was opened by its answer, and closes with the next one. */
+		/** The key of the call that was opened by its answer, and is closed by the next answer. */
 		this.presented = "";
 		const heads = COLUMNS.map((title) => h("th", { scope: "col" }, title));
 		this.table = h("table", { class: "lknb-rpc-calls", hidden: true }, h("thead", null, h("tr", null, heads)));
 		/** @type {KeyedList<CallRow, Call>} */
 		this.list = new KeyedList(this.table, (key) => new Call(this, key));
-		this.empty = h("p", { class: "lknb-empty" }, "No call from here yet. Those that cells make are listed here too.");
+		this.empty = h("p", { class: "lknb-empty" }, "No calls yet. Calls from cells are listed here too.");
 		this.element = h(
 			"div",
 			{ class: "lknb-scroll", role: "region", tabIndex: 0, "aria-label": "Calls" },
@@ -56,7 +56,7 @@ export class Calls {
 	}
 
 	/**
-	 * Open the answer of a call that was made here, and close the one before.
+	 * Open the answer of a call that was made here, and close the previous one.
 	 * @param {string} key
 	 * @param {CallRow} row
 	 */
@@ -70,7 +70,7 @@ export class Calls {
 	}
 
 	/**
-	 * The whole payload and answer of a call.
+	 * A call with its payload and answer.
 	 * @param {string} key
 	 */
 	async read(key) {
@@ -84,7 +84,7 @@ export class Calls {
 	async callAgain(key, row) {
 		const whole = row.more ? await this.read(key) : row;
 		if (!whole) return;
-		if (whole.cut) this.outcome.fail("This payload is over 1 MB, too large to call from here. Run its cell again.");
+		if (whole.cut) this.outcome.fail("This payload is too large to call with from here. Run its cell again.");
 		else this.repeat(whole);
 	}
 }
@@ -100,7 +100,7 @@ class Call {
 		this.key = key;
 		/** @type {CallRow | undefined} */
 		this.row = undefined;
-		/** When it began, by this page's clock, while it is under way. */
+		/** When it started, by this page's clock, while it is in progress. */
 		this.startedAt = 0;
 		/** The call's status in the details. */
 		this.openedStatus = "";
@@ -149,11 +149,11 @@ class Call {
 		this.startedAt = row.status === "open" ? performance.now() - (row.elapsed ?? 0) * 1000 : 0;
 		setText(this.took, formatDuration(row.duration));
 		this.tick();
-		// A snapshot brings the same rows again: what the user has unfolded in them stays.
+		// A snapshot has the same rows again, and must not fold what the user has unfolded.
 		if (this.isOpen && row.status !== this.openedStatus) this.openBeginning(row);
 	}
 
-	/** Update how long it has been under way. */
+	/** Update the duration of a call in progress. */
 	tick() {
 		if (this.startedAt) setText(this.took, `${((performance.now() - this.startedAt) / 1000).toFixed(1)} s`);
 	}
@@ -165,7 +165,7 @@ class Call {
 	}
 
 	/**
-	 * Open with what the row has, and load the rest.
+	 * Open with the texts in the row, and load the rest.
 	 * @param {CallRow} row
 	 */
 	async openBeginning(row) {
@@ -191,11 +191,11 @@ class Call {
 }
 
 /**
- * The result of a call in a few words.
+ * A summary of the result of a call.
  * @param {CallRow} row
  */
 function result(row) {
-	if (row.status === "open") return [h("strong", { class: "lknb-trouble" }, "under way")];
+	if (row.status === "open") return [h("strong", { class: "lknb-trouble" }, "in progress")];
 	if (row.status === "ok") return [quoted(row.answer || "empty text", "lknb-code")];
 	return [h("strong", { class: "lknb-trouble" }, describeError(row)), quoted(row.message, "lknb-error")];
 }
@@ -210,7 +210,9 @@ function details(row) {
 	const payload = h("p", null, h("strong", null, row.raw ? "Payload, plain text" : "Payload"));
 	const parts = [...outcomeDetails(row), payload, textOrNote(row.payload)];
 	if (row.more)
-		parts.push(h("p", { class: "lknb-note" }, "Only the beginning: the rest is being loaded, or too large to show."));
+		parts.push(
+			h("p", { class: "lknb-note" }, "This is only the beginning. The rest is loading, or too large to show."),
+		);
 	return h("div", { class: "lknb-details" }, parts);
 }
 
@@ -219,7 +221,7 @@ function details(row) {
  * @returns {HTMLElement[]}
  */
 function outcomeDetails(row) {
-	if (row.status === "open") return [h("p", null, "Under way. The answer appears here.")];
+	if (row.status === "open") return [h("p", null, "In progress. The answer will appear here.")];
 	const after = ` after ${formatDuration(row.duration)}`;
 	if (row.status === "ok") return [h("p", null, h("strong", null, "Answer"), after), textOrNote(row.answer)];
 	const title = row.code ? `Error ${describeError(row)}` : "No answer";

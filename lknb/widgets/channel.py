@@ -1,9 +1,9 @@
-"""How a widget's browsers are kept up to date: snapshots, numbered batches, acknowledgements, and calls back.
+"""`Channel`: keeps a widget's browsers up to date, and runs the actions that they call.
 
-From the kernel: `state` (a number, and for each part either everything or what changed), `taken` and `reply` to a call,
-`forgotten` (to a browser that had long not been heard; it says hello again).
-From a browser: `hello` (tell me everything), `shows` (the parts that are in view), `ack` (of a number), `do` (a call),
-`bye`. Any browser that has missed something says hello again. While nobody looks, nothing is sent.
+From the kernel: `state` (a number, and for each part a snapshot or the changes), `taken` and `reply` for a call, and
+`forgotten` to a browser that the kernel no longer knows, which then sends `hello` again.
+From a browser: `hello` (requests a snapshot), `shows` (the parts in view), `ack` (of a state's number), `do` (a call)
+and `bye`. A browser that has missed a state sends `hello` again. While no browser shows anything, nothing is sent.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from lknb.loop import LOOP
 from lknb.widgets.part import Json, Part
 
 EVERY = 0.11
-"""Seconds between two states while a browser keeps up: about nine a second, whatever the rate of events."""
+"""Seconds between two states while a browser keeps up: about nine per second, whatever the rate of events."""
 
-UNHEARD = 0.5
-"""Seconds between two while none does: it is slow or gone, or the kernel is busy with a cell and cannot hear it."""
+UNACKNOWLEDGED = 0.5
+"""Seconds between two states while none does: browsers are slow or gone, or a cell keeps the kernel busy."""
 
-_AHEAD = 2
+_AHEAD = 2  # states that may be unacknowledged while a browser still counts as keeping up
 _BROWSERS = 64
-_BEHIND = 500  # states: who is so many behind another browser is gone, as pages go without a word
+_BEHIND = 500  # a browser this many states behind another one is considered gone: pages close without notice
 _logger = logging.getLogger("lknb")
 
 Send = Callable[[Json, list[bytes]], None]
@@ -44,8 +44,8 @@ class Channel:
     """Connects the parts of one widget with the browsers that show it.
 
     Args:
-        send: gives a message to all browsers.
-        parts: what there is to tell.
+        send: sends a message to all browsers.
+        parts: the parts to show.
     """
 
     def __init__(self, send: Send, parts: Sequence[Part]) -> None:
@@ -57,35 +57,35 @@ class Channel:
         self._last = 0.0
         self._due = False
         self._open = True
-        self._look: asyncio.TimerHandle | None = None
+        self._poll: asyncio.TimerHandle | None = None
 
     def changed(self) -> None:
-        """There is something to tell, soon. Cheap, and safe from any thread."""
+        """Send what has changed, soon. Cheap, and safe from any thread."""
         if not self._due and self._open:
             self._due = True
             LOOP.loop.call_soon_threadsafe(self._schedule)
 
     def close(self) -> None:
-        """Send nothing more."""
+        """Stop sending."""
         self._open = False
         self._browsers.clear()
 
     def received(self, message: Any, buffers: Sequence[Any] = ()) -> None:
-        """Take a message from a browser, on whatever thread it came."""
+        """Handle a message from a browser. Safe from any thread."""
         if not isinstance(message, dict) or not self._open:
             return
         if message.get("type") == "do":
-            # Said before anything is done, so that a browser can tell a busy kernel from a slow answer.
+            # Sent before the action runs, so that a browser can tell a busy kernel from a slow answer.
             self._send({"type": "taken", "id": message.get("id")}, [])
-            LOOP.submit(self._do(message, [bytes(each) for each in buffers]))
+            LOOP.submit(self._run_action(message, [bytes(each) for each in buffers]))
         else:
-            LOOP.loop.call_soon_threadsafe(self._heard, message)
+            LOOP.loop.call_soon_threadsafe(self._handle, message)
 
     # On the loop thread
 
-    def _heard(self, message: Json) -> None:
+    def _handle(self, message: Json) -> None:
         if not self._open:
-            return  # closed while this was on its way to the loop
+            return  # closed in the meantime
         kind, who = message.get("type"), str(message.get("browser"))[:64]
         browser = self._browsers.pop(who, None)
         if kind == "bye":
@@ -96,7 +96,7 @@ class Channel:
             if kind in ("ack", "shows"):
                 self._send({"type": "forgotten", "browser": who}, [])
             return
-        self._browsers[who] = browser  # who was heard last is the last
+        self._browsers[who] = browser  # the most recently active browser comes last
         while len(self._browsers) > _BROWSERS:
             self._browsers.pop(next(iter(self._browsers)))
         if kind == "ack" and isinstance(message.get("number"), int):
@@ -107,66 +107,66 @@ class Channel:
         elif kind in ("hello", "shows"):
             named = message.get("parts")
             shows = frozenset(name for name in self._parts if isinstance(named, list) and name in named)
-            # What nobody looked at was not told of, and needs to be told whole.
+            # Changes of parts that nobody had in view were not sent, so these parts need a snapshot.
             self._stale |= shows if kind == "hello" else shows - self._in_view()
             browser.shows = shows
             if self._stale & shows:
                 self.changed()
 
     def _in_view(self) -> frozenset[str]:
-        # A copy, here and below, since `close` may come from any thread.
+        # A copy, here and below, because `close` may be called from any thread.
         return frozenset().union(*(browser.shows for browser in list(self._browsers.values())))
 
     def _schedule(self) -> None:
         LOOP.loop.call_later(max(0.0, self._last + self._pause() - monotonic()), self._flush)
 
     def _pause(self) -> float:
-        heard = max((browser.acknowledged for browser in list(self._browsers.values())), default=self._number)
-        return EVERY if self._number - heard <= _AHEAD else UNHEARD
+        acknowledged = max((browser.acknowledged for browser in list(self._browsers.values())), default=self._number)
+        return EVERY if self._number - acknowledged <= _AHEAD else UNACKNOWLEDGED
 
     def _flush(self) -> None:
         self._due = False
         if not self._open:
             return
         parts: dict[str, Json] = {}
-        again: list[float] = []
+        polls: list[float] = []
         for name in sorted(self._in_view()):
             part = self._parts[name]
             try:
-                told = part.whole() if name in self._stale else part.changes()
+                update = part.whole() if name in self._stale else part.changes()
             except Exception:
-                # One part's fault shall not stop the others; it is told whole the next time.
+                # One part's failure must not stop the others. It gets a snapshot next time.
                 _logger.exception("The widget's part %s could not be shown", name)
                 self._stale.add(name)
                 continue
             self._stale.discard(name)
-            if told:
-                parts[name] = told
-            if part.again is not None:
-                again.append(part.again)
+            if update:
+                parts[name] = update
+            if part.poll_after is not None:
+                polls.append(part.poll_after)
             if any(rows.waiting for rows in part.rows.values()):
-                again.append(EVERY)
+                polls.append(EVERY)
         if parts:
             self._number += 1
             self._last = monotonic()
             self._send({"type": "state", "number": self._number, "parts": parts}, [])
-        # One look ahead: with one for each flush they would add up to a look at every moment.
-        if self._look is not None:
-            self._look.cancel()
-        self._look = LOOP.loop.call_later(max(0.0, min(again) - EVERY), self.changed) if again else None
+        # Only one poll is scheduled: one for each flush would add up to constant polling.
+        if self._poll is not None:
+            self._poll.cancel()
+        self._poll = LOOP.loop.call_later(max(0.0, min(polls) - EVERY), self.changed) if polls else None
 
-    async def _do(self, message: Json, buffers: list[bytes]) -> None:
+    async def _run_action(self, message: Json, buffers: list[bytes]) -> None:
         answer: Json = {"type": "reply", "id": message.get("id")}
         out: list[bytes] = []
         try:
             part = self._parts.get(str(message.get("part")))
             action = part.actions.get(str(message.get("action"))) if part else None
             if action is None:
-                raise LknbError("This widget has no such action. Reload the page if lknb was updated meanwhile.")
-            given = message.get("args") or {}
-            if not isinstance(given, dict):
-                raise TypeError(f"The arguments of an action have names; {type(given).__name__} has none.")
-            args = dict(given)
+                raise LknbError("This widget has no such action. If lknb was updated, reload the page.")
+            named = message.get("args") or {}
+            if not isinstance(named, dict):
+                raise TypeError(f"The arguments of an action must be named, not a {type(named).__name__}.")
+            args = dict(named)
             if buffers:
                 args["buffer"] = buffers[0]
             value = await action(**args)

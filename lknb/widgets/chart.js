@@ -1,4 +1,4 @@
-// Samples drawn by perspective, as lines or as a table, kept in step with the kernel's batches.
+// Draws samples with perspective, as lines or as a table, from the kernel's batches.
 import { h, inert } from "./dom.js";
 import { loadPerspective } from "./perspective.js";
 
@@ -7,7 +7,7 @@ import { loadPerspective } from "./perspective.js";
 /** @import { PartState } from "./sync.js" */
 /** @import { Ask } from "./view.js" */
 
-/** Milliseconds after which a chart that failed is tried again. */
+/** Milliseconds until a chart that failed is tried again. */
 const RETRY = 10_000;
 
 /**
@@ -15,14 +15,14 @@ const RETRY = 10_000;
  * @typedef {object} ChartConfig
  * @property {"lines" | "table"} form
  * @property {string[]} fields
- * @property {string[]} splitBy the columns that tell several lines apart
+ * @property {string[]} splitBy the columns that distinguish lines
  * @property {boolean} isDark
  */
 
 /**
  * @typedef {object} ChartActions
  * @property {Ask<TelemetryPart>} load
- * @property {() => void} hello asks for a snapshot
+ * @property {() => void} hello requests a snapshot
  * @property {(message: string) => void} fail
  */
 
@@ -41,9 +41,9 @@ export class Chart {
 		this.table = undefined;
 		/** The fields in the table. @type {string[]} */
 		this.columns = [];
-		/** The number of the last batch in the table; -1 to begin with a snapshot. */
+		/** The number of the last batch in the table; -1 to start with a snapshot. */
 		this.done = 0;
-		/** The value of `done` when a snapshot was last asked for. */
+		/** The value of `done` when a snapshot was last requested. */
 		this.askedAt = -1;
 		this.configured = "";
 		/** @type {PartState<TelemetryPart> | undefined} */
@@ -59,13 +59,13 @@ export class Chart {
 	}
 
 	/**
-	 * Draw this state. When it comes while another is being drawn, it is next; those in between are skipped.
+	 * Draw this state, after the one that is being drawn, if any. States in between are skipped.
 	 * @param {PartState<TelemetryPart>} state
 	 * @param {ChartConfig} config
 	 * @param {boolean} isPaused
 	 */
 	show(state, config, isPaused) {
-		if (Math.abs(Date.now() - this.failedAt) < RETRY) return; // absolute, as a clock may be set back
+		if (Math.abs(Date.now() - this.failedAt) < RETRY) return; // absolute, in case the clock was set back
 		this.state = state;
 		this.config = config;
 		this.isPaused = isPaused;
@@ -86,7 +86,7 @@ export class Chart {
 			this.failedAt = Date.now();
 			this.done = -1;
 			const reason = error instanceof Error ? error.message : error;
-			if (!this.isEnded) this.actions.fail(`Lines and table cannot be shown: ${reason}`);
+			if (!this.isEnded) this.actions.fail(`The chart cannot be shown: ${reason}`);
 		}
 	}
 
@@ -102,7 +102,7 @@ export class Chart {
 		const client = await this.client();
 		if (this.isEnded) return;
 		const [[, first]] = batches;
-		const table = first.anew
+		const table = first.snapshot
 			? await this.freshTable(client, values.fields.slice(0, first.columns.length), values.window)
 			: this.table;
 		for (const [number, batch] of batches) {
@@ -111,9 +111,9 @@ export class Chart {
 		}
 	}
 
-	/** Perspective, with a note while it is loaded for the first time. */
+	/** Perspective's client. Shows a note while perspective is loaded for the first time. */
 	async client() {
-		const note = h("p", { class: "lknb-empty", role: "status" }, "Loading lines and table: 6 MB, once per page.");
+		const note = h("p", { class: "lknb-empty", role: "status" }, "Loading the chart library (6 MB, once per page)…");
 		if (!this.viewer) this.place.append(note);
 		return await loadPerspective(this.actions.load).finally(() => note.remove());
 	}
@@ -131,7 +131,7 @@ export class Chart {
 	}
 
 	/**
-	 * Make another table and another viewer: a table keeps the columns that it was made with.
+	 * Create a new table and viewer, because a table keeps the columns that it was created with.
 	 * @param {Client} client
 	 * @param {string[]} columns
 	 * @param {number} window
@@ -145,7 +145,7 @@ export class Chart {
 		this.configured = "";
 		this.viewer = /** @type {Viewer} */ (document.createElement("perspective-viewer"));
 		this.viewer.className = "lknb-viewer";
-		// The viewer has a menu of its own, in place of Jupyter's.
+		// The viewer has its own menu instead of Jupyter's.
 		this.viewer.addEventListener("contextmenu", (event) => event.stopPropagation());
 		this.place.append(this.viewer);
 		await this.viewer.load(client);
@@ -231,21 +231,21 @@ async function discard({ viewer, table }) {
 }
 
 /**
- * The batches that follow `done`, from the last snapshot among them on.
- * @param {Map<string, BatchRow>} batches the newest ones, which are all that the kernel keeps
+ * The batches after `done`, starting at the last snapshot among them.
+ * @param {Map<string, BatchRow>} batches the newest batches, which are all that the kernel keeps
  * @param {number} done
- * @returns {[number: number, batch: BatchRow][] | undefined} undefined when some are missing: this page was too slow
+ * @returns {[number: number, batch: BatchRow][] | undefined} undefined if some are missing because this page was too slow
  */
 export function newBatches(batches, done) {
 	const numbered = [...batches].map(([key, batch]) => /** @type {[number, BatchRow]} */ ([Number(key), batch]));
 	const newer = numbered.filter(([number]) => number > done);
-	const snapshot = newer.map(([, batch]) => batch.anew).lastIndexOf(true);
+	const snapshot = newer.map(([, batch]) => batch.snapshot).lastIndexOf(true);
 	if (snapshot >= 0) return newer.slice(snapshot);
 	return newer.length && newer[0][0] !== done + 1 ? undefined : newer;
 }
 
 /**
- * A batch as columns of values, with null where a sample has none.
+ * A batch as columns of values, with null for missing ones.
  * @param {BatchRow} batch
  * @param {string[]} names
  * @param {[sender: string, topic: string][]} sources

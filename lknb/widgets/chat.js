@@ -1,4 +1,4 @@
-// Chat: the texts of `lk.chat` as they grow, replies, edits and attachments.
+// Chat: the messages of `lk.chat` while they are written, with replies, edits and attachments.
 import { Composer } from "./composer.js";
 import { h, setText } from "./dom.js";
 import { Messages } from "./messages.js";
@@ -27,17 +27,17 @@ export function chat({ ask, follow, signal }) {
 		const notes = describeTrouble(state.values);
 		note.hidden = !notes;
 		setText(note, notes);
-		composer.draw(state.values.people);
+		composer.draw(state.values);
 	});
 	return h("div", { class: "lknb-chat" }, messages.element, note, composer.element, outcome.element);
 }
 
 /** @param {ChatValues} values */
-function describeTrouble({ state, gone, unreadable }) {
+function describeTrouble({ state, dropped, unreadable }) {
 	const notes = [];
-	if (state === "closed") notes.push("The room is closed: nothing can be sent any more.");
-	else if (state !== "connected") notes.push(`The room is ${state}: nothing can be sent now.`);
-	if (gone) notes.push(`${gone.toLocaleString()} older messages were dropped.`);
+	if (state === "closed") notes.push("The room is closed. You can no longer send messages.");
+	else if (state !== "connected") notes.push(`The room is ${state}. You cannot send messages now.`);
+	if (dropped) notes.push(`${dropped.toLocaleString()} older messages were dropped.`);
 	if (unreadable) notes.push(`${unreadable.toLocaleString()} chat packets could not be read.`);
 	return notes.join(" ");
 }

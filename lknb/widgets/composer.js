@@ -1,16 +1,13 @@
-// Writing a chat message: its text, its recipient, what it answers or edits, and its attachments.
+// The form for a chat message: its text, its recipient, the message that it answers or edits, and its attachments.
 import { formatSize, h, quoted, setText } from "./dom.js";
 import { oneLine } from "./message.js";
 import { RecipientSelect } from "./recipients.js";
 import { upload } from "./uploads.js";
 
-/** @import { ChatPart, MessageRow } from "./rows.js" */
+/** @import { ChatPart, ChatValues, MessageRow } from "./rows.js" */
 /** @import { Ask, Outcome } from "./view.js" */
 
-/** Characters of a message, at most; longer texts are sent by a cell. */
-const MAX_LENGTH = 1_000_000;
-
-/** @typedef {{ kind: "reply" | "edit", key: string, name: string, text: string }} Subject what the next message is about */
+/** @typedef {{ kind: "reply" | "edit", key: string, name: string, text: string }} Subject the message that the next one answers or edits */
 
 export class Composer {
 	/**
@@ -27,14 +24,13 @@ export class Composer {
 			rows: 2,
 			"aria-label": "Message",
 			placeholder: "Write a message",
-			maxLength: MAX_LENGTH,
 			onkeydown: (/** @type {KeyboardEvent} */ event) => this.keyPressed(event),
 		});
 		this.to = new RecipientSelect({ "aria-label": "To" }, true);
 		this.toLabel = h("label", null, "To ", this.to.element);
 		this.subjectText = h("span", null);
 		const cancel = h("button", { type: "button", onclick: () => this.setSubject(undefined) }, "Cancel");
-		this.subjectLine = h("p", { class: "lknb-chat-about", hidden: true }, this.subjectText, cancel);
+		this.subjectLine = h("p", { class: "lknb-chat-subject", hidden: true }, this.subjectText, cancel);
 		this.button = h("button", { type: "submit", class: "lknb-chat-send" }, "Send");
 		const { list, button: attach, input } = this.attachments;
 		this.element = h(
@@ -55,9 +51,10 @@ export class Composer {
 		this.drawSubject();
 	}
 
-	/** @param {[identity: string, name: string][]} people */
-	draw(people) {
-		this.to.draw(people);
+	/** @param {ChatValues} values */
+	draw(values) {
+		this.text.maxLength = values.text_limit;
+		this.to.draw(values);
 	}
 
 	/** @param {KeyboardEvent} event */
@@ -101,7 +98,7 @@ export class Composer {
 		const { subject } = this;
 		const isEdit = subject?.kind === "edit";
 		this.subjectLine.hidden = !subject;
-		// An edit goes to those who have the message, and cannot add files.
+		// An edit goes to the recipients of the message, and cannot add files.
 		this.toLabel.hidden = this.attachments.button.hidden = isEdit;
 		setText(this.button, isEdit ? "Save edit" : "Send");
 		if (subject)
@@ -127,7 +124,7 @@ export class Composer {
 			files: files.map((file) => file.key),
 		});
 		if (await this.outcome.report(sending)) return;
-		// Restore what was not sent, unless the user has begun something else.
+		// Restore the message, unless the user has started another one.
 		this.attachments.restore(files);
 		if (this.text.value || this.subject) return;
 		this.text.value = text;
@@ -143,7 +140,7 @@ class Attachment {
 	 * @param {(attachment: Attachment) => void} remove
 	 */
 	constructor(file, remove) {
-		/** The kernel's name for it, once it is uploaded. */
+		/** The kernel's key for it, once it is uploaded. */
 		this.key = "";
 		this.file = file;
 		this.removed = new AbortController();
@@ -154,7 +151,7 @@ class Attachment {
 			"Remove",
 		);
 		this.element = h("li", null, quoted(file.name), this.progress, button);
-		/** Settles when it is uploaded or has failed. */
+		/** Settles when the upload has ended or failed. */
 		this.settled = Promise.resolve();
 	}
 
@@ -165,7 +162,7 @@ class Attachment {
 	}
 }
 
-/** The files that go with the next message. */
+/** The files to send with the next message. */
 class Attachments {
 	/**
 	 * @param {Ask<ChatPart>} ask
@@ -227,7 +224,7 @@ class Attachments {
 		this.list.prepend(...files.map((file) => file.element));
 	}
 
-	/** The files chosen so far, without those that failed or were removed meanwhile. */
+	/** The chosen files, except those that have failed or were removed in the meantime. */
 	async uploaded() {
 		const chosen = this.files;
 		await Promise.all(chosen.map((file) => file.settled));

@@ -1,4 +1,5 @@
-// Payloads for people: JSON as a tree, bytes as hex, images as images, everything else as text.
+// Draws payloads: JSON as a tree, bytes as hex, images as images, everything else as text. `content.py` prepares them: a
+// new type of content goes into both.
 import { formatDuration, formatSize, formatTime, h, quoted, setText } from "./dom.js";
 
 /** @import { EventRow, WholeEvent } from "./rows.js" */
@@ -8,11 +9,11 @@ const MAX_UNFOLDED = 30;
 const MAX_DEPTH = 40;
 const MAX_ENTRIES = 1000;
 const MAX_DUMPED_BYTES = 65_536;
-/** Types of images that cannot carry a script. */
+/** Types of images that cannot contain a script, as in `lknb/files.py`. */
 const IMAGE_TYPES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
 
 /**
- * The beginning of a payload in one line.
+ * The beginning of a payload as one line.
  * @param {EventRow} event
  */
 export function contentLine(event) {
@@ -34,7 +35,9 @@ export function eventDetails(event, buffer) {
 	else if (event.preview) parts.push(copyable(event.preview, event.content));
 	if (event.result) parts.push(h("strong", null, "Answer"), copyable(event.result, "text"));
 	if (event.more && !buffer)
-		parts.push(h("p", { class: "lknb-note" }, "Only the beginning: the rest is being loaded, or too large to show."));
+		parts.push(
+			h("p", { class: "lknb-note" }, "This is only the beginning. The rest is loading, or too large to show."),
+		);
 	return h("div", { class: "lknb-details" }, facts(event), ...parts);
 }
 
@@ -61,7 +64,7 @@ function facts(event) {
 }
 
 /**
- * Text, JSON or hex with a button that copies it.
+ * Text, JSON or hex, with a button to copy it.
  * @param {string} text
  * @param {string} kind
  */
@@ -89,7 +92,7 @@ function payload(text, kind) {
 
 /**
  * @param {string} text
- * @returns {object | undefined} undefined when it is not a JSON object or array
+ * @returns {object | undefined} undefined if it is not a JSON object or array
  */
 export function parseContainer(text) {
 	if (!/^\s*[[{]/.test(text)) return undefined;
@@ -102,7 +105,7 @@ export function parseContainer(text) {
 }
 
 /**
- * A JSON value as a tree of native, foldable elements.
+ * A JSON value as a tree of native elements that can be folded.
  * @param {unknown} value
  * @param {string} [name]
  * @param {number} [depth]
@@ -123,7 +126,7 @@ export function tree(value, name = "", depth = 0) {
 		h("summary", null, key, count),
 		children,
 	);
-	// Filled when opened: a payload may have a hundred thousand entries.
+	// Filled when opened, because a payload may have a hundred thousand entries.
 	const fill = () => {
 		if (!branch.open || children.childElementCount) return;
 		if (depth >= MAX_DEPTH) children.append(h("div", null, "nested too deeply to show"));
@@ -136,7 +139,7 @@ export function tree(value, name = "", depth = 0) {
 }
 
 /**
- * Pairs of hex digits as lines of sixteen, with offsets and the printable characters.
+ * Format pairs of hex digits as lines of sixteen bytes, with offsets and printable characters.
  * @param {string} pairs
  */
 export function hexDump(pairs) {
@@ -154,7 +157,7 @@ export function hexDump(pairs) {
 
 /**
  * @param {BlobPart} content
- * @param {string} type of an image that cannot carry a script
+ * @param {string} type one of `IMAGE_TYPES`
  * @param {string} alt
  */
 export function image(content, type, alt) {

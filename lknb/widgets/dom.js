@@ -1,8 +1,8 @@
-// Elements made without markup: all text is set as text, and characters that could disguise it are made visible.
+// Creates elements without markup: all text is set as text, and characters that could disguise it are made visible.
 
 /**
- * Control and direction characters, which could hide or reverse parts of a line. Tabs and line ends stay, and so does
- * the joiner between two emoji.
+ * Control and direction characters, which could hide or reverse parts of a line. Not included: tabs, line ends, and the
+ * joiner between two emoji.
  */
 const DISGUISING =
 	/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|(?<!\p{Extended_Pictographic}\ufe0f?|\p{Emoji_Modifier})\u200d|\u200d(?!\p{Extended_Pictographic})/gu;
@@ -11,7 +11,7 @@ const ATTRIBUTES = new Set(["role", "for", "scope", "colspan", "list"]);
 const TEXT_PROPERTIES = new Set(["title", "textContent", "placeholder", "label", "alt"]);
 
 /**
- * Text that is safe to show.
+ * Make text safe to show.
  * @param {unknown} value
  */
 export function inert(value) {
@@ -23,11 +23,11 @@ export function inert(value) {
 
 /**
  * Create an element. In `options`, `class`, `on` followed by an event's name, `dataset` and properties of the element
- * are set as such; names with a hyphen and `role`, `for`, `scope`, `colspan` and `list` become attributes.
+ * are set directly; names with a hyphen and `role`, `for`, `scope`, `colspan` and `list` become attributes.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {Record<string, unknown> | null} [options]
- * @param {...(Child | Child[])} children strings are shown as they are, never as markup
+ * @param {...(Child | Child[])} children strings are shown as text, never as markup
  * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function h(tag, options, ...children) {
@@ -57,7 +57,7 @@ function node(child) {
 }
 
 /**
- * Text that somebody in the room wrote: its direction cannot reach the text around it.
+ * Text from a participant, isolated so that its direction does not affect the text around it.
  * @param {unknown} value
  * @param {string} [className]
  */
@@ -66,7 +66,7 @@ export function quoted(value, className = "") {
 }
 
 /**
- * Several of them, with commas in between.
+ * Several texts from participants, separated by commas.
  * @param {string[]} values
  */
 export function quotedList(values) {
@@ -74,7 +74,7 @@ export function quotedList(values) {
 }
 
 /**
- * Set an element's text only when it changes, so that nothing is redrawn or read out without need.
+ * Set an element's text only if it differs, so that nothing is redrawn or read out without need.
  * @param {HTMLElement} element
  * @param {unknown} value
  */
@@ -84,14 +84,14 @@ export function setText(element, value) {
 }
 
 /**
- * Draws one item of a list in an element of its own.
+ * Draws one item of a list in its own element.
  * @template Item
  * @typedef {{ element: HTMLElement, fill(item: Item, key: string): void }} ItemView
  */
 
 /**
- * The children of an element, each drawn by a view that stays as long as its key is listed. Children that the element
- * has already, such as a table's head, stay above them.
+ * The children of an element, each drawn by a view that exists as long as its key is listed. Children that the element
+ * already has, such as a table's head, stay above them.
  * @template Item
  * @template {ItemView<Item>} View
  */
@@ -114,7 +114,7 @@ export class KeyedList {
 	 */
 	draw(items) {
 		const listed = new Map(items);
-		// First, so that the others need not move: an element that moves loses the focus.
+		// Remove first, so that the other elements need not move: an element that moves loses the focus.
 		for (const [key, { view }] of this.entries) {
 			if (listed.has(key)) continue;
 			view.element.remove();
@@ -151,7 +151,7 @@ export class KeyedList {
 }
 
 /**
- * A view whose whole content is one text.
+ * A view that consists of one text.
  * @param {HTMLElement} element
  * @returns {ItemView<string>}
  */
@@ -160,7 +160,7 @@ export function textView(element) {
 }
 
 /**
- * Make a function that calls `act` once, as soon as `element` is in sight.
+ * Create a function that calls `act` once, when `element` is scrolled into view.
  * @param {AbortSignal} signal
  * @returns {(element: HTMLElement, act: () => void) => void}
  */
@@ -187,7 +187,7 @@ export function onceVisible(signal) {
  * @param {BlobPart} content
  */
 export function offerDownload(name, content) {
-	// A media type that no browser opens in place of saving it.
+	// With this media type, a browser saves the file and does not open it.
 	const url = URL.createObjectURL(new Blob([content], { type: "application/octet-stream" }));
 	h("a", { href: url, download: name }).click();
 	setTimeout(() => URL.revokeObjectURL(url), 60_000);

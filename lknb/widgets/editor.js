@@ -1,20 +1,20 @@
-// Text fields whose text follows the room until the user types, and which keep what is typed.
+// Text fields that show the room's text until the user types, and then keep the user's text.
 import { parseContainer, tree } from "./content.js";
 import { formatSeconds, h, setText } from "./dom.js";
 import { Mark } from "./mark.js";
 
-/** @import { Confirmation, EditableText } from "./rows.js" */
+/** @import { Beginning, Confirmation, EditableText } from "./rows.js" */
 /** @import { Answer } from "./sync.js" */
 
-/** Characters of the room's text in the note that it has changed while the user types. */
+/** Characters of the room's text in the note about a change while the user types. */
 const MAX_QUOTE = 60;
 
 /**
  * @typedef {object} EditorOptions
  * @property {string} label
- * @property {number} [rows] 1 for a text of one line, which Enter sets
+ * @property {number} [rows] 1 for a single line, which Enter sets
  * @property {(text: string) => Promise<Answer<Confirmation>>} set resolves when the server has confirmed
- * @property {HTMLElement[]} [buttons] beside its own
+ * @property {HTMLElement[]} [buttons] more buttons
  */
 
 /** A field with "Set" and "Undo". */
@@ -23,10 +23,10 @@ export class Editor {
 	constructor({ label, rows = 1, set, buttons = [] }) {
 		this.set = set;
 		this.isOneLine = rows === 1;
-		/** The text in the room, as far as it has been drawn. */
+		/** The text in the room when it was last drawn. */
 		this.base = "";
 		this.isBusy = false;
-		/** Why the text may not be changed; empty when it may. */
+		/** Why the text may not be changed; empty if it may. */
 		this.refusal = "";
 		this.input = h("textarea", {
 			rows,
@@ -39,7 +39,7 @@ export class Editor {
 		this.button = h("button", { type: "submit", "aria-label": `Set: ${label}` }, "Set");
 		this.undo = h(
 			"button",
-			{ type: "button", "aria-label": `Do not change: ${label}`, hidden: true, onclick: () => this.discard() },
+			{ type: "button", "aria-label": `Undo: ${label}`, hidden: true, onclick: () => this.discard() },
 			"Undo",
 		);
 		this.status = h("span", { class: "lknb-outcome", role: "status" });
@@ -63,12 +63,12 @@ export class Editor {
 	}
 
 	/**
-	 * Take the text that the room has now.
+	 * Draw the room's current text.
 	 * @param {string} text
-	 * @param {string} refusal why it may not be changed; empty when it may
+	 * @param {string} refusal why it may not be changed; empty if it may
 	 */
 	draw(text, refusal) {
-		const now = text.replace(/\r\n?/g, "\n"); // as a textarea gives it back
+		const now = text.replace(/\r\n?/g, "\n"); // as a textarea returns it
 		this.refusal = refusal;
 		this.element.title = refusal;
 		if (now !== this.base) {
@@ -83,15 +83,15 @@ export class Editor {
 	 * Wait for the server, and show its answer.
 	 * @param {Promise<Answer<Confirmation>>} action
 	 * @param {string} done
-	 * @returns {Promise<number | undefined>} when the server confirmed; undefined when it failed
+	 * @returns {Promise<number | undefined>} when the server confirmed; undefined if it failed
 	 */
 	async run(action, done) {
 		this.isBusy = true;
-		this.showStatus("sent to the server");
+		this.showStatus("Sent to the server…");
 		this.update();
 		try {
 			const { value } = await action;
-			this.showStatus(`${done} by the server ${formatSeconds(value.confirmed)}`);
+			this.showStatus(`${done} by the server at ${formatSeconds(value.confirmed)}`);
 			return value.confirmed;
 		} catch (error) {
 			this.showStatus(error instanceof Error ? error.message : String(error), "error");
@@ -105,13 +105,13 @@ export class Editor {
 	async submit() {
 		const text = this.input.value;
 		if (this.isBusy || this.refusal || !this.isDirty) return;
-		if ((await this.run(this.set(text), "confirmed")) === undefined) return;
+		if ((await this.run(this.set(text), "Confirmed")) === undefined) return;
 		this.base = text;
-		if (document.activeElement === this.button) this.input.focus(); // the button is about to be disabled
+		if (document.activeElement === this.button) this.input.focus(); // because the button is about to be disabled
 		this.update();
 	}
 
-	/** Go back to the text in the room. */
+	/** Return to the room's text. */
 	discard() {
 		this.input.value = this.base;
 		this.showStatus("");
@@ -120,7 +120,7 @@ export class Editor {
 	}
 
 	typed() {
-		if (!this.isBusy && this.status.dataset.kind !== "meanwhile") setText(this.status, "");
+		if (!this.isBusy && this.status.dataset.kind !== "conflict") setText(this.status, "");
 		this.update();
 	}
 
@@ -142,13 +142,13 @@ export class Editor {
 
 	/** @param {string} now */
 	showConflict(now) {
-		const quote = now.length > MAX_QUOTE ? `${now.slice(0, MAX_QUOTE)}…` : now || "nothing";
-		this.showStatus(`changed meanwhile in the room, to ${quote}; what you type is kept`, "meanwhile");
+		const quote = now.length > MAX_QUOTE ? `${now.slice(0, MAX_QUOTE)}…` : now || "(empty)";
+		this.showStatus(`The room's text is now: ${quote}. Your text is kept.`, "conflict");
 	}
 
 	/**
 	 * @param {string} text
-	 * @param {"" | "error" | "meanwhile"} [kind]
+	 * @param {"" | "error" | "conflict"} [kind]
 	 */
 	showStatus(text, kind = "") {
 		this.status.dataset.kind = kind;
@@ -156,12 +156,12 @@ export class Editor {
 	}
 }
 
-/** A field for a text that may be too long to come with every change; below it the text as a tree if it is JSON. */
+/** A field for a text that may be too long to be sent with every change. If it is JSON, it is also shown as a tree. */
 export class LongTextEditor {
 	/**
 	 * @param {object} options
 	 * @param {string} options.label
-	 * @param {() => Promise<Answer<{ text: string }>>} options.read the whole text
+	 * @param {() => Promise<Answer<Beginning>>} options.read the text, up to the limit
 	 * @param {EditorOptions["set"]} options.set
 	 */
 	constructor({ label, read, set }) {
@@ -173,9 +173,9 @@ export class LongTextEditor {
 		this.loadButton = h(
 			"button",
 			{ type: "button", hidden: true, onclick: () => this.load() },
-			"Load all of it to edit",
+			"Load the whole text to edit it",
 		);
-		/** The whole of a long text that the user has loaded. @type {{ checksum: number, text: string } | undefined} */
+		/** A long text that the user has loaded. @type {{ checksum: number, text: string } | undefined} */
 		this.loaded = undefined;
 		this.checksum = 0;
 		this.drawn = "";
@@ -192,7 +192,7 @@ export class LongTextEditor {
 
 	/**
 	 * @param {EditableText} text
-	 * @param {string} refusal why it may not be changed; empty when it may
+	 * @param {string} refusal why it may not be changed; empty if it may
 	 * @param {number} changed
 	 */
 	draw({ text, more, checksum }, refusal, changed) {
@@ -203,7 +203,7 @@ export class LongTextEditor {
 		setText(this.note, refusal);
 		this.field.draw(
 			more ? (loaded ?? text) : text,
-			refusal || (isPartial ? "This is the beginning. Load all of it to edit it." : ""),
+			refusal || (isPartial ? "This is only the beginning. Load the whole text to edit it." : ""),
 		);
 		this.mark.show(changed);
 		if (text === this.drawn) return;
@@ -213,9 +213,10 @@ export class LongTextEditor {
 	}
 
 	async load() {
-		const { checksum } = this; // the text may change until it is here
+		const { checksum } = this; // the text may change while it is loaded
 		try {
-			const { text } = (await this.read()).value;
+			const { text, more } = (await this.read()).value;
+			if (more) throw new Error("This text is too long to edit here. Set it in a cell.");
 			this.loaded = { checksum, text };
 			this.loadButton.hidden = true;
 			this.field.draw(text, "");

@@ -3,7 +3,7 @@ import { contentLine, eventDetails } from "./content.js";
 import { formatSize, formatTime, h, KeyedList, offerDownload, quoted, setText } from "./dom.js";
 import { Outcome, widget } from "./view.js";
 
-/** @import { EventRow, FeedFilter, FeedPart, FeedValues } from "./rows.js" */
+/** @import { EventRow, FeedOnly, FeedPart, FeedValues } from "./rows.js" */
 /** @import { PartState } from "./sync.js" */
 /** @import { Ask, Context } from "./view.js" */
 
@@ -62,16 +62,11 @@ class Feed {
 		this.filters.draw(values);
 		setText(this.counts, describeCounts(values, this.isPaused));
 		if (!this.isPaused) {
-			// By number: a row that was skipped in a burst and has news now comes late.
+			// By number, because a row that waited during a burst arrives after newer ones.
 			this.entries.draw([...rows.events].sort(([one], [other]) => Number(other) - Number(one)));
 		}
 		this.empty.hidden = this.entries.size > 0;
-		setText(
-			this.empty,
-			Object.keys(values.filter).length
-				? "No event fits this filter."
-				: "Nothing has happened yet. Send something, or wait for somebody who does.",
-		);
+		setText(this.empty, describeEmpty(values));
 	}
 
 	togglePause() {
@@ -91,14 +86,15 @@ class Feed {
 			if (!answer) return;
 			const { name, left } = answer.value;
 			offerDownload(name, answer.buffer ?? "");
-			if (left) this.outcome.show(`${left.toLocaleString()} older events did not fit: room.events has them.`);
+			if (left)
+				this.outcome.show(`${left.toLocaleString()} older events did not fit into the file. They are in room.events.`);
 		};
 		const title = `Download the matching events as ${label}`;
 		return h("button", { type: "button", title, onclick: download }, label);
 	}
 }
 
-/** The four filters, which all views of a feed share. */
+/** The four filters. All views of a feed share them. */
 class Filters {
 	/**
 	 * @param {Ask<FeedPart>} ask
@@ -133,7 +129,7 @@ class Filters {
 	/** @param {FeedValues} values */
 	draw({ kinds, filter }) {
 		if (this.kind.options.length === 1) this.kind.append(...kinds.map((name) => h("option", { value: name }, name)));
-		// Another view may have set the filter; what somebody types here must stay.
+		// Another view may have set the filter, but must not overwrite what the user types here.
 		const isEdited = this.typing !== undefined || this.elements.some((element) => element === document.activeElement);
 		const now = JSON.stringify(filter);
 		if (now === this.drawn || isEdited) return;
@@ -145,7 +141,7 @@ class Filters {
 	}
 }
 
-/** One event: a row, and another one below it with the details while it is open. */
+/** One event: a row, and while it is open, a second row with the details. */
 class Entry {
 	/** @param {() => Promise<{ value: import("./rows.js").WholeEvent, buffer?: DataView<ArrayBuffer> } | undefined>} read */
 	constructor(read) {
@@ -237,7 +233,7 @@ function describeSize({ status, size, transferred }) {
 /** @param {EventRow} event */
 function trouble({ status, error }) {
 	if (status === "ok") return [];
-	const word = status === "open" ? "under way" : status;
+	const word = status === "open" ? "in progress" : status;
 	return [h("strong", { class: "lknb-trouble" }, word), error ? quoted(error, "lknb-error") : ""];
 }
 
@@ -246,12 +242,32 @@ function trouble({ status, error }) {
  * @param {boolean} isPaused
  */
 function describeCounts(values, isPaused) {
-	const parts = [`${values.matched.toLocaleString()} events`, `${values.rate.toLocaleString()} per second`];
+	const events = `${values.matched.toLocaleString()} events${describeLimits(values.only)}`;
+	const parts = [events, `${values.rate.toLocaleString()} per second`];
 	if (values.matched > values.limit) parts.push(`the newest ${values.limit.toLocaleString()} are shown`);
-	if (values.skipped) parts.push(`${values.skipped.toLocaleString()} not shown one by one`);
+	if (values.skipped) parts.push(`${values.skipped.toLocaleString()} skipped`);
 	if (values.evicted) parts.push(`${values.evicted.toLocaleString()} dropped from the log`);
 	if (isPaused) parts.push("paused");
 	return parts.join(", ");
+}
+
+/** @param {FeedValues} values */
+function describeEmpty({ filter, only }) {
+	if (Object.keys(filter).length) return "No events match this filter.";
+	return `No events yet${describeLimits(only)}. Send something, or wait until somebody else does.`;
+}
+
+/**
+ * What the feed was limited to when it was made; empty for a feed of everything.
+ * @param {FeedOnly} only
+ */
+function describeLimits({ kinds, topic, sender }) {
+	const parts = [
+		kinds.join(" and "),
+		topic === null ? "" : `topic ${topic}`,
+		sender === null ? "" : `from ${sender}`,
+	].filter(Boolean);
+	return parts.length ? ` (only ${parts.join(", ")})` : "";
 }
 
 export default widget(

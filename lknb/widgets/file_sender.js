@@ -1,4 +1,4 @@
-// Sending a file from the browser to the room.
+// The form that sends a file from the browser to the room.
 import { formatSize, h } from "./dom.js";
 import { RecipientSelect } from "./recipients.js";
 import { upload } from "./uploads.js";
@@ -41,16 +41,16 @@ export class FileSender {
 	/** @param {TransfersValues} values */
 	draw(values) {
 		this.values = values;
-		this.to.draw(values.people.map((identity) => [identity, identity]));
+		this.to.draw(values);
 	}
 
-	/** The chosen file; none when it is too large, which is shown. */
+	/** The chosen file; undefined if there is none, or if it is too large, which is shown. */
 	fittingFile() {
 		const file = this.file.files?.[0];
-		const limit = this.values?.uploadLimit ?? Number.POSITIVE_INFINITY;
+		const limit = this.values?.upload_limit ?? Number.POSITIVE_INFINITY;
 		if (!file || file.size <= limit) return file;
 		this.outcome.fail(
-			`${file.name} is ${formatSize(file.size)}; at most ${formatSize(limit)} go through the browser. ` +
+			`${file.name} is ${formatSize(file.size)}. From the browser, at most ${formatSize(limit)} can be sent. ` +
 				"A cell can send a file of any size: room.send_file(path).",
 		);
 		return undefined;
@@ -68,7 +68,7 @@ export class FileSender {
 		const [to, topic] = [this.to.value, this.topic.value];
 		const key = await this.upload(file);
 		if (key === undefined) return;
-		this.outcome.show(`Sending ${file.name}`);
+		this.outcome.show(`Sending ${file.name}…`);
 		const answer = await this.outcome.report(this.ask("send", { key, topic, to }));
 		if (answer) this.outcome.show(`${file.name} was sent to ${to || "everybody"}.`);
 	}
@@ -80,7 +80,7 @@ export class FileSender {
 		this.uploading = new AbortController();
 		this.bar.max = file.size || 1;
 		this.bar.value = 0;
-		// A file of one piece is there at once.
+		// A file of one piece is uploaded immediately.
 		this.bar.hidden = this.stop.hidden = file.size <= (this.values?.piece ?? 0);
 		const uploaded = upload(this.ask, file, this.uploading.signal, (done) => {
 			this.bar.value = done;

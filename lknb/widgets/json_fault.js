@@ -1,11 +1,11 @@
-// The first place where a text is not JSON, and what would be right there.
+// Finds the first place where a text is not valid JSON, and describes what is expected there.
 
 /** @typedef {{ at: number, line: number, column: number, what: string }} Fault */
 
 /**
- * Find where a text is not JSON; the messages of browsers differ, and do not all say it.
+ * Find where a text is not valid JSON. Browsers' own messages differ, and some have no position.
  * @param {string} text
- * @returns {Fault | undefined} undefined when it is JSON
+ * @returns {Fault | undefined} undefined if it is valid JSON
  */
 export function jsonFault(text) {
 	try {
@@ -39,7 +39,7 @@ const SPACE = /[ \t\n\r]*/y;
 const SCALAR = /(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![\w.])/y;
 const STRING_START = /"(?:[^"\\\u0000-\u001f]+|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*/y;
 
-/** Reads JSON up to the first place that is wrong. */
+/** Reads JSON up to the first fault. */
 class Scanner {
 	/** @param {string} text */
 	constructor(text) {
@@ -49,7 +49,7 @@ class Scanner {
 
 	scan() {
 		this.value();
-		if (this.next() !== undefined) throw new FaultFound(this.at, "the value ends before this");
+		if (this.next() !== undefined) throw new FaultFound(this.at, "the value already ended before this");
 	}
 
 	/** Skip white space and return the next character. */
@@ -59,7 +59,7 @@ class Scanner {
 	}
 
 	/**
-	 * Move behind a match at this place.
+	 * Move past a match at the current position.
 	 * @param {RegExp} pattern
 	 * @returns {boolean} whether it matched
 	 */
@@ -110,7 +110,7 @@ class Scanner {
 			}
 			this.at += 1;
 			if (char === end) return;
-			if (this.next() === end) throw new FaultFound(comma, `no comma may stand before ${end}`);
+			if (this.next() === end) throw new FaultFound(comma, `a comma is not allowed before ${end}`);
 		}
 	}
 
@@ -120,13 +120,13 @@ class Scanner {
 		const char = this.text[this.at];
 		if (char === '"') this.at += 1;
 		else if (char === undefined) throw new FaultFound(begin, "the string that begins here does not end");
-		else if (char === "\\") throw new FaultFound(this.at, "there is no such escape; write \\\\ for a backslash");
+		else if (char === "\\") throw new FaultFound(this.at, "this escape does not exist; write \\\\ for a backslash");
 		else throw new FaultFound(this.at, "line ends and control characters in a string must be escaped, such as \\n");
 	}
 }
 
 /**
- * Describe what stands where a value should be.
+ * Describe the fault where a value should be.
  * @param {string} found
  */
 function expected(found) {

@@ -1,15 +1,15 @@
-// A note of when something has changed, and its highlight.
+// A mark that shows when something has changed, and highlights it.
 import { formatSeconds, h, setText } from "./dom.js";
 
-/** Empty while nothing has just changed. */
+/** Empty unless something has just changed. */
 export class Mark {
 	constructor() {
 		this.element = h("span", { class: "lknb-mark" });
 	}
 
 	/**
-	 * Show when something has changed, and light up the element around it.
-	 * @param {number} time milliseconds since 1970; 0 when it has not just changed
+	 * Show when something has changed, and highlight the element around it.
+	 * @param {number} time milliseconds since 1970; 0 if it has not just changed
 	 * @param {string} [what]
 	 * @param {HTMLElement | null} [around]
 	 */
@@ -20,7 +20,7 @@ export class Mark {
 }
 
 /**
- * Light up an element once for a change at this time.
+ * Highlight an element once for a change at this time.
  * @param {HTMLElement} element
  * @param {number} time
  */
@@ -28,6 +28,6 @@ function highlight(element, time) {
 	if (element.dataset.changed === String(time)) return;
 	element.dataset.changed = String(time);
 	element.classList.remove("lknb-changed");
-	void element.offsetWidth; // or the animation would not start again
+	void element.offsetWidth; // otherwise the animation would not start again
 	element.classList.add("lknb-changed");
 }

@@ -1,4 +1,4 @@
-// One message of a chat: who wrote it, what it answers, its text as it grows, and its files.
+// One message of a chat: its author, the message that it answers, its text while it is written, and its files.
 import { AttachmentView } from "./attachments.js";
 import { formatSize, h, KeyedList, quoted, setText } from "./dom.js";
 
@@ -6,19 +6,19 @@ import { formatSize, h, KeyedList, quoted, setText } from "./dom.js";
 /** @import { Ask, Outcome } from "./view.js" */
 
 /**
- * What messages can do beyond themselves.
+ * What a message can do outside its own element.
  * @typedef {object} ChatActions
  * @property {Ask<ChatPart>} ask
  * @property {Outcome} outcome
  * @property {AbortSignal} signal
  * @property {(key: string, row: MessageRow) => void} reply
  * @property {(key: string, row: MessageRow) => void} edit
- * @property {(key: string) => void} focus goes to another message
+ * @property {(key: string) => void} focus moves to another message
  * @property {() => void} redraw
  * @property {(element: HTMLElement, act: () => void) => void} whenVisible
  */
 
-/** @typedef {{ piece: string, text: string, more: number }} WholeText of which edit, and how many characters are left out */
+/** @typedef {{ piece: string, text: string, more: number }} WholeText the name of its edit, and the number of characters beyond the limit */
 
 export class Message {
 	/**
@@ -35,10 +35,10 @@ export class Message {
 		this.whole = undefined;
 		this.head = h("header", null);
 		this.quote = h("div", { class: "lknb-chat-quote" });
-		this.text = h("div", { class: "lknb-chat-said", dir: "auto" });
+		this.text = h("div", { class: "lknb-chat-text", dir: "auto" });
 		this.notes = h("p", { class: "lknb-chat-state" });
 		const files = h("ul", { class: "lknb-chat-files" });
-		this.buttons = h("div", { class: "lknb-chat-does" });
+		this.buttons = h("div", { class: "lknb-chat-actions" });
 		/** @type {KeyedList<AttachmentRow, AttachmentView>} */
 		this.files = new KeyedList(files, () => new AttachmentView(this.key, Boolean(this.row?.own), actions));
 		this.element = h(
@@ -59,7 +59,7 @@ export class Message {
 		this.isTextStale = true;
 		this.element.dataset.status = row.status;
 		this.element.dataset.own = String(row.own);
-		// Screen readers read out a growing text once it has ended.
+		// Screen readers then read out a growing text when it is complete.
 		this.element.setAttribute("aria-busy", String(row.open));
 		onChange(this.head, [row.name, row.sender, row.to, row.edited], () => headline(row));
 		onChange(this.quote, row.reply, () => (row.reply ? [this.quotation(row.reply)] : []));
@@ -67,7 +67,7 @@ export class Message {
 		onChange(this.buttons, [row.can_reply, row.can_edit], () => this.offers());
 	}
 
-	/** Buttons for what the user can do with the message. */
+	/** The buttons for replying and editing. */
 	offers() {
 		const { reply, edit } = this.actions;
 		const button = (/** @type {string} */ label, /** @type {typeof reply} */ act) =>
@@ -82,12 +82,12 @@ export class Message {
 	quotation({ key, name, text }) {
 		const inside = [name ? quoted(`${name}: `, "lknb-chat-who") : "", quoted(oneLine(text))];
 		if (!key) return h("span", null, "In reply to ", inside);
-		const label = "Go to the message that this one answers";
+		const label = "Go to the answered message";
 		return h("button", { type: "button", "aria-label": label, onclick: () => this.actions.focus(key) }, inside);
 	}
 
 	/**
-	 * Draw as much of the text as there is, and its notes. Quick when nothing has changed.
+	 * Draw the text as far as it is known, and its notes. Cheap if nothing has changed.
 	 * @param {Map<string, PieceRow>} pieces
 	 * @param {ChatValues} values
 	 */
@@ -103,9 +103,9 @@ export class Message {
 		this.text.dataset.whole = String(whole !== undefined);
 		this.text.hidden = !row.text;
 		this.text.tabIndex = whole ? 0 : -1; // a whole text scrolls
-		const here = values.head + (parts.length - 1) * values.each;
+		const here = values.head_length + (parts.length - 1) * values.piece_length;
 		const bytes = values.growing[this.key] ?? row.size;
-		// The size of an open text is known in bytes, and a character has four at most.
+		// The size of an open text is known in bytes, and a character has at most four.
 		const isPartial = !whole && (row.open ? bytes > 4 * here : row.length > here);
 		const notes = describeNotes(row, whole, isPartial ? bytes : 0);
 		const offersWhole = !row.open && isPartial;
@@ -117,7 +117,7 @@ export class Message {
 	}
 
 	/**
-	 * Keep the parts that are there already: a text that grows is not drawn anew.
+	 * Keep the elements of existing parts, so that a growing text is not redrawn.
 	 * @param {string[]} parts
 	 */
 	drawParts(parts) {
@@ -138,12 +138,12 @@ export class Message {
 			this.whole = { piece, ...answer.value };
 			redraw();
 		};
-		return h("button", { type: "button", onclick: show }, `Show whole (${formatSize(bytes)})`);
+		return h("button", { type: "button", onclick: show }, `Show all (${formatSize(bytes)})`);
 	}
 }
 
 /**
- * Replace an element's children, but only when what they show has changed: they keep the focus until then.
+ * Replace an element's children, but only if their content has changed, so that they keep the focus.
  * @param {HTMLElement} element
  * @param {unknown} shown
  * @param {() => HTMLElement[]} children
@@ -173,7 +173,7 @@ function recipients({ to, more_to: more }) {
 }
 
 /**
- * The texts that follow the beginning.
+ * The pieces of the text after its beginning.
  * @param {MessageRow} row
  * @param {Map<string, PieceRow>} pieces
  */
@@ -189,27 +189,26 @@ function piecesOf(row, pieces) {
 /**
  * @param {MessageRow} row
  * @param {WholeText | undefined} whole
- * @param {number} partialBytes the size of a text of which only the beginning is shown; 0 of others
+ * @param {number} partialBytes the size of a text if only its beginning is shown; otherwise 0
  */
 function describeNotes(row, whole, partialBytes) {
 	const notes = [];
-	if (row.open) notes.push(row.own ? "sending…" : "under way…");
-	if (row.open && partialBytes) notes.push(`${formatSize(partialBytes)} so far, of which the beginning is shown.`);
-	const failure = row.own ? "Not sent" : "Broke off";
+	if (row.open) notes.push(row.own ? "sending…" : "receiving…");
+	if (row.open && partialBytes) notes.push(`${formatSize(partialBytes)} so far; only the beginning is shown.`);
+	const failure = row.own ? "Not sent" : "Incomplete";
 	if (row.error) notes.push(`${failure}: ${row.error}`);
 	else if (row.status === "failed") notes.push(failure);
-	if (row.cut) notes.push(`${row.cut.toLocaleString()} more characters were dropped, as the room's log is bounded.`);
+	if (row.cut) notes.push(`${row.cut.toLocaleString()} more characters were dropped because the room's log is full.`);
 	if (row.trouble) notes.push(`The edit failed: ${row.trouble}`);
 	if (whole?.more)
-		notes.push(`${whole.more.toLocaleString()} more characters are not shown: the text is in room.events.`);
+		notes.push(`${whole.more.toLocaleString()} more characters are not shown. The whole text is in room.events.`);
 	return notes.join(" ");
 }
 
 /**
- * The beginning of a text as one line.
+ * A text as one line, which the style sheet cuts.
  * @param {string} text
  */
 export function oneLine(text) {
-	const line = text.replace(/\s+/g, " ");
-	return line.length > 140 ? `${line.slice(0, 140)}…` : line;
+	return text.replace(/\s+/g, " ");
 }

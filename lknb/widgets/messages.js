@@ -1,16 +1,16 @@
-// The messages of a chat: which of them are in the page, and staying at the newest while they come.
+// The messages of a chat. Only the newest ones are in the page, and the newest one stays in view.
 import { h, KeyedList, onceVisible, setText, textView } from "./dom.js";
 import { Message } from "./message.js";
 
 /** @import { ChatPart, MessageRow } from "./rows.js" */
 /** @import { PartState } from "./sync.js" */
 
-/** Messages in the page at first, and how many more come with each request. */
+/** Messages that are in the page at first, and that each request adds. */
 const PAGE = 150;
-/** Pixels from the end that still count as the end. */
+/** Pixels from the end within which the user counts as being at the end. */
 const NEAR_END = 30;
 
-/** The log of a chat. */
+/** The list of messages. */
 export class Messages {
 	/** @param {Omit<import("./message.js").ChatActions, "focus" | "redraw" | "whenVisible">} actions */
 	constructor(actions) {
@@ -65,7 +65,7 @@ export class Messages {
 		this.older.hidden = left <= 0;
 		setText(this.older, `Show older messages (${left} more)`);
 		this.empty.hidden = messages.size > 0;
-		setText(this.empty, 'Nobody has written yet. Write below, or room.send_text("hello") in a cell.');
+		setText(this.empty, 'No messages yet. Write one below, or run room.send_text("hello") in a cell.');
 		if (this.arrivals.isFollowing) this.scrollToEnd();
 	}
 
@@ -82,7 +82,7 @@ export class Messages {
 		element?.focus({ preventScroll: true });
 	}
 
-	/** Show more of the older messages, above those that are in sight and stay there. */
+	/** Add older messages above the visible ones, which stay in place. */
 	showOlder() {
 		if (!this.state) return;
 		const height = this.log.scrollHeight;
@@ -100,7 +100,7 @@ export class Messages {
 	}
 }
 
-/** Follows the newest message, or counts those that come while the user reads older ones. */
+/** Follows the newest message, or counts new messages while the user reads older ones. */
 class Arrivals {
 	/** @param {() => void} scrollToEnd */
 	constructor(scrollToEnd) {
@@ -145,7 +145,7 @@ class Arrivals {
 }
 
 /**
- * The messages, with each day's name above its first one.
+ * The messages, with the date above the first one of each day.
  * @param {[key: string, row: MessageRow][]} messages
  */
 function withDays(messages) {

@@ -1,7 +1,7 @@
-"""One ES module out of several: a widget's module with the shared ones that it imports inside.
+"""Bundles a widget's ES module with the modules that it imports.
 
-A front end gets a widget's module as text, from no address that a relative import could be resolved against. So each
-imported module becomes a function's scope in front of the one that imports it, and nothing else is changed.
+A front end receives a widget's module as text, without an address that relative imports could be resolved against. So
+each imported module becomes a function scope before the module that imports it; nothing else is changed.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w-]+)\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
-# What makes a module a widget by itself is of no use to one that shows it among others.
+# A default export makes a module a widget, which has no use in a module that imports it.
 _DEFAULT = re.compile(r"^export default ", re.MULTILINE)
 _OTHER = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 
 
 def bundled(name: str) -> str:
-    """The module `NAME.js` of this folder as one text; its own `export default` stays.
+    """The module `NAME.js` of this folder as one text, including its `export default`.
 
     Raises:
-        ValueError: for an import or export of another form than `import { a, b as c } from "./name.js";` and
+        ValueError: for an import or export in any other form than `import { a, b as c } from "./name.js";` and
             `export` before a function, a class or a const.
     """
     needed: dict[str, str] = {}
@@ -30,14 +30,16 @@ def bundled(name: str) -> str:
 
 
 def stylesheet() -> str:
-    """The style of all widgets, in which every selector begins at `.lknb`."""
+    """The style sheet of all widgets."""
     return (_HERE / "lknb.css").read_text(encoding="utf-8")
 
 
 def _inlined(name: str, needed: dict[str, str], importers: tuple[str, ...]) -> str:
-    """The text of a module with its imports taken from scopes, which it adds to `needed` if they are not there yet."""
+    """The text of a module, with its imports taken from scopes. Missing scopes are added to `needed`."""
     if name in importers:
-        raise ValueError(f"{' imports '.join([*importers, name])}: modules cannot import each other in a circle.")
+        raise ValueError(
+            f"{' imports '.join([*importers, name])}: a module must not import itself, even through others."
+        )
     text = (_HERE / f"{name}.js").read_text(encoding="utf-8")
 
     def take(match: re.Match[str]) -> str:
@@ -54,7 +56,9 @@ def _scope(name: str, text: str) -> str:
     exports = _EXPORT.findall(text)
     text = _DEFAULT.sub("void ", _EXPORT.sub("", text))
     if other := _OTHER.search(text):
-        raise ValueError(f"{name}.js: {other.group()!r} is not a form that can be taken into another module.")
+        raise ValueError(
+            f"{name}.js: {other.group()!r} cannot be bundled. See `modules.bundled` for the forms allowed."
+        )
     return f"const {_variable(name)} = (() => {{\n{text}\nreturn {{ {', '.join(exports)} }};\n}})();"
 
 

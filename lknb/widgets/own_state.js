@@ -1,4 +1,4 @@
-// This participant's own name, attributes and metadata, to be edited.
+// Edits this participant's own name, attributes and metadata.
 import { formatSeconds, h, KeyedList, quoted, setText } from "./dom.js";
 import { Editor, LongTextEditor } from "./editor.js";
 import { Mark } from "./mark.js";
@@ -29,7 +29,7 @@ export class OwnState {
 		this.element = h(
 			"details",
 			{ class: "lknb-box", open: true },
-			h("summary", null, "Your own name, attributes and metadata"),
+			h("summary", null, "Your name, attributes and metadata"),
 			this.refusal,
 			labelled(["Name"], this.name.element),
 			attributes,
@@ -62,17 +62,17 @@ export class OwnState {
 	 */
 	deleted(key, time) {
 		if (this.state) this.draw(this.state);
-		this.adding.outcome.show(`${key}: deletion confirmed by the server ${formatSeconds(time)}`);
+		this.adding.outcome.show(`${key}: deleted, confirmed by the server at ${formatSeconds(time)}`);
 		this.adding.key.focus();
 	}
 }
 
-/** One attribute, with its editor. It stays when somebody else deletes the attribute while the user types. */
+/** One attribute with its editor, which stays if the attribute is deleted elsewhere while the user types. */
 class OwnAttribute {
 	/**
 	 * @param {string} key
 	 * @param {Ask<ParticipantsPart>} ask
-	 * @param {(time: number) => void} deleted called when the server has confirmed a deletion from here
+	 * @param {(time: number) => void} deleted called when the server has confirmed a deletion made here
 	 */
 	constructor(key, ask, deleted) {
 		this.key = key;
@@ -90,7 +90,7 @@ class OwnAttribute {
 		this.element = labelled([quoted(key, "lknb-key"), this.mark.element], this.editor.element);
 	}
 
-	/** Whether the user has typed something that must not get lost. */
+	/** Whether the user has typed something that must not be lost. */
 	get keepsText() {
 		return this.editor.isDirty && !this.isDeletedHere;
 	}
@@ -98,7 +98,7 @@ class OwnAttribute {
 	fill() {}
 
 	/**
-	 * @param {OwnAttributeRow | undefined} row undefined when it is deleted
+	 * @param {OwnAttributeRow | undefined} row undefined if it was deleted
 	 * @param {string} refusal
 	 */
 	draw(row, refusal) {
@@ -115,7 +115,7 @@ class OwnAttribute {
 	}
 }
 
-/** Adds an attribute. */
+/** The form that adds an attribute. */
 class AttributeForm {
 	/** @param {Ask<ParticipantsPart>} ask */
 	constructor(ask) {
@@ -151,7 +151,7 @@ class AttributeForm {
 	/** @param {KeyboardEvent} event */
 	keyPressed(event) {
 		if (event.key !== "Enter" || event.isComposing) return;
-		event.stopPropagation(); // with Shift or Ctrl it would run the cell, and what is typed would be lost
+		event.stopPropagation(); // with Shift or Ctrl it would run the cell, and the input would be lost
 		if (event.target === this.button) return;
 		event.preventDefault();
 		this.element.requestSubmit();
@@ -161,8 +161,8 @@ class AttributeForm {
 		const [key, value] = [this.key.value, this.value.value];
 		const answer = await this.outcome.report(this.ask("set_attribute", { key, value }));
 		if (!answer) return;
-		this.outcome.show(`${key}: confirmed by the server ${formatSeconds(answer.value.confirmed)}`);
-		// The user may have typed the next one meanwhile.
+		this.outcome.show(`${key}: confirmed by the server at ${formatSeconds(answer.value.confirmed)}`);
+		// The user may already have typed the next one.
 		if (this.key.value !== key || this.value.value !== value) return;
 		this.key.value = this.value.value = "";
 		this.key.focus();
@@ -192,6 +192,6 @@ function labelled(label, element) {
 function describeUse({ attributes, size, limit }, shown) {
 	const count = attributes === 1 ? "1 attribute" : `${attributes} attributes`;
 	const left = attributes - shown;
-	const more = left > 0 ? `, ${left} of them not shown: room.attributes has them` : "";
+	const more = left > 0 ? `, ${left} of them not shown (see room.attributes)` : "";
 	return `${count}, ${size.toLocaleString()} of ${limit.toLocaleString()} bytes${more}`;
 }

@@ -1,4 +1,4 @@
-// Panel: a room in tabs, with its connection's state above them.
+// Panel: a room in tabs, with the connection's state above them.
 import { chat } from "./chat.js";
 import { h, quoted, setText } from "./dom.js";
 import { feed } from "./feed.js";
@@ -11,30 +11,22 @@ import { Outcome, widget } from "./view.js";
 /** @import { PanelPart, PanelValues } from "./rows.js" */
 /** @import { Context, Show } from "./view.js" */
 
-/** @type {Record<string, { title: string, show: Show }>} */
-const TABS = {
-	participants: { title: "Participants", show: participants },
-	feed: { title: "Feed", show: feed },
-	chat: { title: "Chat", show: chat },
-	transfers: { title: "Transfers", show: transfers },
-	rpc: { title: "RPC", show: rpc },
-	telemetry: { title: "Telemetry", show: telemetry },
-};
+/** @type {Record<string, Show>} */
+const TABS = { participants, feed, chat, transfers, rpc, telemetry };
 
-/** The tabs and their pages. A page is made when it is first chosen. */
+/** The tabs and their pages. A page is created when it is first chosen. */
 class Tabs {
 	/**
-	 * @param {string[]} names
+	 * @param {[name: string, label: string][]} tabs
 	 * @param {(name: string) => HTMLElement} show
 	 * @param {(name: string) => void} chosen
 	 */
-	constructor(names, show, chosen) {
+	constructor(tabs, show, chosen) {
 		this.show = show;
 		this.chosen = chosen;
-		this.tabs = names.map((name) => {
-			const { title } = TABS[name];
-			const button = h("button", { type: "button", role: "tab", onclick: () => this.choose(name) }, title);
-			const page = h("div", { role: "tabpanel", "aria-label": title, hidden: true });
+		this.tabs = tabs.map(([name, label]) => {
+			const button = h("button", { type: "button", role: "tab", onclick: () => this.choose(name) }, label);
+			const page = h("div", { role: "tabpanel", "aria-label": label, hidden: true });
 			return { name, button, page };
 		});
 		this.bar = h(
@@ -43,7 +35,7 @@ class Tabs {
 				class: "lknb-tabs",
 				role: "tablist",
 				"aria-label": "Views of the room",
-				hidden: names.length < 2,
+				hidden: tabs.length < 2,
 				onkeydown: (/** @type {KeyboardEvent} */ event) => this.keyPressed(event),
 			},
 			this.tabs.map(({ button }) => button),
@@ -53,7 +45,7 @@ class Tabs {
 			{ class: "lknb-pages" },
 			this.tabs.map(({ page }) => page),
 		);
-		this.choose(names[0]);
+		this.choose(tabs[0][0]);
 	}
 
 	/** @param {string} name */
@@ -80,7 +72,7 @@ class Tabs {
 	}
 }
 
-/** Where and who this notebook is, the state of its connection, and leaving or joining again. */
+/** The room, this participant, the connection's state, and buttons to leave and to rejoin. */
 class Head {
 	/** @param {Context<PanelPart>} context */
 	constructor({ ask, follow }) {
@@ -103,7 +95,7 @@ class Head {
 		this.isBusy = true;
 		// Not disabled, so that it keeps the focus.
 		this.button.setAttribute("aria-disabled", "true");
-		this.outcome.show(this.isClosed ? "Joining" : "Leaving");
+		this.outcome.show(this.isClosed ? "Rejoining…" : "Leaving…");
 		await this.outcome.report(this.ask(this.isClosed ? "rejoin" : "leave"));
 		this.isBusy = false;
 		this.button.removeAttribute("aria-disabled");
@@ -116,13 +108,13 @@ class Head {
 		this.state.dataset.state = state;
 		setText(this.state, state);
 		this.drawWho(values);
-		const handlers = ended.length ? ` Handlers have ended: ${ended.join(", ")}. Run their cells again.` : "";
+		const handlers = ended.length ? ` These handlers have ended: ${ended.join(", ")}. Run their cells again.` : "";
 		setText(this.why, `${reason}.${handlers}`);
 		this.why.hidden = state === "connected" && !handlers;
 		setText(this.button, this.isClosed ? "Rejoin" : "Leave");
 		this.button.title = this.isClosed
 			? "Join the room again"
-			: "Leave the room: handlers end, and you can join again here";
+			: "Leave the room. Handlers end, and you can rejoin here.";
 		this.button.hidden = false;
 	}
 
@@ -139,12 +131,13 @@ class Head {
 export default widget(
 	"The room",
 	(model) => ["panel", ...model.get("tabs")],
-	(contexts, setInView) => {
+	(contexts, setInView, model) => {
 		const head = new Head(contexts.panel);
-		const names = Object.keys(contexts).filter((name) => name in TABS);
+		/** @type {Record<string, string>} */
+		const labels = model.get("labels");
 		const tabs = new Tabs(
-			names,
-			(name) => TABS[name].show(contexts[name]),
+			model.get("tabs").map((/** @type {string} */ name) => [name, labels[name]]),
+			(name) => TABS[name](contexts[name]),
 			(name) => setInView(["panel", name]),
 		);
 		return h("div", null, head.element, tabs.bar, tabs.pages);

@@ -1,4 +1,4 @@
-"""Panel: a room at a glance and in depth, in tabs."""
+"""Panel: a room in tabs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from lknb.tables import Table
 from lknb.widgets.chat import ChatPart
 from lknb.widgets.feed import FeedPart
 from lknb.widgets.modules import bundled
-from lknb.widgets.part import Json, Part
+from lknb.widgets.part import Part
 from lknb.widgets.participants import ParticipantsPart
+from lknb.widgets.rows import PanelValues
 from lknb.widgets.rpc import RpcPart
 from lknb.widgets.telemetry import TelemetryPart
 from lknb.widgets.transfers import TransfersPart
@@ -32,7 +33,7 @@ TABS: dict[str, type[Part]] = {
 
 
 class PanelPart(Part):
-    """The room itself: where and who this notebook is, how the connection is, leaving and joining again."""
+    """The room, this participant and the connection's state; leaving the room and rejoining it."""
 
     name = "panel"
     title = "Room"
@@ -44,7 +45,7 @@ class PanelPart(Part):
         self._ended: list[str] = []
 
     def start(self, changed: Callable[[], None]) -> None:
-        """Follow the connection, and who comes and goes."""
+        """Follow the connection and the participants."""
         super().start(changed)
         self._follow(self._happened)
 
@@ -52,8 +53,8 @@ class PanelPart(Part):
         if event.kind in ("connection", "participant", "loss"):
             self.changed()
 
-    def values(self) -> Json:
-        """The connection's state and why, the identities, and how many are there."""
+    def values(self) -> PanelValues:
+        """The room, this participant, the connection's state with its reason, and the number of participants."""
         room = self.room
         me = room.participants.get(room.identity)
         return {
@@ -66,10 +67,10 @@ class PanelPart(Part):
             "ended": self._ended,
         }
 
-    # What a browser may ask for
+    # What a browser may call
 
     async def leave(self) -> None:
-        """Leave the room; this panel stays, to join again."""
+        """Leave the room. This panel stays, to rejoin it."""
         self._ended = sorted({each.name for each in self.room.handlers})[:20]
         self.leaving = True
         try:
@@ -79,7 +80,7 @@ class PanelPart(Part):
             self.changed()
 
     async def rejoin(self) -> None:
-        """Join again."""
+        """Rejoin the room."""
         try:
             await self.room.aio.rejoin()
             self._ended = []
@@ -87,7 +88,7 @@ class PanelPart(Part):
             self.changed()
 
     def tables(self) -> list[tuple[str, Table]]:
-        """Nothing that the headline does not say."""
+        """None: the headline has everything."""
         return []
 
 
@@ -96,16 +97,17 @@ class Panel(RoomWidget):
     """A room in tabs: participants and state, feed, chat, transfers, RPC, telemetry.
 
     Args:
-        room: whose.
-        tabs: the tabs wanted, of `participants`, `feed`, `chat`, `transfers`, `rpc` and `telemetry`; all if none.
+        room: the room to show.
+        tabs: some of `participants`, `feed`, `chat`, `transfers`, `rpc` and `telemetry`; all if none are given.
 
     Raises:
-        ValueError: for a tab that does not exist.
+        ValueError: for an unknown tab.
     """
 
     _esm = bundled("panel")
-    _head: PanelPart | None = None  # also while it is being made
+    _head: PanelPart | None = None  # None during construction
     tabs = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    labels = traitlets.Dict().tag(sync=True)
 
     def __init__(self, room: Room, *tabs: Tab) -> None:
         for tab in tabs:
@@ -113,9 +115,11 @@ class Panel(RoomWidget):
                 raise ValueError(f"{tab!r} is not a tab of the panel{did_you_mean(tab, TABS)} Tabs: {', '.join(TABS)}.")
         chosen = list(dict.fromkeys(tabs or TABS))
         self._head = PanelPart(room)
-        super().__init__(room, [self._head, *(TABS[tab](room) for tab in chosen)], tabs=chosen)
+        labels = {name: part.tab for name, part in TABS.items()}
+        parts = [self._head, *(TABS[tab](room) for tab in chosen)]
+        super().__init__(room, parts, tabs=chosen, labels=labels)
 
     def close(self) -> None:
-        """Stop following, and leave static HTML; but who leaves the room with this panel can join again with it."""
+        """Stop following, and leave static HTML, unless the room is being left with this panel, which can rejoin it."""
         if self._head is None or not self._head.leaving:
             super().close()

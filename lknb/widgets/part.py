@@ -1,6 +1,6 @@
-"""What a widget shows, on the kernel's side: rows by key and single values, and what a browser may ask to be done.
+"""`Part`: the kernel's side of a widget's subject. It has rows by key, single values, and actions for a browser.
 
-A part knows nothing of messages and browsers; `Channel` asks it for the whole truth or for what has changed.
+A part knows nothing of messages and browsers: `Channel` asks it for a snapshot, or for what has changed.
 """
 
 from __future__ import annotations
@@ -11,50 +11,50 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from lknb.event import Event
 from lknb.tables import Table
+from lknb.widgets.rows import PeopleValues
 
 if TYPE_CHECKING:
     from lknb.room import Room
 
 T = TypeVar("T")
+Row = TypeVar("Row", bound=Mapping[str, object])
+
 Json = dict[str, Any]
-
-WHOLE = 1_000_000
-"""Characters of a text, or bytes of a payload, that a browser gets when it asks for the whole of it."""
-
-IMAGE_LIMIT = 20_000_000
-"""Bytes of an image that a browser may display."""
+"""A message between kernel and browser. Its rows and values have the types of `rows.py`."""
 
 STATIC_ROWS = 25
-"""Rows of a table that stays in a saved notebook."""
+"""Rows of a table in a saved notebook."""
+
+_PEOPLE = 500
 
 Action = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class Rows(Generic[T]):
-    """Rows by key, oldest first, and which of them a browser has not been told of. Safe from any thread.
+    """Rows by key, oldest first, and which of them browsers do not have yet. Safe from any thread.
 
     Args:
-        describe: makes what the browser gets of an item; called when it is sent, not when it changes.
-        limit: how many are kept; the oldest go first.
-        burst: how many new ones are told at once, the newest first; the others wait. All unless given. What browsers
-            have already is told at once when it changes.
+        describe: makes the row for an item. Called when the row is sent, not when the item changes.
+        limit: the number of rows to keep; the oldest are dropped first.
+        burst: the number of new rows to send in one batch, the newest first; the others wait. Everything unless given.
+            A row that browsers already have is sent as soon as it changes.
     """
 
-    def __init__(self, describe: Callable[[T], Json], limit: int, burst: int | None = None) -> None:
+    def __init__(self, describe: Callable[[T], Mapping[str, object]], limit: int, burst: int | None = None) -> None:
         self._describe = describe
         self._limit, self._burst = limit, limit if burst is None else burst
         self._items: dict[str, T] = {}
         self._changed: dict[str, None] = {}
         self._dropped: dict[str, None] = {}
-        # What browsers have: nothing else needs to be taken back, also while nobody looks and the rows come and go.
-        self._told: set[str] = set()
+        # The rows that browsers have: only these need to be removed there, however many come and go in between.
+        self._sent: set[str] = set()
         self._lock = threading.Lock()
         self.skipped = 0
-        """How many went, since the last `clear`, before a browser was told: too many came, or nobody looked."""
+        """Rows dropped before they were sent, since the last `clear`: too many came, or no browser showed them."""
 
     @property
     def waiting(self) -> bool:
-        """Whether there is more to tell."""
+        """Whether there are more rows to send."""
         return bool(self._changed)
 
     def __len__(self) -> int:
@@ -64,35 +64,35 @@ class Rows(Generic[T]):
         return key in self._items
 
     def items(self) -> list[tuple[str, T]]:
-        """What is kept, oldest first."""
+        """All keys and items, oldest first."""
         with self._lock:
             return list(self._items.items())
 
     def get(self, key: str) -> T | None:
-        """The item of this key."""
+        """The item with this key, if any."""
         return self._items.get(key)
 
     def put(self, key: str, item: T) -> None:
-        """Add an item at the end, or change one where it is."""
+        """Append an item, or replace the one with this key."""
         with self._lock:
             self._items[key] = item
-            # To the end, so that the newest are the last.
+            # Moved to the end, so that the newest changes are last.
             self._changed.pop(key, None)
             self._changed[key] = None
-            self._keep(key)
+            self._restore(key)
             while len(self._items) > self._limit:
                 oldest = next(iter(self._items))
-                self.skipped += oldest not in self._told
+                self.skipped += oldest not in self._sent
                 self._drop(oldest)
 
     def swap(self, key: str, item: T) -> None:
-        """Keep another item in place of one that is told the same, if it is still there."""
+        """Replace an item, if it is still there, by one with the same row."""
         with self._lock:
             if key in self._items:
                 self._items[key] = item
 
     def touch(self, key: str) -> None:
-        """Have an item told again, if it is still there."""
+        """Send the row of an item again, if it is still there."""
         with self._lock:
             if key in self._items:
                 self._changed[key] = None
@@ -103,14 +103,14 @@ class Rows(Generic[T]):
             self._drop(key)
 
     def clear(self) -> None:
-        """Remove all items, and begin to count anew."""
+        """Remove all items, and reset `skipped`."""
         with self._lock:
             for key in list(self._items):
                 self._drop(key)
             self.skipped = 0
 
     def replace(self, items: Mapping[str, T]) -> None:
-        """Make these the items, in this order; those that are equal to what is there already are not told again."""
+        """Replace all items by these, in this order. Only those that differ are sent again."""
         with self._lock:
             for key in [key for key in self._items if key not in items]:
                 self._drop(key)
@@ -118,45 +118,46 @@ class Rows(Generic[T]):
                 if key not in self._items or self._items[key] != item:
                     self._items[key] = item
                     self._changed[key] = None
-                    self._keep(key)
+                    self._restore(key)
 
-    def whole(self) -> list[tuple[str, Json]]:
-        """All rows; a browser that gets them has been told everything."""
+    def whole(self) -> list[tuple[str, Mapping[str, object]]]:
+        """All rows. They count as sent."""
         with self._lock:
             items = list(self._items.items())
             self._changed.clear()
             self._dropped.clear()
-            self._told = set(self._items)
+            self._sent = set(self._items)
         return [(key, self._describe(item)) for key, item in items]
 
-    def changes(self) -> tuple[list[tuple[str, Json]], list[str]]:
-        """The rows that have changed and the keys that are gone, since last time. `waiting` says if there is more."""
+    def changes(self) -> tuple[list[tuple[str, Mapping[str, object]]], list[str]]:
+        """The rows changed and the keys dropped since the last call. `waiting` tells whether there are more."""
         with self._lock:
-            new = [key for key in self._changed if key not in self._told]
+            new = [key for key in self._changed if key not in self._sent]
             later = dict.fromkeys(new[: -self._burst])
             items = [(key, self._items[key]) for key in self._changed if key not in later]
             dropped = list(self._dropped)
             self._changed = later
             self._dropped.clear()
-            self._told.update(key for key, _ in items)
+            self._sent.update(key for key, _ in items)
         return [(key, self._describe(item)) for key, item in items], dropped
 
     def _drop(self, key: str) -> None:
         if self._items.pop(key, None) is None:
             return
         self._changed.pop(key, None)
-        if key in self._told:
-            self._told.discard(key)
+        if key in self._sent:
+            self._sent.discard(key)
             self._dropped[key] = None
 
-    def _keep(self, key: str) -> None:
+    def _restore(self, key: str) -> None:
+        """Treat a row that was dropped and came back before browsers knew as one that they still have."""
         if key in self._dropped:
             del self._dropped[key]
-            self._told.add(key)
+            self._sent.add(key)
 
 
-def keep_rows_only(rows: Rows[Event | Json], oldest: int, describe: Callable[[Event], Json]) -> None:
-    """Keep of the events before number `oldest`, which the room's log has let go, their rows and no payloads."""
+def drop_payloads(rows: Rows[Event | Row], oldest: int, describe: Callable[[Event], Row]) -> None:
+    """Replace each event before number `oldest`, which the room's log has evicted, by its row, without the payload."""
     for key, item in rows.items():
         if isinstance(item, Event):
             if item.number >= oldest:
@@ -169,40 +170,45 @@ class Part:
     """One subject of a room, as a browser shows it.
 
     A subclass fills `rows`, overrides `values`, and lists in `actions` the coroutines that a browser may call by
-    name; their arguments come from the browser and are data like any other.
+    name. Their arguments come from the browser: treat them as untrusted data.
 
     Attributes:
-        name: what the browser's side calls it: the name of its module.
-        title: for people.
+        name: the name of its JavaScript module.
+        title: the heading of its static table.
+        tab: its label in the panel.
         rows: the lists of rows by name.
-        actions: what a browser may ask for; a coroutine function each, run on the loop thread. What it returns is the
-            answer: JSON, with bytes under "buffer" if there are any. What it raises is shown.
-        again: seconds after which to look for changes that no event announces; None while there can be none.
+        actions: what a browser may call: a coroutine function each, run on the loop thread. The return value is the
+            answer: JSON, with bytes under "buffer" if there are any. An exception's message is shown.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    tab: ClassVar[str] = ""
 
     def __init__(self, room: Room) -> None:
         self.room = room
         self.rows: dict[str, Rows[Any]] = {}
         self.actions: dict[str, Action] = {}
-        self.again: float | None = None
-        self._told: Json = {}
         self.changed: Callable[[], None] = lambda: None
+        self._sent: Mapping[str, object] = {}
         self._evicted = 0
         self._unsubscribe: Callable[[], None] = lambda: None
 
+    @property
+    def poll_after(self) -> float | None:
+        """Seconds until the next look for changes that no event announces; None if there can be none."""
+        return None
+
     def start(self, changed: Callable[[], None]) -> None:
-        """Begin to follow the room, and call `changed` (cheap, from any thread) when there is something to tell."""
+        """Start to follow the room, and call `changed` (cheap, from any thread) when there is something to send."""
         self.changed = changed
 
     def _follow(self, reader: Callable[[Event], None]) -> None:
-        """Call `reader` with each event of the room's log from now on, until `stop`."""
+        """Call `reader` with each new event of the room's log, until `stop`."""
         self._unsubscribe = self.room.events.subscribe(reader)
 
-    def _log_has_let_go(self) -> int | None:
-        """The log's oldest event by number, when the log has let older ones go since this was last asked."""
+    def _oldest_after_eviction(self) -> int | None:
+        """The number of the log's oldest event, if the log has evicted any since the last call."""
         log = self.room.events
         if log.evicted == self._evicted:
             return None
@@ -210,37 +216,43 @@ class Part:
         return log[0].number
 
     def stop(self) -> None:
-        """Follow no longer; `html` and `text` still say how things are."""
+        """Stop following. `tables` still returns the current state."""
         self._unsubscribe()
 
-    def values(self) -> Json:
+    def values(self) -> Mapping[str, object]:
         """The single values by name, as JSON."""
         return {}
 
     def tables(self) -> list[tuple[str, Table]]:
-        """How things are now as tables with titles, for a saved notebook and for a terminal."""
+        """The current state as tables with titles, for a saved notebook and for a terminal."""
         raise NotImplementedError
 
     def look(self) -> None:
-        """Look at what changes without an event; called before anything is told."""
+        """Update what changes without an event. Called before anything is sent."""
 
     def whole(self) -> Json:
-        """All there is to tell: `set` and `rows`."""
+        """A snapshot of everything: `set` and `rows`."""
         self.look()
-        self._told = self.values()
-        return {"set": self._told, "rows": {name: rows.whole() for name, rows in self.rows.items()}}
+        self._sent = self.values()
+        return {"set": self._sent, "rows": {name: rows.whole() for name, rows in self.rows.items()}}
 
     def changes(self) -> Json | None:
-        """What has changed since the last time: those of `set`, `put` and `drop` that are not empty; None for none."""
+        """What changed since the last call: `set`, `put` and `drop` unless empty; None if nothing changed."""
         self.look()
-        told: Json = {"put": {}, "drop": {}}
+        changes: Json = {"put": {}, "drop": {}}
         for name, rows in self.rows.items():
             put, dropped = rows.changes()
             if put:
-                told["put"][name] = put
+                changes["put"][name] = put
             if dropped:
-                told["drop"][name] = dropped
-        values = self.values()  # after the rows, whose `skipped` may be among them
-        told["set"] = {name: value for name, value in values.items() if self._told.get(name, self) != value}
-        self._told = values
-        return {key: value for key, value in told.items() if value} or None
+                changes["drop"][name] = dropped
+        values = self.values()  # after the rows, whose `skipped` may be one of the values
+        changes["set"] = {name: value for name, value in values.items() if self._sent.get(name, self) != value}
+        self._sent = values
+        return {key: value for key, value in changes.items() if value} or None
+
+
+def people_values(room: Room) -> PeopleValues:
+    """The other participants, by identity, as all parts list them."""
+    others = sorted((identity, each.name) for identity, each in room.remote_participants.items())
+    return {"people": others[:_PEOPLE], "more_people": max(0, len(others) - _PEOPLE)}

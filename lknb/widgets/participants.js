@@ -1,4 +1,4 @@
-// Participants: who is here with their state, live; this participant's own state and the room's can be edited.
+// Participants: everybody with their state. This participant's own state and the room's metadata can be edited.
 import { h, KeyedList, setText } from "./dom.js";
 import { LongTextEditor } from "./editor.js";
 import { OwnState } from "./own_state.js";
@@ -27,19 +27,19 @@ export function participants({ ask, follow, signal }) {
 	const roomBox = h(
 		"details",
 		{ class: "lknb-box", open: true },
-		h("summary", null, "Metadata of the room, which everybody sees"),
+		h("summary", null, "Metadata of the room, visible to everybody"),
 		room.element,
 	);
 	follow((state) => {
-		const { roomMetadata, roomRefused } = state.values;
+		const { room_metadata: metadata, room_refused: refused } = state.values;
 		people.draw(state);
 		own.draw(state);
-		room.draw(roomMetadata, roomRefused, roomMetadata.changed);
+		room.draw(metadata, refused, metadata.changed);
 	});
 	return h("div", null, people.elements, own.element, roomBox);
 }
 
-/** Everybody in the room, or those who match a filter. */
+/** Everybody in the room, or everybody who matches the filter. */
 class People {
 	/**
 	 * @param {Ask<ParticipantsPart>} ask
@@ -88,13 +88,13 @@ class People {
 			this.empty,
 			isAlone
 				? "Nobody else is here. Join the room from another notebook or application."
-				: "Nobody here matches this filter.",
+				: "No participants match this filter.",
 		);
 	}
 }
 
 /**
- * This participant first, those who have left last, the others in the order in which they joined.
+ * Order: this participant first, participants who have left last, the others as they joined.
  * @param {PersonRow | LeftRow} one
  * @param {PersonRow | LeftRow} other
  */
@@ -111,7 +111,7 @@ function compare(one, other) {
 function describeCounts({ total, filter, matching, state }, shown) {
 	const parts = [`${total.toLocaleString()} here`];
 	if (filter) parts.push(`${matching.toLocaleString()} match the filter`);
-	if (matching > shown) parts.push(`${(matching - shown).toLocaleString()} more not shown: filter for them`);
-	if (state !== "connected") parts.push(`${state}: as it was before`);
+	if (matching > shown) parts.push(`${(matching - shown).toLocaleString()} not shown: use the filter`);
+	if (state !== "connected") parts.push(`${state}: last known state`);
 	return parts.join(", ");
 }

@@ -1,4 +1,4 @@
-// One participant: identity, state, attributes, metadata, data tracks and permissions, with what has just changed.
+// One participant: identity, state, attributes, metadata, data tracks and permissions, with recent changes.
 import { copyable, parseContainer, tree } from "./content.js";
 import { formatSeconds, h, KeyedList, quoted, setText } from "./dom.js";
 import { Mark } from "./mark.js";
@@ -6,18 +6,15 @@ import { Mark } from "./mark.js";
 /** @import { AttributeRow, Beginning, LeftRow, ParticipantsPart, PersonRow } from "./rows.js" */
 /** @import { Ask, Outcome } from "./view.js" */
 
-/** Characters of metadata that are shown on request. */
-const MAX_LENGTH = 1_000_000;
-
 /** @type {[grant: string, what: string][]} */
 const GRANTS = [
 	["canPublishData", "publish data"],
 	["canSubscribe", "subscribe"],
-	["canUpdateOwnMetadata", "change their own state"],
+	["canUpdateOwnMetadata", "change own state"],
 	["canPublish", "publish audio and video"],
 ];
 
-/** Keeps what the user has folded or selected in it while the participant changes. */
+/** The element stays while the participant changes, and keeps what the user has folded or selected. */
 export class Person {
 	/**
 	 * @param {string} identity
@@ -66,10 +63,10 @@ export class Person {
 		setText(this.facts, describeFacts(row));
 		this.nameMark.show(row.changed.name ?? 0);
 		this.attributes.draw(row.attributes.map((attribute) => [attribute.key, attribute]));
-		const left = row.moreAttributes;
-		setText(this.moreAttributes, left ? `and ${left} more attributes: room.participants has them` : "");
+		const left = row.more_attributes;
+		setText(this.moreAttributes, left ? `and ${left} more attributes, in room.participants` : "");
 		this.metadata.fill(row.metadata, row.changed.metadata ?? 0);
-		const more = row.moreTracks ? ` and ${row.moreTracks} more` : "";
+		const more = row.more_tracks ? ` and ${row.more_tracks} more` : "";
 		setText(this.tracks, row.tracks.length ? `data tracks: ${row.tracks.join(", ")}${more}` : "");
 		setText(this.permissions, describePermissions(row.permissions));
 		this.permissionsMark.show(row.changed.permissions ?? 0);
@@ -101,7 +98,7 @@ class Attribute {
 	}
 }
 
-/** A participant's metadata: as a tree if it is JSON, and only the beginning of a long one until asked for more. */
+/** A participant's metadata: a tree if it is JSON. Long metadata is cut until the user requests all of it. */
 class Metadata {
 	/**
 	 * @param {string} identity
@@ -141,7 +138,7 @@ class Metadata {
 		if (!more) return [label, shown];
 		const showAll = async () => {
 			const answer = await this.outcome.report(this.ask("read", { identity: this.identity }));
-			if (answer) shown.replaceChildren(copyable(answer.value.text.slice(0, MAX_LENGTH), "text"));
+			if (answer) shown.replaceChildren(copyable(answer.value.text, "text"), answer.value.more ? "…" : "");
 		};
 		return [label, shown, h("button", { type: "button", onclick: showAll }, "Show all")];
 	}

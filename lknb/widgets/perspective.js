@@ -1,15 +1,15 @@
-// Loading perspective, which draws lines and tables: once per page, out of the kernel.
+// Loads perspective, which draws lines and tables, from the kernel, once per page.
 
 /** @import { TelemetryPart } from "./rows.js" */
 /** @import { Ask } from "./view.js" */
 
-/** Where the page keeps perspective, which can be loaded only once. */
+/** Where the page stores perspective, which can be loaded only once. */
 const SHARED = Symbol.for("lknb.perspective");
 /** The elements that perspective's module defines. */
 const OWN_ELEMENT = /^(regular|perspective)-/;
 
 /**
- * What is used of perspective's client.
+ * The methods of perspective's client that lknb uses.
  * @typedef {object} Client
  * @property {(schema: Record<string, string>, options: { limit: number }) => Promise<Table>} table
  */
@@ -39,7 +39,7 @@ const OWN_ELEMENT = /^(regular|perspective)-/;
 export function loadPerspective(load) {
 	const page = /** @type {{ [SHARED]?: Promise<Client> }} */ (globalThis);
 	page[SHARED] ??= startEngine(load).catch((error) => {
-		delete page[SHARED]; // the next one tries again
+		delete page[SHARED]; // so that the next call tries again
 		throw error;
 	});
 	return page[SHARED];
@@ -66,8 +66,8 @@ async function startEngine(load) {
 }
 
 /**
- * Let perspective's module come more than once, as it does with each widget of perspective's own, before or after this
- * one. It defines its elements without asking whether they exist, and the page would refuse the rest of the module.
+ * Allow perspective's module to be loaded more than once: perspective's own widgets load it too, before or after this one.
+ * It defines its elements without checking whether they exist, and would then fail.
  */
 function tolerateRedefinition() {
 	const define = customElements.define.bind(customElements);

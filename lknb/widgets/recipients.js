@@ -1,21 +1,28 @@
-// Choosing a participant to send to, or to call.
+// The choice of a participant to send to or to call.
 import { h, KeyedList, textView } from "./dom.js";
+
+/** @import { PeopleValues, Person } from "./rows.js" */
+
+/** The key of the option that stands for the participants that are not listed. */
+const MORE = "more";
 
 /** A list of the participants in the room. */
 export class RecipientSelect {
 	/**
 	 * @param {Record<string, unknown>} options of the select element
-	 * @param {boolean} everybody whether that can be chosen too
+	 * @param {boolean} everybody whether to offer everybody
 	 */
 	constructor(options, everybody) {
 		this.element = h("select", options);
-		/** @type {[identity: string, name: string][]} */
+		/** @type {Person[]} */
 		this.people = [];
+		/** The number of participants that are not listed. */
+		this.more = 0;
 		/** @type {[key: string, label: string][]} */
 		this.fixed = everybody ? [["", "everybody"]] : [];
-		// Keys begin with "@", so that no identity is taken for everybody.
+		// The keys of participants start with "@", so that no identity means everybody or the rest.
 		this.options = new KeyedList(this.element, (/** @type {string} */ key) =>
-			textView(h("option", { value: key.slice(1) })),
+			textView(h("option", { value: key.slice(1), disabled: key === MORE })),
 		);
 	}
 
@@ -28,14 +35,15 @@ export class RecipientSelect {
 		return this.element.options.length === 0;
 	}
 
-	/** @param {[identity: string, name: string][]} people */
-	draw(people) {
+	/** @param {PeopleValues} values */
+	draw({ people, more_people: more }) {
 		this.people = people;
+		this.more = more;
 		this.choose(this.value);
 	}
 
 	/**
-	 * Choose somebody. They stay listed after they have left: what is for one must not go to another, or to everybody.
+	 * Choose a participant. They stay listed after they have left, so that a message for them cannot go to anybody else.
 	 * @param {string} identity
 	 */
 	choose(identity) {
@@ -43,6 +51,7 @@ export class RecipientSelect {
 		const entries = this.people.map(([each, name]) => [`@${each}`, name && name !== each ? `${name} (${each})` : each]);
 		if (identity && !this.people.some(([each]) => each === identity))
 			entries.push([`@${identity}`, `${identity} (has left)`]);
+		if (this.more) entries.push([MORE, `and ${this.more} more: use a cell`]);
 		this.options.draw([...this.fixed, ...entries]);
 		if (identity) this.element.value = identity;
 	}

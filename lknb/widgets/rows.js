@@ -1,7 +1,22 @@
-// What the kernel sends about each part: its rows, its single values, and what its actions answer. Only types: the
-// kernel's TypedDicts have the same names and keys.
+// What the kernel sends about each part: its rows, its single values, and the answers of its actions. Only types:
+// `rows.py` has the same names and keys. Times are milliseconds since 1970 and sizes are bytes, unless stated otherwise.
 
+/** @typedef {"in" | "out"} Direction */
 /** @typedef {"open" | "ok" | "failed" | "dropped"} Status */
+/** @typedef {"text" | "json" | "hex" | "image" | "file"} Content what a preview shows */
+/** @typedef {[identity: string, name: string]} Person */
+
+/**
+ * Whom a part can send to or call.
+ * @typedef {object} PeopleValues
+ * @property {Person[]} people
+ * @property {number} more_people not listed
+ */
+
+/**
+ * Part of a file; its bytes travel beside the answer.
+ * @typedef {object} FilePiece
+ */
 
 // Panel
 
@@ -9,7 +24,7 @@
  * @typedef {object} PanelValues
  * @property {string} room
  * @property {string} identity
- * @property {string} name empty when it is the identity
+ * @property {string} name empty if it equals the identity
  * @property {string} state
  * @property {string} reason
  * @property {number | null} participants null once the room is closed
@@ -30,33 +45,40 @@
  */
 
 /**
+ * What the feed was limited to when it was made.
+ * @typedef {object} FeedOnly
+ * @property {string[]} kinds empty for all
+ * @property {string | null} topic
+ * @property {string | null} sender
+ */
+
+/**
  * @typedef {object} FeedValues
- * @property {number} total events in the room's log so far
  * @property {number} evicted events that the log no longer has
  * @property {number} matched
  * @property {number} skipped events that came and went between two batches
  * @property {number} rate events per second
  * @property {FeedFilter} filter shared by all views
- * @property {{ kinds: string[], topic: string | null }} only
+ * @property {FeedOnly} only
  * @property {string[]} kinds all that can be filtered for
  * @property {number} limit rows that the kernel keeps
  */
 
 /**
  * @typedef {object} EventRow
- * @property {number} time milliseconds since 1970
- * @property {"in" | "out"} direction
+ * @property {number} time
+ * @property {Direction} direction
  * @property {string} kind
  * @property {string | null} sender
  * @property {string[]} to
  * @property {string} topic
- * @property {number | null} size bytes
- * @property {number} transferred bytes
+ * @property {number | null} size
+ * @property {number} transferred
  * @property {Status} status
  * @property {string | null} error
  * @property {number | null} duration seconds
  * @property {boolean | null} reliable
- * @property {"text" | "json" | "hex" | "image" | "file"} content what the preview is
+ * @property {Content} content
  * @property {string} preview
  * @property {boolean} more whether the preview is only the beginning
  */
@@ -65,18 +87,24 @@
  * What only an opened event has.
  * @typedef {object} EventDetails
  * @property {Record<string, string>} [attributes]
- * @property {string} [type] an image's media type
+ * @property {string | null} [type] an image's media type
  * @property {string} [result]
  */
 
 /** @typedef {EventRow & EventDetails} WholeEvent */
 
 /**
+ * @typedef {object} FeedDownload
+ * @property {string} name
+ * @property {number} left older events that did not fit
+ */
+
+/**
  * @typedef {object} FeedAnswers
  * @property {null} filter
  * @property {null} clear
  * @property {WholeEvent} read
- * @property {{ name: string, left: number }} download
+ * @property {FeedDownload} download
  */
 
 /** @typedef {{ values: FeedValues, rows: { events: EventRow }, answers: FeedAnswers }} FeedPart */
@@ -84,8 +112,14 @@
 // Uploads, which chat and transfers share
 
 /**
+ * @typedef {object} UploadStart
+ * @property {string} key
+ * @property {number} piece bytes of the file in one message
+ */
+
+/**
  * @typedef {object} UploadAnswers
- * @property {string} begin the key of the new upload
+ * @property {UploadStart} begin
  * @property {number} upload
  * @property {null} discard
  */
@@ -93,19 +127,21 @@
 // Chat
 
 /**
- * @typedef {object} ChatValues
+ * @typedef {object} ChatOnlyValues
  * @property {string} state
- * @property {[identity: string, name: string][]} people
  * @property {Record<string, number>} growing bytes received so far of the open messages, by key
- * @property {number} head characters of a text that come with its row
- * @property {number} each characters in a piece
- * @property {number} gone messages that are no longer in the chat
+ * @property {number} head_length characters of a text that come with its row
+ * @property {number} piece_length characters in a piece
+ * @property {number} text_limit characters of a message
+ * @property {number} dropped messages that are no longer in the chat
  * @property {number} unreadable
  */
 
+/** @typedef {PeopleValues & ChatOnlyValues} ChatValues */
+
 /**
  * @typedef {object} MessageRow
- * @property {number} time milliseconds since 1970
+ * @property {number} time
  * @property {string | null} sender
  * @property {string} name
  * @property {boolean} own
@@ -115,7 +151,7 @@
  * @property {number} length characters
  * @property {number} cut characters that the room's log no longer has
  * @property {string} piece the name that its pieces' keys begin with
- * @property {number} size bytes
+ * @property {number} size
  * @property {boolean} open
  * @property {Status} status
  * @property {string | null} error
@@ -128,24 +164,25 @@
  */
 
 /**
+ * The message that another one answers.
  * @typedef {object} QuoteRow
- * @property {string | null} key null when the message is not in the chat
+ * @property {string | null} key null if the message is not in the chat
  * @property {string} name
  * @property {string} text
  */
 
 /**
- * A file of a message. One that has not arrived has only an id, a name and a status.
+ * A file of a message. One that has not begun to arrive has only an id, a name and a status.
  * @typedef {object} AttachmentRow
  * @property {string} id
  * @property {string} name
  * @property {Status | "missing"} status
- * @property {number | null} [size] bytes
- * @property {number} [transferred] bytes
+ * @property {number | null} [size]
+ * @property {number} [transferred]
  * @property {string | null} [error]
- * @property {boolean} [there] whether it can be downloaded
- * @property {boolean} [gone] whether it could be once
- * @property {string | null} [type] the media type of an image that is safe to show
+ * @property {boolean} [available] whether it can be downloaded
+ * @property {boolean} [evicted] whether it once could be
+ * @property {string | null} [type] the media type of an image to show
  */
 
 /**
@@ -154,10 +191,16 @@
  */
 
 /**
+ * @typedef {object} MessageText
+ * @property {string} text
+ * @property {number} more characters beyond the limit
+ */
+
+/**
  * @typedef {object} ChatOnlyAnswers
  * @property {null} send
- * @property {{ text: string, more: number }} read
- * @property {{ name: string, size: number }} file
+ * @property {MessageText} read
+ * @property {FilePiece} file
  */
 
 /** @typedef {ChatOnlyAnswers & UploadAnswers} ChatAnswers */
@@ -174,12 +217,12 @@
  * @property {string} filter
  * @property {string} name
  * @property {EditableText} metadata
- * @property {RoomMetadata} roomMetadata
- * @property {string} refused why this participant may not change its own state; empty when it may
- * @property {string} roomRefused
+ * @property {RoomMetadata} room_metadata
+ * @property {string} refused why this participant may not change its own state; empty if it may
+ * @property {string} room_refused
  * @property {number} attributes
- * @property {number} size bytes of all attributes
- * @property {number} limit bytes
+ * @property {number} size of all attributes
+ * @property {number} limit for the size
  */
 
 /**
@@ -210,28 +253,37 @@
  * @property {boolean} you
  * @property {string} kind
  * @property {string} state
- * @property {number | null} joined milliseconds since 1970
+ * @property {number | null} joined
  * @property {string} quality
  * @property {Record<string, boolean>} permissions
  * @property {string[]} tracks
- * @property {number} moreTracks
+ * @property {number} more_tracks
  * @property {AttributeRow[]} attributes
- * @property {number} moreAttributes
+ * @property {number} more_attributes
  * @property {Beginning} metadata
- * @property {{ name?: number, metadata?: number, permissions?: number }} changed
+ * @property {PersonChanges} changed
+ */
+
+/**
+ * When a participant's state has just changed.
+ * @typedef {object} PersonChanges
+ * @property {number} [name]
+ * @property {number} [metadata]
+ * @property {number} [permissions]
  */
 
 /**
  * @typedef {object} LeftRow
  * @property {string} identity
  * @property {string} name
- * @property {number} left milliseconds since 1970
+ * @property {number} left
  */
 
 /**
+ * An attribute of a participant. A deleted one has no text.
  * @typedef {object} AttributeRow
  * @property {string} key
- * @property {number} changed milliseconds since 1970; 0 when it has not just changed
+ * @property {number} changed 0 if it has not just changed
  * @property {string} [text]
  * @property {boolean} [more]
  * @property {boolean} [deleted]
@@ -243,12 +295,15 @@
  * @property {number} changed
  */
 
-/** @typedef {{ confirmed: number }} Confirmation when the server confirmed, in milliseconds since 1970 */
+/**
+ * @typedef {object} Confirmation
+ * @property {number} confirmed when the server confirmed
+ */
 
 /**
  * @typedef {object} ParticipantsAnswers
  * @property {null} filter
- * @property {{ text: string }} read
+ * @property {Beginning} read
  * @property {Confirmation} set_attribute
  * @property {Confirmation} delete_attribute
  * @property {Confirmation} set_name
@@ -262,19 +317,21 @@
 // RPC
 
 /**
- * @typedef {object} RpcValues
+ * @typedef {object} RpcOnlyValues
  * @property {string} room
  * @property {boolean} connected
- * @property {[identity: string, name: string][]} peers
- * @property {number} peersLeftOut
  * @property {string[]} methods
- * @property {number} limit
- * @property {number} longest seconds
+ * @property {number} timeout seconds, the default
+ * @property {number} timeout_limit seconds
+ * @property {number} method_limit bytes of a method's name
+ * @property {number} text_limit characters of a payload or answer
  */
+
+/** @typedef {PeopleValues & RpcOnlyValues} RpcValues */
 
 /**
  * @typedef {object} CallRow
- * @property {number} time milliseconds since 1970
+ * @property {number} time
  * @property {string} to
  * @property {string} method
  * @property {string} payload
@@ -286,9 +343,15 @@
  * @property {string} message
  * @property {string} data
  * @property {number | null} duration seconds
- * @property {number | null} elapsed seconds, while it is under way
+ * @property {number | null} elapsed seconds, while it is in progress
  * @property {boolean} more whether a text is only the beginning
- * @property {boolean} cut whether the payload is too long to be called with again
+ * @property {boolean} cut whether the payload is too long to call with again
+ */
+
+/**
+ * @typedef {object} CallAnswer
+ * @property {string} key
+ * @property {CallRow} row
  */
 
 /**
@@ -300,39 +363,40 @@
  * @property {number} failed
  * @property {number} running
  * @property {number} waiting
- * @property {number | null} last milliseconds since 1970
+ * @property {number | null} last
  * @property {number | null} took seconds
  * @property {number | null} mean seconds
  * @property {number | null} longest seconds
  * @property {string[]} callers
  */
 
-/** @typedef {{ call: { key: string, row: CallRow }, read: CallRow }} RpcAnswers */
+/** @typedef {{ call: CallAnswer, read: CallRow }} RpcAnswers */
 /** @typedef {{ values: RpcValues, rows: { calls: CallRow, served: MethodRow }, answers: RpcAnswers }} RpcPart */
 
 // Transfers
 
 /**
- * @typedef {object} TransfersValues
- * @property {string[]} people
+ * @typedef {object} TransfersOnlyValues
  * @property {number} total
- * @property {number} piece bytes that one message carries
- * @property {number} uploadLimit bytes
- * @property {number} downloadLimit bytes
- * @property {number} imageLimit bytes
+ * @property {number} piece bytes of a file in one message
+ * @property {number} upload_limit
+ * @property {number} download_limit
+ * @property {number} preload_limit of an image that is loaded without a request
  */
+
+/** @typedef {PeopleValues & TransfersOnlyValues} TransfersValues */
 
 /**
  * @typedef {object} TransferRow
- * @property {number} time milliseconds since 1970
- * @property {"in" | "out"} direction
+ * @property {number} time
+ * @property {Direction} direction
  * @property {string} name
  * @property {string} sender
  * @property {string[]} to
  * @property {number} recipients
  * @property {string} topic
- * @property {number | null} size bytes
- * @property {number} transferred bytes
+ * @property {number | null} size
+ * @property {number} transferred
  * @property {Status} status
  * @property {string | null} error
  * @property {number | null} duration seconds
@@ -345,18 +409,35 @@
  */
 
 /**
+ * @typedef {object} SavedFile
+ * @property {string} path
+ */
+
+/**
+ * @typedef {object} Image
+ * @property {string} type
+ */
+
+/**
  * @typedef {object} TransfersOnlyAnswers
- * @property {boolean} cancel whether it was still under way
- * @property {{ path: string }} save
- * @property {{}} piece
- * @property {{ type: string }} image
- * @property {{ size: number }} send
+ * @property {boolean} cancel whether it was still in progress
+ * @property {SavedFile} save
+ * @property {FilePiece} piece
+ * @property {Image} image
+ * @property {null} send
  */
 
 /** @typedef {TransfersOnlyAnswers & UploadAnswers} TransfersAnswers */
 /** @typedef {{ values: TransfersValues, rows: { transfers: TransferRow }, answers: TransfersAnswers }} TransfersPart */
 
 // Telemetry
+
+/**
+ * What the plot was limited to when it was made.
+ * @typedef {object} TelemetryOnly
+ * @property {string[]} fields
+ * @property {string | null} topic
+ */
 
 /**
  * @typedef {object} TelemetryValues
@@ -369,7 +450,7 @@
  * @property {number} undecoded
  * @property {string} reason
  * @property {[count: number, names: string[]]} refused
- * @property {{ fields: string[], topic: string | null }} only
+ * @property {TelemetryOnly} only
  */
 
 /**
@@ -379,10 +460,16 @@
  * @property {string} time
  * @property {string} source
  * @property {string[]} columns
- * @property {boolean} anew whether it replaces all batches before it
+ * @property {boolean} snapshot whether it replaces all batches before it
  */
 
-/** @typedef {{ library: { style: string }, clear: null }} TelemetryAnswers */
+/**
+ * Perspective's style; its module travels beside the answer.
+ * @typedef {object} Library
+ * @property {string} style
+ */
+
+/** @typedef {{ library: Library, clear: null }} TelemetryAnswers */
 /** @typedef {{ values: TelemetryValues, rows: { batches: BatchRow }, answers: TelemetryAnswers }} TelemetryPart */
 
 export {};

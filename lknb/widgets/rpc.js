@@ -1,4 +1,4 @@
-// RPC: call a method of a participant, and see the calls and the methods of this notebook.
+// RPC: call methods of participants, and see this notebook's calls and methods.
 import { CallForm } from "./call_form.js";
 import { Calls, describeError } from "./calls.js";
 import { formatDuration, h } from "./dom.js";
@@ -24,7 +24,7 @@ export function rpc({ ask, follow, signal, store }) {
 	/** @param {CallRequest} request */
 	async function call(request) {
 		const number = ++started;
-		outcome.show(`Calling ${request.method} at ${request.to}.`);
+		outcome.show(`Calling ${request.method} at ${request.to}…`);
 		const answer = await outcome.report(ask("call", request));
 		if (!answer || signal.aborted) return;
 		const { key, row } = answer.value;
@@ -32,7 +32,7 @@ export function rpc({ ask, follow, signal, store }) {
 		const duration = formatDuration(row.duration);
 		if (row.status === "ok") outcome.show(`${subject} answered after ${duration}.`);
 		else outcome.fail(`${subject} failed with ${describeError(row)} after ${duration}.`);
-		// A slow answer must not close that of a later call.
+		// A slow answer must not close the answer of a later call.
 		if (number < answered) return;
 		answered = number;
 		calls.present(key, row);
@@ -49,7 +49,7 @@ export function rpc({ ask, follow, signal, store }) {
 		{ class: "lknb-rpc" },
 		form.element,
 		outcome.element,
-		h("h3", null, "Calls of this notebook"),
+		h("h3", null, "Calls from this notebook"),
 		calls.element,
 		h("h3", null, "Methods that this notebook serves"),
 		served.elements,

@@ -1,6 +1,6 @@
-"""Samples: the numbers in a payload, found by themselves, as rows of named fields.
+"""Samples: the numbers in a payload as rows of named fields.
 
-JSON, Arrow IPC, plain numbers with commas or spaces between them, structs, and whatever a decoder of the user's reads.
+Formats: JSON, Arrow IPC, plain numbers separated by commas or spaces, structs, and whatever a user's decoder reads.
 Everything is bounded, and nothing in a payload is ever executed: no pickle, no eval.
 """
 
@@ -14,57 +14,57 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 Row = dict[str, Any]
-"""One sample: numbers by the name of their field; a time may also be a datetime or an ISO text."""
+"""One sample: numbers by the name of their field. A time may also be a datetime or an ISO text."""
 
 Decoder = str | tuple[str, str | Sequence[str]] | Callable[[bytes], Any]
-"""How payloads are read: a struct's format, that and the names of its values, or a function that gets the bytes."""
+"""How to read payloads: a struct format, a struct format and the names of its values, or a function of the bytes."""
 
 DEEPEST = 8
-"""Levels of objects and lists that are looked into."""
+"""Levels of nested objects and lists that are searched."""
 
 WIDEST = 128
-"""Numbers that are taken of one sample."""
+"""Numbers in one sample at most."""
 
 LONGEST = 10_000
-"""Samples that are taken of one payload: the last ones."""
+"""Samples from one payload at most: the last ones."""
 
 LARGEST = 1_000_000
-"""Bytes of a payload that is decoded; a data track's frame has no more."""
+"""Bytes of a payload that is decoded, at most; a data track's frame is never larger."""
 
 UNPACKED = 32_000_000
-"""Bytes that compressed Arrow may unpack to: a packet can hold gigabytes of zeros."""
+"""Bytes that compressed Arrow may unpack to, because a small packet can hold gigabytes of zeros."""
 
 _NAME = 80
 _ARROW_FILE, _ARROW_STREAM = b"ARROW1", b"\xff\xff\xff\xff"
 
 
 class UndecodableError(ValueError):
-    """A payload in which no numbers can be found; the message says why."""
+    """A payload without numbers that can be read. The message says why."""
 
 
-def reader(decoder: Decoder | None = None, names: Sequence[str] = ()) -> Callable[[Any], list[Row]]:
-    """The function that makes rows of a payload: bytes, a str, or a dict.
+def make_decoder(decoder: Decoder | None = None, names: Sequence[str] = ()) -> Callable[[Any], list[Row]]:
+    """A function that turns a payload (bytes, a str, or a dict) into rows.
 
     Args:
-        decoder: how payloads are read; None finds out whether they are JSON, Arrow IPC or plain numbers.
-        names: what a struct's values are called, where `decoder` does not say.
+        decoder: how to read payloads; None detects JSON, Arrow IPC and plain numbers.
+        names: the names of a struct's values, if `decoder` does not contain them.
 
     Raises:
-        ValueError: for a struct's format that does not exist, or names that are not as many as its values.
+        ValueError: for an invalid struct format, or a different number of names than values.
     """
     if decoder is None:
-        return found
+        return detect_rows
     if callable(decoder):
-        return lambda payload: given(decoder(_bytes(payload)))
+        return lambda payload: rows_from_decoder(decoder(_bytes(payload)))
     form, called = (decoder, list(names)) if isinstance(decoder, str) else (decoder[0], decoder[1])
-    return _struct_reader(form, called.split() if isinstance(called, str) else list(called))
+    return _struct_decoder(form, called.split() if isinstance(called, str) else list(called))
 
 
-def found(payload: Any) -> list[Row]:
+def detect_rows(payload: Any) -> list[Row]:
     """The rows in JSON, Arrow IPC or plain numbers.
 
     Raises:
-        UndecodableError: when it is none of these, has no numbers, or is too large.
+        UndecodableError: for another format, a payload without numbers, or one that is too large.
     """
     if isinstance(payload, Mapping):
         return _filled(json_rows(payload), "an object without numbers")
@@ -75,7 +75,7 @@ def found(payload: Any) -> list[Row]:
         text = data.decode().strip().removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
     except UnicodeDecodeError:
         raise UndecodableError(
-            'bytes that are neither JSON nor Arrow: say how to read them, e.g. decoder="<dff"'
+            'bytes that are neither JSON nor Arrow: specify how to read them, for example decoder="<dff"'
         ) from None
     if text[:1] in ("{", "["):
         try:
@@ -86,8 +86,8 @@ def found(payload: Any) -> list[Row]:
     return _filled(plain_rows(text), "text that is neither JSON nor numbers")
 
 
-def given(value: Any) -> list[Row]:
-    """The rows in what a decoder returned: a dict of numbers or of columns, a list of dicts, a table, or None.
+def rows_from_decoder(value: Any) -> list[Row]:
+    """The rows in a decoder's return value: a dict of numbers or of columns, a list of dicts, a table, or None.
 
     Raises:
         UndecodableError: for anything else.
@@ -117,7 +117,7 @@ def json_rows(value: Any) -> list[Row]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if isinstance(inner, list) and inner and all(isinstance(each, dict) for each in inner):
-                # What stands next to the samples is true of each of them.
+                # Values next to the samples apply to each of them.
                 common = _flat({other: each for other, each in value.items() if other != name})
                 return [{**common, **_flat(each, f"{name}.")} for each in inner[-LONGEST:]]
     row = _flat(value if isinstance(value, list | Mapping) else {"value": value})
@@ -125,7 +125,7 @@ def json_rows(value: Any) -> list[Row]:
 
 
 def plain_rows(text: str) -> list[Row]:
-    """The rows in lines of numbers with commas, semicolons or spaces between them; a first line may name them."""
+    """The rows in lines of numbers separated by commas, semicolons or spaces. The first line may contain names."""
     names: list[str] = []
     rows: list[Row] = []
     for number, line in enumerate(text.splitlines()[: LONGEST + 1]):
@@ -146,20 +146,20 @@ def arrow_rows(data: bytes) -> list[Row]:
     """The rows of Arrow IPC, as a stream or a file.
 
     Raises:
-        UndecodableError: when it is none, or pyarrow is not installed.
+        UndecodableError: for anything else, or without pyarrow.
     """
     try:
         import pyarrow as pa
     except ImportError:
         raise UndecodableError('Arrow needs pyarrow: pip install "lknb[data]"') from None
     try:
-        # A file is a stream between its mark and its footer; read as one, nothing comes from where a footer points.
+        # A file is a stream between a marker and a footer. Read as a stream, it needs no offsets from the footer.
         stream = pa.py_buffer(data)[8:] if data.startswith(_ARROW_FILE) else pa.py_buffer(data)
         size = sum(map(_unpacked, pa.ipc.MessageReader.open_stream(stream)))
         if size > UNPACKED:
-            raise UndecodableError(f"Arrow that unpacks to {size:,} bytes, more than the {UNPACKED:,} that are taken")
+            raise UndecodableError(f"Arrow that unpacks to {size:,} bytes; the limit is {UNPACKED:,}")
         table = pa.ipc.open_stream(stream).read_all()
-        # Pointers and lengths in it are the sender's.
+        # The sender chose the offsets and lengths in it.
         table.validate(full=True)
         for _ in range(DEEPEST):
             if not any(pa.types.is_struct(field.type) for field in table.schema):
@@ -180,9 +180,9 @@ def arrow_rows(data: bytes) -> list[Row]:
 
 
 def seconds(value: Any) -> float | None:
-    """A sample's own time in seconds, as it is given: a number, a datetime, or an ISO text. None if it is none.
+    """A sample's own time in seconds, from a number, a datetime, or an ISO text; None for anything else.
 
-    Numbers that can be no time since 1970 in seconds are taken for milli-, micro- or nanoseconds.
+    Numbers too large for seconds since 1970 are read as milli-, micro- or nanoseconds.
     """
     if isinstance(value, str):
         try:
@@ -201,10 +201,10 @@ def seconds(value: Any) -> float | None:
 
 
 def _unpacked(message: Any) -> int:
-    """The bytes that a message of Arrow IPC unpacks to, as its buffers announce and Arrow then allocates.
+    """The bytes that an Arrow IPC message unpacks to: the sizes that its buffers announce, and that Arrow allocates.
 
-    That is not to be had from pyarrow before it is allocated, so it is read from the message's FlatBuffer: see
-    Message.fbs of Arrow's format, whose tables' fields are numbered here.
+    pyarrow only reports them after it has allocated them, so they are read from the message's FlatBuffer. The numbers
+    are those of the fields in Message.fbs of the Arrow format.
     """
     if message.body is None:
         return 0
@@ -240,25 +240,27 @@ def _unpacked(message: Any) -> int:
     return total
 
 
-def _struct_reader(form: str, names: list[str]) -> Callable[[Any], list[Row]]:
+def _struct_decoder(form: str, names: list[str]) -> Callable[[Any], list[Row]]:
     try:
         layout = struct.Struct(form)
         values = layout.unpack(bytes(layout.size))
     except struct.error as error:
         raise ValueError(
-            f'{form!r} is not a format of a struct: {error}. Write it like "<dff", see Python\'s struct module; '
-            "or give a function that gets the bytes."
+            f'{form!r} is not a struct format: {error}. Write it like "<dff" (see Python\'s struct module), '
+            "or pass a function that receives the bytes."
         ) from None
     if not values:
-        raise ValueError(f"{form!r} has no values.")
+        raise ValueError(f"The struct format {form!r} has no values.")
     if names and len(names) != len(values):
-        raise ValueError(f"{form!r} has {len(values)} values, and {len(names)} names were given: {', '.join(names)}.")
+        raise ValueError(
+            f"The format {form!r} has {len(values)} values, but {len(names)} names were given: {', '.join(names)}."
+        )
     called = [name[:_NAME] for name in names or [str(index) for index in range(len(values))]]
 
     def read(payload: Any) -> list[Row]:
         data = _bytes(payload)
         if not data or len(data) % layout.size:
-            raise UndecodableError(f"{len(data):,} bytes are no multiple of the {layout.size} that {form!r} takes")
+            raise UndecodableError(f"{len(data):,} bytes are not a multiple of the {layout.size} bytes of {form!r}")
         last = data[-LONGEST * layout.size :]
         rows = (zip(called, map(_number, values), strict=True) for values in layout.iter_unpack(last))
         return [{name: number for name, number in row if number is not None} for row in rows]
@@ -271,7 +273,7 @@ def _bytes(payload: Any) -> bytes:
     if not isinstance(data, bytes):
         raise UndecodableError(f"{type(payload).__name__} instead of bytes")
     if len(data) > LARGEST:
-        raise UndecodableError(f"{len(data):,} bytes, more than the {LARGEST:,} that are looked into")
+        raise UndecodableError(f"{len(data):,} bytes; the limit is {LARGEST:,}")
     return data
 
 
@@ -299,7 +301,7 @@ def _leaves(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
         for key, inner in entries:
             yield from _leaves(inner, f"{name}{'.' if depth else ''}{key}", depth + 1)
     elif isinstance(value, str):
-        # Kept for the one field that may be a time; a text of another length is none.
+        # Kept because one field may be a time. A text of another length is not a time.
         if 10 <= len(value) <= 40 and value[4:5] == "-" and value[:4].isdigit():
             yield name or "value", value
     elif isinstance(value, dt.datetime):
@@ -311,14 +313,14 @@ def _leaves(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
 
 
 def _number(value: Any) -> int | float | None:
-    """A finite number, or None; a text is none."""
+    """A finite number; None for anything else, text included."""
     if isinstance(value, str | bytes):
         return None
     try:
         if isinstance(value, bool):
             return int(value)
         number = value if isinstance(value, int | float) else float(value)
-        # Beyond what a column can hold there is nothing to draw.
+        # A number too large for a column cannot be drawn.
         return number if math.isfinite(float(number)) else None
     except (TypeError, ValueError, OverflowError):
         return None
@@ -326,15 +328,15 @@ def _number(value: Any) -> int | float | None:
 
 def _parsed(cell: str) -> float | None:
     try:
-        # Numbers as spreadsheets write them: none of Python's own "1_000", "nan" or "infinity".
+        # Numbers as spreadsheets write them, without Python's own "1_000", "nan" and "infinity".
         return _number(float(cell)) if cell[-1:] in "0123456789." and "_" not in cell else None
     except ValueError:
         return None
 
 
 def _listed(column: Any) -> Any:
-    """A column as a list, whatever it is made of; a single value as it is."""
-    if hasattr(column, "tolist"):  # NumPy's, which needs not be installed for that
+    """A column of any type as a list; a single value unchanged."""
+    if hasattr(column, "tolist"):  # NumPy's, which need not be installed
         column = column.tolist()
     return list(column) if isinstance(column, Sequence) and not isinstance(column, str | bytes) else column
 
@@ -345,7 +347,7 @@ def _from_columns(columns: Mapping[str, Any]) -> list[Row]:
     for name, column in list(columns.items())[:WIDEST]:
         name = name[:_NAME]
         if isinstance(column, list):
-            # From the end: of columns that are longer than wanted, the last rows stay.
+            # From the end, because the last rows of too long a column are kept.
             for row, value in zip(reversed(rows), reversed(column), strict=False):
                 _keep(row, name, value)
         else:

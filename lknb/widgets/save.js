@@ -1,8 +1,8 @@
-// What a saved notebook shows of a live widget when it is opened without that widget's kernel.
+// Saves what a live widget shows with the notebook, for when the notebook is opened without the widget's kernel.
 //
-// JupyterLab and Notebook would say "model not found". So each time the notebook is saved, the visible text goes into
-// the notebook's own place for widget states, in a small widget that needs no kernel. Front ends without such a place
-// show the output's HTML.
+// Without this, JupyterLab and Notebook would show "model not found". So whenever the notebook is saved, the visible text
+// is stored as a small widget that needs no kernel, where Jupyter stores the states of widgets. Front ends that do not
+// store states show the output's HTML instead.
 
 /** @import { Model } from "./sync.js" */
 
@@ -29,9 +29,9 @@ const KIND = ["model", "view"].flatMap((what) => [`_${what}_module`, `_${what}_m
 const MAX_ROWS = 40;
 const MAX_LINES = 60;
 const MAX_LENGTH = 200;
-/** Elements that are of no use without a kernel, or are not seen. */
+/** Elements that need a kernel, or are not visible. */
 const LEFT_OUT = "button, select, input, textarea, label, canvas, svg, style, datalist, [hidden], [role=status]";
-/** Elements that are one line, whatever they contain. */
+/** Elements that become one line, whatever they contain. */
 const LINE = /^(P|LI|PRE|SUMMARY|H\d)$/;
 const STYLE =
 	".lknb-saved { font: 13px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); max-height: 400px; overflow: auto; } " +
@@ -39,7 +39,7 @@ const STYLE =
 	".lknb-saved :is(p, td) { overflow-wrap: anywhere; margin: 0; unicode-bidi: isolate; }";
 
 /**
- * Save the visible text with the notebook, where the front end can do that.
+ * Save the visible text with the notebook, if the front end supports that.
  * @param {Model} model
  * @param {() => Source} source
  * @returns {() => void} ends it
@@ -100,7 +100,7 @@ function displayedModels(notebook) {
 }
 
 /**
- * A model of its own, of the same kind as the live one.
+ * A separate model of the same kind as the live one.
  * @param {Model} model
  * @param {Snapshot} saved
  */
@@ -122,7 +122,7 @@ function savedModel(model, saved) {
 }
 
 /**
- * The text of a view that can be read: tables as tables, everything else as lines.
+ * The visible text of a view: tables as tables, everything else as lines.
  * @param {HTMLElement} root
  * @returns {Block[]}
  */
@@ -149,7 +149,7 @@ export function visibleText(root) {
 }
 
 /**
- * Render a snapshot. The notebook keeps this function's source, so it uses nothing from outside.
+ * Render a snapshot. The notebook stores this function's source, so it must not use anything outside of it.
  * @param {{ model: Model, el: HTMLElement }} props
  */
 function renderSaved({ model, el }) {
@@ -163,7 +163,7 @@ function renderSaved({ model, el }) {
 		parent.append(element);
 		return element;
 	};
-	add(root, "strong", `As of ${new Date(at).toLocaleString()}. Run the cell again to follow the room.`);
+	add(root, "strong", `Saved ${new Date(at).toLocaleString()}. Run the cell again for a live view.`);
 	for (const line of lines) {
 		if (typeof line === "string") {
 			add(root, "p", line);

@@ -28,7 +28,7 @@ export class ServedMethods {
 		this.table = h("table", { class: "lknb-rpc-served", hidden: true }, h("thead", null, h("tr", null, heads)));
 		/** @type {KeyedList<MethodRow, Method>} */
 		this.methods = new KeyedList(this.table, () => new Method());
-		this.empty = h("p", { class: "lknb-empty" }, 'None yet. Write @room.rpc("add") above a function in a cell.');
+		this.empty = h("p", { class: "lknb-empty" }, 'No methods yet. Write @room.rpc("add") above a function in a cell.');
 		this.elements = [this.table, this.empty];
 	}
 

@@ -1,7 +1,7 @@
-// What the browser knows of a room's parts, kept in step with the kernel: one store for all views of a widget.
+// `Store`: the browser's copy of a room's parts, kept up to date by the kernel. All views of a widget share it.
 
 /**
- * What anywidget hands to a module.
+ * What anywidget passes to a module.
  * @typedef {object} Model
  * @property {(name: string) => any} get
  * @property {(content: object, callbacks?: object, buffers?: ArrayBuffer[]) => void} send
@@ -10,7 +10,7 @@
  */
 
 /**
- * What JupyterLab and Jupyter Notebook know of the notebook that a widget is in; other front ends have none of it.
+ * What JupyterLab and Jupyter Notebook know about a widget's notebook. Other front ends have no such object.
  * @typedef {object} NotebookContext
  * @property {SessionContext} [sessionContext]
  * @property {Signal<string>} [saveState]
@@ -58,11 +58,11 @@
  * @typedef {{ value: Value, buffer?: DataView<ArrayBuffer> }} Answer
  */
 
-/** Milliseconds after which a kernel that has not taken up a call is busy. */
+/** Milliseconds after which a kernel that has not taken a call counts as busy. */
 const BUSY_AFTER = 700;
 /** Milliseconds between two requests for a snapshot, at least. */
 const HELLO_EVERY = 1000;
-/** JupyterLab's names for the states of a kernel that will not answer any more. */
+/** JupyterLab's names for the states of a kernel that no longer answers. */
 const ENDED = new Set(["dead", "terminating", "restarting", "autorestarting"]);
 
 /** A call that the kernel has not answered yet. */
@@ -79,7 +79,7 @@ class Call {
 	}
 }
 
-/** Everything that a widget's views share. */
+/** Everything that the views of a widget share. */
 export class Store {
 	/** @param {Model} model */
 	constructor(model) {
@@ -87,13 +87,13 @@ export class Store {
 		this.browser = randomName();
 		/** Whether the kernel has sent anything yet. */
 		this.ready = false;
-		/** Calls that the kernel has not taken up yet, because it is busy. */
+		/** Calls that the kernel has not taken yet, because it is busy. */
 		this.waiting = 0;
 		/** Whether the kernel, or its side of this widget, is gone. */
 		this.gone = false;
 		/** The model's id, once the kernel has sent it. */
 		this.id = "";
-		/** Messages that were lost; a snapshot followed. */
+		/** Messages that were lost, and replaced by a snapshot. */
 		this.missed = 0;
 		/** @type {Map<string, { values: object, rows: Record<string, Map<string, object>> }>} */
 		this.parts = new Map();
@@ -117,7 +117,7 @@ export class Store {
 		this.session?.kernelChanged?.connect(this.kernelChanged, this);
 	}
 
-	/** End with the widget: its room was closed, its cell runs again, or the page removes it. */
+	/** End, because the room was closed, the cell runs again, or the page removes the widget. */
 	end() {
 		this.send({ type: "bye" });
 		this.session?.statusChanged?.disconnect(this.statusChanged, this);
@@ -142,7 +142,7 @@ export class Store {
 		if (!newValue) this.kernelGone();
 	}
 
-	/** Take the kernel for gone until it answers: something happened to the connection. */
+	/** Treat the kernel as gone until it answers, because the connection was interrupted. */
 	doubtKernel() {
 		if (!this.session) this.kernelGone();
 		this.hello();
@@ -160,7 +160,7 @@ export class Store {
 		this.refresh();
 	}
 
-	/** Ask for a snapshot of everything that is in view. */
+	/** Request a snapshot of all parts in view. */
 	hello() {
 		this.askedAt = Date.now();
 		this.send({ type: "hello", parts: this.partsInView() });
@@ -210,9 +210,9 @@ export class Store {
 		this.refresh();
 	}
 
-	/** Ask for a snapshot now, or as soon as the last request is old enough. */
+	/** Request a snapshot, but not more often than `HELLO_EVERY` allows. */
 	recover() {
-		const wait = Math.min(HELLO_EVERY, this.askedAt + HELLO_EVERY - Date.now()); // a clock may be set back
+		const wait = Math.min(HELLO_EVERY, this.askedAt + HELLO_EVERY - Date.now()); // in case the clock was set back
 		if (wait <= 0) this.hello();
 		else if (!this.recovering) {
 			this.recovering = setTimeout(() => {
@@ -247,17 +247,17 @@ export class Store {
 	}
 
 	/**
-	 * Have the kernel run an action.
+	 * Run an action in the kernel.
 	 * @param {string} part
 	 * @param {string} action
 	 * @param {object} [args]
 	 * @param {ArrayBuffer[]} [buffers]
-	 * @param {boolean} [inBackground] true when no user waits for it, so that a busy kernel is not worth a note
+	 * @param {boolean} [inBackground] whether no user waits for it, so that a busy kernel need not be reported
 	 * @returns {Promise<Answer>}
 	 */
 	call(part, action, args = {}, buffers = [], inBackground = false) {
 		if (this.gone) return Promise.reject(new Error("The kernel is gone. Run the cell again."));
-		// All browsers receive all replies, and recognize their own by the name in front.
+		// All browsers receive all replies. Each one recognizes its own by the prefix.
 		const id = `${this.browser}:${this.nextCall++}`;
 		return new Promise((resolve, reject) => {
 			const markBusy = () => {
@@ -271,7 +271,7 @@ export class Store {
 	}
 
 	/**
-	 * Set which parts a view shows now; none when it is hidden or removed.
+	 * Set the parts that a view shows now; none if it is hidden or removed.
 	 * @param {object} view
 	 * @param {string[]} parts
 	 */
@@ -296,7 +296,7 @@ export class Store {
 				try {
 					follower();
 				} catch (error) {
-					console.error(error); // one view's fault must not stop the others
+					console.error(error); // an error in one view must not stop the others
 				}
 			}
 		});
@@ -314,7 +314,7 @@ export class Store {
 	}
 
 	/**
-	 * What is known of a part; undefined until the kernel has sent it.
+	 * The state of a part; undefined until the kernel has sent it.
 	 * @param {string} name
 	 */
 	part(name) {

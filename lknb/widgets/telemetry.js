@@ -37,7 +37,7 @@ class Telemetry {
 			"button",
 			{
 				type: "button",
-				title: "Remove what is shown; the room's log keeps it",
+				title: "Start over. The room's log keeps its events.",
 				onclick: () => outcome.report(ask("clear")),
 			},
 			"Clear",
@@ -62,7 +62,7 @@ class Telemetry {
 		});
 		signal.addEventListener("abort", () => this.chart.end());
 		followTheme(() => this.redraw(), signal);
-		// Before there is anything to draw: once samples come, the kernel may be busy with a cell and not answer.
+		// Load it before there is anything to draw: when samples arrive, a cell may keep the kernel busy.
 		loadPerspective(load).catch(() => undefined);
 		follow((state) => this.draw(state));
 	}
@@ -83,7 +83,7 @@ class Telemetry {
 		const fields = this.fields.chosen;
 		const hasNumbers = values.total > 0 && values.fields.length > 0;
 		this.empty.hidden = hasNumbers && fields.length > 0;
-		setText(this.empty, hasNumbers ? "No field is chosen." : describeWaiting(values));
+		setText(this.empty, hasNumbers ? "No field is selected." : describeWaiting(values));
 		this.place.hidden = !this.empty.hidden;
 		this.place.setAttribute("aria-label", this.form.value === "lines" ? "Lines" : "Table");
 		if (this.place.hidden || this.signal.aborted) return;
@@ -100,13 +100,13 @@ class Telemetry {
 		this.isPaused = !this.isPaused;
 		this.pause.setAttribute("aria-pressed", String(this.isPaused));
 		setText(this.pause, this.isPaused ? "Resume" : "Pause");
-		// The next snapshot has what came meanwhile.
+		// A snapshot has the samples that arrived during the pause.
 		if (!this.isPaused) this.store.hello();
 		this.redraw();
 	}
 }
 
-/** Lines or table. */
+/** The choice between lines and a table. */
 class FormChoice {
 	/** @param {() => void} changed */
 	constructor(changed) {
@@ -127,7 +127,7 @@ class FormChoice {
 	}
 }
 
-/** The fields that can be drawn; the user's choices outlast a field that is gone for a while. */
+/** The choice of fields to draw. A choice is kept while its field is gone. */
 class FieldChoice {
 	/** @param {() => void} changed */
 	constructor(changed) {
@@ -161,7 +161,7 @@ class FieldChoice {
 }
 
 /**
- * Call `changed` whenever the page may have taken another theme.
+ * Call `changed` whenever the theme of the page may have changed.
  * @param {() => void} changed
  * @param {AbortSignal} signal
  */
@@ -175,16 +175,16 @@ function followTheme(changed, signal) {
 
 /** @param {HTMLElement} element */
 function isDark(element) {
-	// Jupyter sets this before its new colours apply.
+	// Jupyter sets this before the new colours apply.
 	const light = document.body.dataset.jpThemeLight;
 	if (light) return light === "false";
 	const [red, green, blue] = (getComputedStyle(element).color.match(/[\d.]+/g) ?? ["0", "0", "0"]).map(Number);
-	// Light text is on a dark background.
+	// Light text means a dark background.
 	return red * 0.3 + green * 0.6 + blue * 0.1 > 127;
 }
 
 /**
- * The columns that tell the samples apart: sender, topic, both or none.
+ * The columns that distinguish the samples: sender, topic, both or none.
  * @param {[sender: string, topic: string][]} sources
  */
 function differingColumns(sources) {
@@ -204,7 +204,7 @@ function describeCounts({ total, rate, window, thinned }, isPaused) {
 		`${rate.toLocaleString()} per second`,
 		`the newest ${window.toLocaleString()} are shown`,
 	];
-	if (thinned) parts.push(`${thinned.toLocaleString()} not drawn one by one`);
+	if (thinned) parts.push(`${thinned.toLocaleString()} skipped in the chart`);
 	if (isPaused) parts.push("paused");
 	return parts.join(", ");
 }
@@ -212,7 +212,7 @@ function describeCounts({ total, rate, window, thinned }, isPaused) {
 /** @param {TelemetryValues} values */
 function describeTrouble({ undecoded, reason, refused: [count, names] }) {
 	const parts = [];
-	if (undecoded) parts.push(`${undecoded.toLocaleString()} could not be decoded; the last: ${reason}.`);
+	if (undecoded) parts.push(`${undecoded.toLocaleString()} could not be decoded. The last: ${reason}.`);
 	if (count) parts.push(`${count.toLocaleString()} more fields are not shown, such as ${names.join(", ")}.`);
 	return parts.join(" ");
 }

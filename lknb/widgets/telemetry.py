@@ -1,7 +1,7 @@
 """Telemetry: numbers in packets and data tracks as live lines and as a live table, over a rolling window.
 
-The browser's side is perspective, out of the wheel of perspective-python. Its engine runs in the page: the kernel only
-pushes what is new, so that lines go on moving while a cell computes.
+The browser draws with perspective, from the wheel of perspective-python. Its engine runs in the page: the kernel only
+pushes new samples, so lines keep moving while a cell computes.
 """
 
 from __future__ import annotations
@@ -26,28 +26,31 @@ from lknb.errors import LknbError
 from lknb.event import Event, Kind
 from lknb.interest import Interest, checked_kinds
 from lknb.public import public
-from lknb.tables import Table, plain
+from lknb.tables import Table, plain, time_of_day
 from lknb.widgets.modules import bundled
 from lknb.widgets.part import Json, Part, Rows
-from lknb.widgets.samples import Decoder, Row, UndecodableError, reader, seconds
+from lknb.widgets.rate import RollingRate
+from lknb.widgets.rows import BatchRow, Library, TelemetryValues
+from lknb.widgets.samples import Decoder, Row, UndecodableError, make_decoder, seconds
 from lknb.widgets.widget import RoomWidget
 
 if TYPE_CHECKING:
     from lknb.room import Room
 
 WIDEST_WINDOW = 200_000
+"""Samples in a window at most."""
 
 FIELDS = 64
-"""Fields that are shown; further ones are counted and named."""
+"""Fields that are shown. Further fields are counted, and some are named."""
 
 SOURCES = 256
-"""Senders and topics that are told apart."""
+"""Pairs of sender and topic that are distinguished."""
 
 RATE = 600_000
-"""Bytes a second that are sent to browsers at most. Beyond it every second sample is drawn, every third, ..."""
+"""Bytes per second sent to browsers at most. Above it, only every second sample is sent, every third, and so on."""
 
 SNAPSHOT = 2_000_000
-"""Bytes of a snapshot at most: of a long and wide window, a browser that comes later gets the newest."""
+"""Bytes of a snapshot at most. From a larger window, a browser that joins later receives the newest samples."""
 
 _KINDS: frozenset[Kind] = frozenset({"data", "data_track"})
 _RESERVED = ("time", "sender", "topic")
@@ -56,7 +59,9 @@ _VALUE = 8 * 4 / 3  # bytes of a number in base64
 _STATIC = 10
 _FIELDS_STATIC = 8
 _FAR = 7.3e9  # the year 2201
-_LATE = 60.0  # seconds after which a sender's own clock is set anew
+_LATE = 60.0  # seconds of difference after which a sender's own clock is set again
+_RATE_SPAN = 1.0
+_RATE_POLL = 0.3
 
 
 class _Sample(NamedTuple):
@@ -69,22 +74,24 @@ class TelemetryPart(Part):
     """The numbers in one room's packets and frames, over a rolling window.
 
     Args:
-        room: whose.
-        fields: only these fields, or those below them; all if none.
+        room: the room to show.
+        fields: only these fields, or the fields below them; all if none are given.
         kind: only this kind of event, or these; packets and frames if None.
         topic: only this topic or track name.
         sender: only from this identity.
-        decoder: how payloads are read, see `samples.Decoder`; None finds out.
-        window: how many samples are kept and shown.
-        time: the field with a sample's own time; None takes the time of arrival.
-        at_once: whether frames are subscribed to at once, and not only when a browser shows this.
+        decoder: how to read payloads, see `samples.Decoder`; None detects the format.
+        window: how many samples to keep and show.
+        time: the field with a sample's own time; None uses the time of arrival.
+        subscribe: whether to subscribe to data tracks immediately, instead of when a browser first shows this.
 
     Raises:
-        ValueError: for a kind, window or struct's format that does not exist.
+        TypeError: for a field that is not a str.
+        ValueError: for an unknown kind, a window out of range, or an invalid struct format.
     """
 
     name = "telemetry"
     title = "Telemetry"
+    tab = "Telemetry"
 
     def __init__(
         self,
@@ -96,21 +103,21 @@ class TelemetryPart(Part):
         decoder: Decoder | None = None,
         window: int = TELEMETRY_WINDOW,
         time: str | None = None,
-        at_once: bool = False,
+        subscribe: bool = False,
     ) -> None:
         super().__init__(room)
         if not isinstance(window, int) or not 1 <= window <= WIDEST_WINDOW:
-            raise ValueError(f"window is a number of samples from 1 to {WIDEST_WINDOW:,}, not {window!r}.")
+            raise ValueError(f"window= must be a number of samples from 1 to {WIDEST_WINDOW:,}, not {window!r}.")
         if wrong := [each for each in (*fields, *([] if time is None else [time])) if not isinstance(each, str)]:
-            raise TypeError(f"A field is named by a str, not {type(wrong[0]).__name__}.")
+            raise TypeError(f"A field's name must be a str, not {type(wrong[0]).__name__}.")
         self._interest = Interest(checked_kinds(kind) or _KINDS, topic, sender)
         named_by_struct = isinstance(decoder, str) and fields
-        self._read = reader(decoder, fields if named_by_struct else ())
-        self._only, self._time, self._window, self._at_once = fields, time, window, at_once
-        self._batches: Rows[Json] = Rows(dict, limit=16)
+        self._decode = make_decoder(decoder, fields if named_by_struct else ())
+        self._only, self._time, self._window, self._subscribe = fields, time, window, subscribe
+        self._batches: Rows[BatchRow] = Rows(lambda row: row, limit=16)
         self.rows = {"batches": self._batches}
         self.actions = {"library": self.library, "clear": self.clear}
-        # Events come from the loop thread, and from whichever thread pushes a frame.
+        # Events come from the loop thread, and from any thread that pushes a frame.
         self._lock = threading.RLock()
         self._samples: deque[_Sample] = deque(maxlen=window)
         self._fields: dict[str, None] = {}
@@ -118,18 +125,23 @@ class TelemetryPart(Part):
         self._sources: dict[tuple[str, str], int] = {}
         self._clocks: dict[int, float] = {}
         self._arrivals: dict[int, float] = {}
-        self._total = self._told_total = self._thinned = 0
+        self._total = self._sent_total = self._thinned = 0
         self._undecoded, self._reason = 0, ""
         self._batch = 0
-        self._told_fields = 0
+        self._sent_fields = 0
         self._flushed = 0.0
-        self._counts: deque[tuple[float, int]] = deque(maxlen=32)
+        self._rate = RollingRate(_RATE_SPAN)
         self._early: set[int] | None = None
         self._end: list[Callable[[], None]] = []
         self._wants = False
 
+    @property
+    def poll_after(self) -> float | None:
+        """While there is a rate, since no event announces that it falls."""
+        return _RATE_POLL if self._rate.per_second(_RATE_SPAN) else None
+
     def start(self, changed: Callable[[], None]) -> None:
-        """Follow the room's log, from what is in it already."""
+        """Follow the room's log, starting with the events that it already has."""
         super().start(changed)
         self._early = set()
         self._end.append(self.room.events.subscribe(self._happened))
@@ -138,13 +150,13 @@ class TelemetryPart(Part):
             for event in [each for each in self.room.events[:] if self._covers(each)][-self._window :]:
                 if event.number not in early:
                     self._take(event)
-        if self._at_once:
+        if self._subscribe:
             self._want()
 
     def stop(self) -> None:
-        """Follow no longer."""
+        """Stop following."""
         with self._lock:
-            self._wants = True  # or a snapshot that is being made would subscribe again
+            self._wants = True  # otherwise a snapshot in progress would subscribe again
             while self._end:
                 self._end.pop()()
 
@@ -154,7 +166,7 @@ class TelemetryPart(Part):
                 self._wants = True
                 self._end.append(self.room.events.want(self._interest))
 
-    # What comes in
+    # Receiving
 
     def _covers(self, event: Event) -> bool:
         return event.status == "ok" and self._interest.matches(event)
@@ -170,14 +182,14 @@ class TelemetryPart(Part):
 
     def _take(self, event: Event) -> None:
         try:
-            rows = self._read(event.data)
+            rows = self._decode(event.data)
             timed = [self._split(row, event) for row in rows]
             if rows and not any(row for _, row in timed):
                 raise UndecodableError("no numbers")
         except UndecodableError as error:
             self._failed(event, str(error))
             return
-        except Exception as error:  # a decoder of the user's may raise anything
+        except Exception as error:  # a user's decoder may raise anything
             self._failed(event, f"{type(error).__name__}: {error}")
             return
         source = self._source(event.sender or "", event.topic)
@@ -186,12 +198,12 @@ class TelemetryPart(Part):
 
     def _failed(self, event: Event, reason: str) -> None:
         self._undecoded += 1
-        whose = f"{event.kind} {event.topic!r} from {event.sender or 'the server'}"
-        said = f"{whose[:120]}: {reason[:300]}"
-        self._reason = "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in said)
+        source = f"{event.kind} {event.topic!r} from {event.sender or 'the server'}"
+        text = f"{source[:120]}: {reason[:300]}"
+        self._reason = "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in text)
 
     def _split(self, row: Row, event: Event) -> tuple[float | None, Row]:
-        """A sample's own time in seconds, and its numbers by the names that they are shown with."""
+        """A sample's own time in seconds, and its numbers by the names of their columns."""
         time = None
         if self._time is not None:
             time = seconds(row.get(self._time))
@@ -203,7 +215,7 @@ class TelemetryPart(Part):
                 continue
             if self._only and not any(name == each or name.startswith(f"{each}.") for each in self._only):
                 continue
-            name = _shown(name)
+            name = _column_name(name)
             if name not in self._fields:
                 if len(self._fields) >= FIELDS:
                     if len(self._refused) < 1000:
@@ -215,18 +227,18 @@ class TelemetryPart(Part):
 
     def _sort_in(self, source: int, arrival: float, timed: list[tuple[float | None, Row]]) -> None:
         before = self._arrivals.get(source, arrival)
-        # The samples of one packet were taken since the one before, as far as anybody knows.
+        # Assume that the samples of one packet were taken since the previous packet.
         since = arrival - min(1.0, max(0.0, arrival - before))
         for index, (time, row) in enumerate(timed, 1):
             at = since + (arrival - since) * index / len(timed)
             if time is not None:
-                at = self._placed(source, time, arrival)
+                at = self._moment(source, time, arrival)
             self._samples.append(_Sample(at * 1000, source, row))
         self._arrivals[source] = arrival
         self._total += len(timed)
 
-    def _placed(self, source: int, time: float, arrival: float) -> float:
-        """A sample's own time as a moment; of a clock that counts from a start of its own, by its first sample."""
+    def _moment(self, source: int, time: float, arrival: float) -> float:
+        """A sample's own time in seconds since 1970. A clock with its own start is set at its first sample."""
         if time > 1e8:
             return time if time < _FAR else arrival
         begin = self._clocks.get(source)
@@ -242,21 +254,26 @@ class TelemetryPart(Part):
             self._sources.setdefault(key, len(self._sources))
         return self._sources[key]
 
-    # What a browser is told
+    # Sending
 
-    def values(self) -> Json:
-        """What has been found, and what has not."""
+    def look(self) -> None:
+        """Update the rate."""
+        with self._lock:
+            self._rate.add(self._total)
+
+    def values(self) -> TelemetryValues:
+        """Fields, sources, counters, and what could not be shown."""
         with self._lock:
             return {
                 "fields": list(self._fields),
-                "sources": [list(source) for source in self._sources],
+                "sources": list(self._sources),
                 "total": self._total,
-                "rate": self._rate(),
+                "rate": self._rate.per_second(_RATE_SPAN),
                 "window": self._window,
                 "thinned": self._thinned,
                 "undecoded": self._undecoded,
                 "reason": self._reason,
-                "refused": [len(self._refused), list(self._refused)[:5]],
+                "refused": (len(self._refused), list(self._refused)[:5]),
                 "only": {"fields": list(self._only), "topic": self._interest.topic},
             }
 
@@ -265,81 +282,73 @@ class TelemetryPart(Part):
         self._want()
         with self._lock:
             self._batches.clear()
-            self._tell(list(self._samples), anew=True, room=SNAPSHOT)
+            self._add_batch(list(self._samples), snapshot=True, room=SNAPSHOT)
             return super().whole()
 
     def changes(self) -> Json | None:
-        """The samples since the last time as one batch, thinned out if they are too many, and what else changed."""
+        """The new samples as one batch, thinned out if there are too many, and what else has changed."""
         with self._lock:
-            if len(self._fields) != self._told_fields:
-                # A table has the columns that it was made with.
-                self._tell(list(self._samples), anew=True, room=SNAPSHOT)
-            elif new := min(self._total - self._told_total, len(self._samples)):
+            if len(self._fields) != self._sent_fields:
+                # A table in the browser keeps the columns that it was created with.
+                self._add_batch(list(self._samples), snapshot=True, room=SNAPSHOT)
+            elif new := min(self._total - self._sent_total, len(self._samples)):
                 elapsed = min(1.0, max(0.1, monotonic() - self._flushed))
-                self._tell([self._samples[index] for index in range(-new, 0)], anew=False, room=RATE * elapsed)
+                self._add_batch([self._samples[index] for index in range(-new, 0)], snapshot=False, room=RATE * elapsed)
             return super().changes()
 
-    def _tell(self, samples: list[_Sample], *, anew: bool, room: float) -> None:
+    def _add_batch(self, samples: list[_Sample], *, snapshot: bool, room: float) -> None:
         most = max(1, int(room / (_VALUE * (len(self._fields) + 1) + 3)))
         step = -(-len(samples) // most) if samples else 1
         if step > 1:
-            kept = samples[-most:] if anew else samples[::-1][::step][::-1]
-            if not anew:
+            kept = samples[-most:] if snapshot else samples[::-1][::step][::-1]
+            if not snapshot:
                 self._thinned += len(samples) - len(kept)
             samples = kept
         self._batch += 1
-        batch = packed(samples, list(self._fields))
-        self._batches.put(str(self._batch), {**batch, "anew": anew})
-        self._told_total, self._told_fields, self._flushed = self._total, len(self._fields), monotonic()
+        self._batches.put(str(self._batch), packed(samples, list(self._fields), snapshot=snapshot))
+        self._sent_total, self._sent_fields, self._flushed = self._total, len(self._fields), monotonic()
 
-    def _rate(self) -> float:
-        at = monotonic()
-        self._counts.append((at, self._total))
-        while len(self._counts) > 2 and at - self._counts[1][0] >= 1.0:
-            self._counts.popleft()
-        then, count = self._counts[0]
-        rate = (self._total - count) / max(at - then, 1.0)
-        self.again = 0.3 if rate else None
-        return round(rate, 1 if rate < 100 else 0)
+    # What a browser may call
 
-    # What a browser may ask for
-
-    async def library(self) -> Json:
+    async def library(self) -> Library:
         """Perspective's module and style, which a page needs once.
 
         Raises:
-            LknbError: when perspective-python is not installed as it is meant to be.
+            LknbError: if perspective-python is missing or incomplete.
         """
         return await asyncio.to_thread(_library)
 
     async def clear(self) -> None:
-        """Begin anew: forget the samples and fields so far; the room's log keeps its events."""
+        """Start over: forget the samples and fields so far. The room's log keeps its events."""
         with self._lock:
             self._samples.clear()
             for known in (self._fields, self._refused, self._sources, self._clocks, self._arrivals):
                 known.clear()
             self._undecoded = self._thinned = 0
             self._reason = ""
-            self._told_fields = -1
+            self._sent_fields = -1
         self.changed()
 
     # As tables
 
     def tables(self) -> list[tuple[str, Table]]:
-        """What each field has been over the window, and the newest samples."""
+        """A summary of each field over the window, and the newest samples."""
         with self._lock:
             samples, fields = list(self._samples), list(self._fields)
             sources = list(self._sources)
             refused, undecoded, reason = list(self._refused), self._undecoded, self._reason
         notes = []
         if undecoded:
-            notes.append(f"{undecoded:,} could not be decoded; the last: {reason}.")
+            notes.append(f"{undecoded:,} could not be decoded. The last: {reason}.")
         if refused:
             notes.append(
                 f"{len(refused):,} fields beyond {FIELDS} are not shown, such as {', '.join(map(plain, refused[:5]))}."
             )
         empty = " ".join(
-            ['No numbers yet. Send JSON such as {"x": 1.5} with publish_data, or frames of a data track.', *notes]
+            [
+                'No numbers yet. Send JSON such as {"x": 1.5} with room.publish_data, or push frames to a data track.',
+                *notes,
+            ]
         )
         found: dict[tuple[int, str], list[float]] = {}
         for _, source, row in samples:
@@ -363,7 +372,7 @@ class TelemetryPart(Part):
             more = f"{len(fields) - len(few)} more fields are not shown." if len(fields) > len(few) else ""
             newest = sorted(samples[-_STATIC:], key=lambda sample: sample.time, reverse=True)
             rows = [
-                (_clock(time), *sources[source], *(_brief(row.get(each)) for each in few))
+                (_time_of_sample(time), *sources[source], *(_brief(row.get(each)) for each in few))
                 for time, source, row in newest
             ]
             tables.append(("Newest samples", Table(("time", "from", "topic", *map(plain, few)), rows, note=more)))
@@ -375,33 +384,34 @@ class Telemetry(RoomWidget):
     """Numbers in packets and data tracks as live lines and as a live table.
 
     Args:
-        room: whose.
-        fields: only these fields, or those below them; all if none.
-        options: `topic`, `kind`, `decoder`, `window` and `time`, as for `Feed.plot`.
+        room: the room to show.
+        fields: only these fields, or the fields below them; all if none are given.
+        options: `kind`, `topic`, `sender`, `decoder`, `window` and `time`, as for `Feed.plot`.
 
     Raises:
-        ValueError: for a kind, window or struct's format that does not exist.
+        ValueError: for an unknown kind, a window out of range, or an invalid struct format.
     """
 
     _esm = bundled("telemetry")
 
     def __init__(self, room: Room, *fields: str, **options: Any) -> None:
-        super().__init__(room, [TelemetryPart(room, *fields, at_once=True, **options)])
+        super().__init__(room, [TelemetryPart(room, *fields, subscribe=True, **options)])
 
 
-def packed(samples: list[_Sample], fields: list[str]) -> Json:
-    """Samples as columns: little-endian numbers in base64, times in milliseconds, NaN where there is none."""
+def packed(samples: list[_Sample], fields: list[str], *, snapshot: bool) -> BatchRow:
+    """Samples as columns: little-endian numbers in base64, times in milliseconds, NaN for a missing value."""
     nan = math.nan
     return {
         "count": len(samples),
         "time": _base64(array("d", [sample.time for sample in samples])),
         "source": _base64(array("H", [sample.source for sample in samples])),
         "columns": [_base64(array("d", [sample.row.get(name, nan) for sample in samples])) for name in fields],
+        "snapshot": snapshot,
     }
 
 
-def _shown(name: str) -> str:
-    """A field's name as a column: what could turn text around is escaped, and no other column is called so."""
+def _column_name(name: str) -> str:
+    """A field's name as a column: control and direction characters escaped, and different from all reserved names."""
     name = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in name)
     return f"{name} (field)" if name in _RESERVED or name.startswith(_INTERNAL) else name
 
@@ -412,7 +422,7 @@ def _base64(numbers: array[Any]) -> str:
     return b64encode(numbers.tobytes()).decode()
 
 
-def _library() -> Json:
+def _library() -> Library:
     spec = importlib.util.find_spec("perspective")
     for place in (spec and spec.submodule_search_locations) or ():
         static = Path(place) / "widget" / "static"
@@ -430,8 +440,8 @@ def _brief(value: float | None) -> str:
     return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
 
 
-def _clock(time: float) -> str:
+def _time_of_sample(time: float) -> str:
     try:
-        return datetime.fromtimestamp(time / 1000, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        return time_of_day(datetime.fromtimestamp(time / 1000, UTC), milliseconds=True)
     except (ValueError, OverflowError, OSError):
         return f"{time / 1000:.6g} s"

@@ -1,12 +1,9 @@
-// One file that is sent or received: its progress, and what can be done with it.
+// One transfer: its progress, and the actions for its file.
 import { image } from "./content.js";
 import { formatDuration, formatSeconds, formatSize, h, offerDownload, quoted, quotedList, setText } from "./dom.js";
 
 /** @import { TransferRow, TransfersPart, TransfersValues } from "./rows.js" */
 /** @import { Ask, Outcome } from "./view.js" */
-
-/** Bytes of an image that is loaded as soon as it is in sight; larger ones only on request. */
-const LOADED_AT_ONCE = 1_000_000;
 
 /**
  * @typedef {object} TransferActions
@@ -28,6 +25,8 @@ export class Transfer {
 		this.row = row;
 		this.actions = actions;
 		this.isImageShown = false;
+		/** Whether the image is loaded once it is visible, without a request. */
+		this.isPreloaded = false;
 		this.bar = h("progress", { "aria-label": `Progress of ${row.name}` });
 		this.state = h("span", { class: "lknb-number" });
 		this.error = h("p", { class: "lknb-transfer-error" });
@@ -86,20 +85,22 @@ export class Transfer {
 		this.error.replaceChildren(h("strong", { class: "lknb-trouble" }, row.status), quoted(row.error));
 		setText(this.saved, row.saved ? `Saved as ${row.saved}` : "");
 		this.saved.hidden = !row.saved;
-		// The focus must not get lost with the button.
+		// The focus must not be lost when the button is hidden.
 		if (!isOpen && document.activeElement === this.cancelButton) this.element.focus();
 		this.cancelButton.hidden = !isOpen;
 		this.saveButton.hidden = !row.file;
 		this.showButton.hidden = !row.image || this.isImageShown;
-		if (row.image && !this.isImageShown && (row.size ?? 0) <= LOADED_AT_ONCE)
-			this.actions.whenVisible(this.element, () => this.showImage());
 	}
 
 	/** @param {TransfersValues} values */
-	setLimits({ downloadLimit, piece }) {
-		const { file, size } = this.row;
+	setLimits({ download_limit, preload_limit, piece }) {
+		const { file, image } = this.row;
+		const size = this.row.size ?? 0;
 		this.piece = piece;
-		this.downloadButton.hidden = !file || (size ?? 0) > downloadLimit;
+		this.downloadButton.hidden = !file || size > download_limit;
+		if (!image || size > preload_limit || this.isPreloaded) return;
+		this.isPreloaded = true;
+		this.actions.whenVisible(this.element, () => this.showImage());
 	}
 
 	async cancel() {
@@ -108,7 +109,7 @@ export class Transfer {
 		if (direction === "out") cancelling.set(this.key, name);
 		const answer = await outcome.report(ask("cancel", { key: this.key }));
 		cancelling.delete(this.key);
-		if (answer) outcome.show(answer.value ? `${name} was cancelled.` : `${name} had ended already.`);
+		if (answer) outcome.show(answer.value ? `${name} was cancelled.` : `${name} had already ended.`);
 	}
 
 	async save() {
@@ -133,7 +134,7 @@ export class Transfer {
 		const pieces = [];
 		for (let at = 0; at < size && !signal.aborted; ) {
 			const { buffer } = await ask("piece", { key: this.key, at });
-			if (!buffer?.byteLength) throw new Error(`${name} could not be read to its end. Try again.`);
+			if (!buffer?.byteLength) throw new Error(`${name} could not be read completely. Try again.`);
 			pieces.push(buffer);
 			at += buffer.byteLength;
 			if (size > (this.piece ?? 0)) outcome.show(`Downloading ${name}: ${formatSize(at)} of ${formatSize(size)}`);
@@ -195,7 +196,7 @@ function describeEnd(row) {
 	const duration = row.duration ?? 0;
 	if (duration > 0.5 && row.size) parts.push(`${formatSize(Math.round(row.size / duration))}/s`);
 	if (row.verified) parts.push("SHA-256 verified");
-	else if (row.file) parts.push("no SHA-256 to compare with");
+	else if (row.file) parts.push("no SHA-256 to verify");
 	return parts.join(", ");
 }
 

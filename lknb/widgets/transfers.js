@@ -1,4 +1,4 @@
-// Transfers: every byte stream, both directions, with progress; to cancel, save and look at, and files to send.
+// Transfers: byte streams in both directions, with progress. Cancel, save, download or view them, and send files.
 import { h, KeyedList, onceVisible, setText } from "./dom.js";
 import { FileSender } from "./file_sender.js";
 import { Transfer } from "./transfer.js";
@@ -7,7 +7,7 @@ import { Outcome } from "./view.js";
 /** @import { TransferRow, TransfersPart } from "./rows.js" */
 /** @import { Context } from "./view.js" */
 
-/** Rows in the page besides those under way; the kernel has more. */
+/** Rows in the page, besides transfers in progress; the kernel has more. */
 const MAX_ROWS = 60;
 
 /**
@@ -21,10 +21,10 @@ export function transfers({ ask, follow, signal, store }) {
 	const empty = h(
 		"p",
 		{ class: "lknb-empty", hidden: true },
-		"No file has been sent or received. Choose one above and send it.",
+		"No file has been sent or received. Choose a file above to send it.",
 	);
 	const more = h("p", { class: "lknb-note", hidden: true });
-	/** The names of the outgoing files that the user has asked to cancel, by key, until there is an answer. @type {Map<string, string>} */
+	/** The names of outgoing files whose cancellation has not been answered yet, by key. @type {Map<string, string>} */
 	const cancelling = new Map();
 	const actions = { ask, outcome, signal, cancelling, whenVisible: onceVisible(signal) };
 	/** @type {KeyedList<TransferRow, Transfer>} */
@@ -33,9 +33,9 @@ export function transfers({ ask, follow, signal, store }) {
 	follow((state) => {
 		const { values } = state;
 		sender.draw(values);
-		// While a cell sends, the kernel receives no request to stop: only an interrupt reaches it.
+		// While a cell sends, the kernel cannot receive the request to cancel. Only an interrupt reaches it.
 		for (const name of store.waiting ? cancelling.values() : [])
-			outcome.show(`The kernel is busy. If its cell is sending ${name}, interrupt the cell to stop it.`);
+			outcome.show(`The kernel is busy. If a cell is sending ${name}, interrupt the cell to stop it.`);
 		const shown = [...state.rows.transfers]
 			.reverse()
 			.filter(([, row], index) => index < MAX_ROWS || row.status === "open");
@@ -44,7 +44,7 @@ export function transfers({ ask, follow, signal, store }) {
 		empty.hidden = shown.length > 0;
 		const older = values.total - shown.length;
 		more.hidden = older <= 0;
-		setText(more, `${older.toLocaleString()} older ${older === 1 ? "one is" : "ones are"} not shown.`);
+		setText(more, `${older.toLocaleString()} older ${older === 1 ? "transfer is" : "transfers are"} not shown.`);
 	});
 
 	const scroll = h("div", { class: "lknb-scroll", role: "region", tabIndex: 0, "aria-label": "Transfers" });

@@ -1,19 +1,20 @@
-"""Transfers: every byte stream, both directions, with progress; to cancel, save and look at, and files to send."""
+"""Transfers: byte streams in both directions, with progress. Cancel, save, download or view them, and send files."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from lknb.event import Event
 from lknb.files import ReceivedFile
 from lknb.progress import size as readable
 from lknb.systems.streams import MAX_STREAM_SIZE
-from lknb.tables import Table
-from lknb.widgets.part import IMAGE_LIMIT, STATIC_ROWS, Json, Part, Rows
+from lknb.tables import Table, time_of_day
+from lknb.widgets.content import IMAGE_LIMIT
+from lknb.widgets.part import STATIC_ROWS, Part, Rows, people_values
+from lknb.widgets.rate import RollingRate
+from lknb.widgets.rows import FilePiece, Image, SavedFile, TransferRow, TransfersValues
 from lknb.widgets.uploads import LIMIT, PIECE, Uploads
 
 if TYPE_CHECKING:
@@ -21,30 +22,29 @@ if TYPE_CHECKING:
 
 KEPT = 200
 DOWNLOAD_LIMIT = MAX_STREAM_SIZE
+_PRELOAD_LIMIT = 1_000_000
 _SHORT = 200
-_LOOK_EVERY = 0.2
-_PEOPLE = 500
+_POLL = 0.2
 _UPLOAD_IDLE = 60.0
-_RATE_OVER = 3.0
+_RATE_SPAN = 3.0
 _RATE_AFTER = 0.3
 
 
 class _Speed:
-    """How fast a stream has moved of late."""
+    """The current speed of a stream."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque(maxlen=64)
-        self.rate: float | None = None
+        self._rate = RollingRate(_RATE_SPAN)
+        self._moved = -1
+        self.rate: int | None = None
 
-    def look(self, moved: int) -> bool:
-        """Note how far it is; returns whether there is something new to tell."""
-        at, before = monotonic(), (self._seen[-1][1] if self._seen else -1, self.rate)
-        self._seen.append((at, moved))
-        while len(self._seen) > 2 and at - self._seen[1][0] >= _RATE_OVER:
-            self._seen.popleft()
-        then, had = self._seen[0]
-        if at - then >= _RATE_AFTER:
-            self.rate = round((moved - had) / (at - then))
+    def update(self, moved: int) -> bool:
+        """Record the bytes moved so far, and return whether they or the rate have changed."""
+        before = self._moved, self.rate
+        self._moved = moved
+        self._rate.add(moved)
+        if self._rate.elapsed >= _RATE_AFTER:
+            self.rate = round(self._rate.per_second())
         return (moved, self.rate) != before
 
 
@@ -53,11 +53,12 @@ class TransfersPart(Part):
 
     name = "transfers"
     title = "Transfers"
+    tab = "Transfers"
 
     def __init__(self, room: Room) -> None:
         super().__init__(room)
         self._uploads = Uploads(_UPLOAD_IDLE)
-        self._shown: Rows[Event] = Rows(self._described, limit=KEPT)
+        self._shown: Rows[Event] = Rows(self._row, limit=KEPT)
         self.rows = {"transfers": self._shown}
         self.actions = {
             "cancel": self.cancel,
@@ -72,6 +73,11 @@ class TransfersPart(Part):
         self._speeds: dict[str, _Speed] = {}
         self._saved: dict[str, str] = {}
 
+    @property
+    def poll_after(self) -> float | None:
+        """While a transfer is in progress."""
+        return _POLL if self._speeds else None
+
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the room's log."""
         super().start(changed)
@@ -80,7 +86,7 @@ class TransfersPart(Part):
             self._happened(event)
 
     def stop(self) -> None:
-        """Follow no longer, and let go of what was not sent."""
+        """Stop following, and remove the files that were not sent."""
         super().stop()
         self._uploads.clear()
 
@@ -93,11 +99,11 @@ class TransfersPart(Part):
             self.changed()
         elif event.kind == "participant":
             self.changed()
-        self._keep_no_more_than_the_log()
+        self._drop_evicted()
 
-    def _keep_no_more_than_the_log(self) -> None:
-        """What the log has let go shall not be kept on disk for the sake of a row."""
-        oldest = self._log_has_let_go()
+    def _drop_evicted(self) -> None:
+        """Drop the rows of evicted events, which would keep their files on disk."""
+        oldest = self._oldest_after_eviction()
         if oldest is None:
             return
         for key, event in self._shown.items():
@@ -105,25 +111,22 @@ class TransfersPart(Part):
                 self._shown.drop(key)
                 self.changed()
 
-    def values(self) -> Json:
-        """Who can be sent to, how many there were, and the limits."""
+    def values(self) -> TransfersValues:
+        """Recipients, the number of transfers, and the limits."""
         return {
-            "people": sorted(self.room.remote_participants)[:_PEOPLE],
+            **people_values(self.room),
             "total": self._total,
             "piece": PIECE,
-            "uploadLimit": LIMIT,
-            "downloadLimit": DOWNLOAD_LIMIT,
-            "imageLimit": IMAGE_LIMIT,
+            "upload_limit": LIMIT,
+            "download_limit": DOWNLOAD_LIMIT,
+            "preload_limit": _PRELOAD_LIMIT,
         }
 
     def look(self) -> None:
-        """How far the open ones are."""
-        open_ones = False
+        """Update the progress of open transfers."""
         for key, event in self._shown.items():
-            if event.status == "open":
-                open_ones = True
-                if self._speeds.setdefault(key, _Speed()).look(event.transferred):
-                    self._shown.touch(key)
+            if event.status == "open" and self._speeds.setdefault(key, _Speed()).update(event.transferred):
+                self._shown.touch(key)
         for key in list(self._speeds):
             shown = self._shown.get(key)
             if shown is None or shown.status != "open":
@@ -131,9 +134,8 @@ class TransfersPart(Part):
         for key in list(self._saved):
             if key not in self._shown:
                 del self._saved[key]
-        self.again = _LOOK_EVERY if open_ones else None
 
-    def _described(self, event: Event) -> Json:
+    def _row(self, event: Event) -> TransferRow:
         file = event.data
         speed = self._speeds.get(str(event.number))
         rate = speed.rate if speed and event.status == "open" else None
@@ -159,14 +161,14 @@ class TransfersPart(Part):
             "saved": self._saved.get(str(event.number)),
         }
 
-    # What a browser may ask for
+    # What a browser may call
 
     async def cancel(self, key: str) -> bool:
-        """Break a transfer off; returns whether it was still under way."""
+        """Cancel a transfer, and return whether it was still in progress."""
         return await self.room.aio.cancel(self._event(key))
 
-    async def save(self, key: str) -> Json:
-        """Save a file that arrived to the folder that the kernel works in; returns its path."""
+    async def save(self, key: str) -> SavedFile:
+        """Save a received file to the kernel's working directory."""
         file = self._file(key)
         path = await asyncio.to_thread(lambda: file.save().resolve())
         self._saved[str(key)] = str(path)
@@ -174,35 +176,34 @@ class TransfersPart(Part):
         self.changed()
         return {"path": str(path)}
 
-    async def piece(self, key: str, at: int = 0) -> Json:
-        """A part of a file that arrived: at most a piece from `at` on."""
+    async def piece(self, key: str, at: int = 0) -> FilePiece:
+        """The piece of a received file that starts at the offset `at`."""
         file = self._file(key)
         if file.size > DOWNLOAD_LIMIT:
             raise ValueError(
-                f"{file.name} is {readable(file.size)}; at most {readable(DOWNLOAD_LIMIT)} go through the browser. "
-                "Save it to the kernel's folder."
+                f"{file.name} is {readable(file.size)}. At most {readable(DOWNLOAD_LIMIT)} can be downloaded. "
+                "Save the file to the kernel's folder."
             )
         if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at <= file.size:
-            raise ValueError("at= is a place in the file.")
+            raise ValueError("at= must be an offset in the file.")
         return {"buffer": await asyncio.to_thread(file.read, at, PIECE)}
 
-    async def image(self, key: str) -> Json:
-        """An image that is safe to display, with its type."""
+    async def image(self, key: str) -> Image:
+        """An image that is safe to show, and its type."""
         file = self._file(key)
         if file.image_type is None or file.size > IMAGE_LIMIT:
-            raise ValueError(f"{file.name} is no image that can be shown here.")
+            raise ValueError(f"{file.name} is not an image that can be shown here.")
         return {"type": file.image_type, "buffer": await asyncio.to_thread(file.read)}
 
-    async def send(self, key: str, topic: str = "", to: str = "") -> Json:
-        """Send a file that has been uploaded, to one identity or to everybody."""
-        upload = self._uploads.whole(key)
+    async def send(self, key: str, topic: str = "", to: str = "") -> None:
+        """Send an uploaded file to one identity or to everybody."""
+        upload = self._uploads.complete(key)
         try:
-            event = await self.room.aio.send_file(
+            await self.room.aio.send_file(
                 upload.path, topic=topic, to=to or None, name=upload.name or None, progress=False
             )
         finally:
-            self._uploads.let_go(key)
-        return {"size": event.size}
+            self._uploads.remove(key)
 
     def _event(self, key: Any) -> Event:
         event = self._shown.get(str(key))
@@ -213,7 +214,7 @@ class TransfersPart(Part):
     def _file(self, key: Any) -> ReceivedFile:
         file = self._event(key).data
         if file is None:
-            raise LookupError("There is no file: it has not arrived whole, or it was sent from here.")
+            raise LookupError("There is no file: it was not received completely, or this participant sent it.")
         assert isinstance(file, ReceivedFile)
         return file
 
@@ -222,7 +223,7 @@ class TransfersPart(Part):
         newest = [event for event in self.room.events[:] if event.kind == "bytes"][-STATIC_ROWS:]
         rows = [
             (
-                event.time.astimezone().strftime("%H:%M:%S"),
+                time_of_day(event.time),
                 event.direction,
                 event.name or "",
                 event.sender or "",
@@ -240,7 +241,7 @@ class TransfersPart(Part):
 
 
 def _moved(event: Event) -> str:
-    """The size; of what did not move whole, how much of it did."""
+    """The size; for an incomplete transfer, also the bytes that were transferred."""
     if event.status == "ok" and event.size is not None:
         return readable(event.size)
     moved = readable(event.transferred)

@@ -1,13 +1,10 @@
-// Files on their way from the page to the kernel, in pieces; the kernel sends them to the room.
+// Uploads files from the page to the kernel, in pieces. The kernel sends them to the room.
 
 /** @import { UploadAnswers } from "./rows.js" */
 /** @import { Ask } from "./view.js" */
 
-/** Bytes of a file that one message between page and kernel carries. */
-const PIECE = 1024 * 1024;
-
 /**
- * Upload a file; resolves with the kernel's key for it. When `signal` aborts, the kernel discards what it has.
+ * Upload a file, and return the kernel's key for it. If `signal` aborts, the kernel discards the file.
  * @param {Ask<{ values: object, rows: object, answers: UploadAnswers }>} ask
  * @param {File} file
  * @param {AbortSignal} signal
@@ -15,13 +12,13 @@ const PIECE = 1024 * 1024;
  * @returns {Promise<string>}
  */
 export async function upload(ask, file, signal, progress) {
-	const { value: key } = await ask("begin", { name: file.name, size: file.size });
-	for (let at = 0; at < file.size && !signal.aborted; at += PIECE) {
-		const piece = await file.slice(at, at + PIECE).arrayBuffer();
-		await ask("upload", { key, at }, [piece]);
-		progress(at + piece.byteLength);
+	const { key, piece } = (await ask("begin", { name: file.name, size: file.size })).value;
+	for (let at = 0; at < file.size && !signal.aborted; at += piece) {
+		const content = await file.slice(at, at + piece).arrayBuffer();
+		await ask("upload", { key, at }, [content]);
+		progress(at + content.byteLength);
 	}
 	if (!signal.aborted) return key;
 	await ask("discard", { key });
-	throw new Error(`${file.name} was not sent: its upload was stopped.`);
+	throw new Error(`${file.name} was not sent because its upload was stopped.`);
 }

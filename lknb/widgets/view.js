@@ -1,4 +1,4 @@
-// What all widgets are made of: a store, and views that follow it while they are in sight.
+// The basis of all widgets: a store, and views that follow it while they are visible.
 import { h, setText } from "./dom.js";
 import { saveSnapshots } from "./save.js";
 import { Store } from "./sync.js";
@@ -6,7 +6,7 @@ import { Store } from "./sync.js";
 /** @import { Answer, Model, Part, PartState } from "./sync.js" */
 
 /**
- * Have the kernel run an action of a part.
+ * Run an action of a part in the kernel.
  * @template {Part} P
  * @typedef {<Action extends keyof P["answers"] & string>(
  *   action: Action, args?: object, buffers?: ArrayBuffer[]
@@ -14,19 +14,20 @@ import { Store } from "./sync.js";
  */
 
 /**
- * What a view of one part gets.
+ * What a view of one part receives.
  * @template {Part} [P=any]
  * @typedef {object} Context
  * @property {Store} store
  * @property {AbortSignal} signal ends with the view
- * @property {Ask<P>} ask has the kernel do what the user wants
- * @property {Ask<P>} load the same for what the page needs by itself
+ * @property {Ask<P>} ask runs an action for the user
+ * @property {Ask<P>} load runs an action for the page, in the background
  * @property {(draw: (state: PartState<P>) => void) => void} follow
- *   calls `draw` with what the kernel has sent, and again when that changes
+ *   calls `draw` with the state of the part, and again whenever it changes
  */
 
 /** @typedef {(context: Context) => HTMLElement} Show */
-/** @typedef {(contexts: Record<string, Context>, setInView: (parts: string[]) => void) => HTMLElement} ShowAll */
+/** @typedef {(parts: string[]) => void} SetInView */
+/** @typedef {(contexts: Record<string, Context>, setInView: SetInView, model: Model) => HTMLElement} ShowAll */
 
 /**
  * Make the default export of a widget's module.
@@ -67,7 +68,7 @@ export function widget(label, partsOf, show) {
 	};
 }
 
-/** One place where a widget is shown. The kernel sends nothing for it while it is out of sight. */
+/** One place where a widget is shown. While it is not visible, the kernel sends nothing for it. */
 class View {
 	/**
 	 * @param {HTMLElement} el
@@ -83,10 +84,11 @@ class View {
 		this.ending = new AbortController();
 		const { signal } = this.ending;
 		const contexts = Object.fromEntries(parts.map((part) => [part, contextOf(store, part, signal)]));
-		const content = show(contexts, (shown) => {
+		const setInView = (/** @type {string[]} */ shown) => {
 			this.parts = shown;
 			this.updateInView();
-		});
+		};
+		const content = show(contexts, setInView, store.model);
 		this.root = h("section", { class: "lknb", "aria-label": label }, content, statusLine(store, signal));
 		keepKeysFromJupyter(this.root, signal);
 		el.append(this.root);
@@ -111,8 +113,8 @@ class View {
 }
 
 /**
- * Keep plain keys from Jupyter's own commands: "b" or an arrow must not act on the cell while a button in here has the
- * focus. Keys with a modifier still reach Jupyter, to save or to run the cell.
+ * Keep plain keys from triggering Jupyter's commands: while a button in here has the focus, "b" or an arrow must not act
+ * on the cell. Keys with a modifier still reach Jupyter, to save or to run the cell.
  * @param {HTMLElement} root
  * @param {AbortSignal} signal
  */
@@ -149,7 +151,7 @@ function contextOf(store, part, signal) {
 }
 
 /**
- * A line that tells the user what is wrong between browser and kernel.
+ * A line that shows problems between browser and kernel.
  * @param {Store} store
  * @param {AbortSignal} signal
  */
@@ -157,17 +159,17 @@ function statusLine(store, signal) {
 	const line = h("p", { class: "lknb-status", role: "status" });
 	store.follow(() => {
 		const parts = [];
-		if (store.gone)
-			parts.push("The kernel is gone. You see the last known state. Run the cell again to follow the room.");
-		else if (store.waiting) parts.push("The kernel is busy. What you asked for is done when its cell has ended.");
-		if (store.missed) parts.push(`${store.missed} updates did not reach this page, so it was loaded afresh.`);
+		if (store.gone) parts.push("The kernel is gone. This is the last known state. Run the cell again to continue.");
+		else if (store.waiting) parts.push("The kernel is busy. Your action runs when the cell has finished.");
+		if (store.missed)
+			parts.push(`${store.missed} updates did not reach this page, so the current state was loaded again.`);
 		line.dataset.kind = store.gone ? "gone" : store.waiting ? "busy" : "";
 		setText(line, parts.join(" "));
 	}, signal);
 	return line;
 }
 
-/** A line under the controls that shows the outcome of the last action, and screen readers read out. */
+/** A line under the controls with the outcome of the last action, which screen readers read out. */
 export class Outcome {
 	constructor() {
 		this.element = h("p", { class: "lknb-outcome", role: "status" });
@@ -189,7 +191,7 @@ export class Outcome {
 	 * Wait for an action, then clear the line, or show why the action failed.
 	 * @template Result
 	 * @param {Promise<Result>} action
-	 * @returns {Promise<Result | undefined>} undefined when it failed
+	 * @returns {Promise<Result | undefined>} undefined if it failed
 	 */
 	async report(action) {
 		this.element.dataset.kind = "";

@@ -1,4 +1,4 @@
-"""`RoomWidget`: what all widgets of a room have in common, from being displayed to the static HTML that they leave."""
+"""`RoomWidget`: what all widgets of a room share, from their display to the static HTML that they leave."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ MIME = "application/vnd.jupyter.widget-view+json"
 
 
 class RoomWidget(anywidget.AnyWidget):
-    """A live view of a room: in a notebook as a widget, in a terminal as how things are now.
+    """A live view of a room: a widget in a notebook, the current state as text in a terminal.
 
-    It stays current until the cell that showed it runs again, the room is closed, or `close`; then it leaves what it
-    last showed as static HTML.
+    It stays live until the cell that showed it runs again, the room is closed, or `close` is called. Then static HTML
+    with its last state takes its place.
 
     Args:
-        room: whose.
-        parts: what it shows.
+        room: the room to show.
+        parts: the parts to show.
         traits: the values of its synchronized traits.
     """
 
     _css = stylesheet()
-    active = False  # also while it is being made, and when that failed
+    active = False  # also during construction, and if that failed
 
     def __init__(self, room: Room, parts: Sequence[Part], **traits: Any) -> None:
         super().__init__(**traits)
@@ -43,44 +43,44 @@ class RoomWidget(anywidget.AnyWidget):
         self.cell: Cell | None = current_cell()
         self.active = True
         self._displays: list[tuple[Cell | None, Any]] = []
-        self._channel = Channel(self._tell, parts)
+        self._channel = Channel(self._send, parts)
         self.on_msg(lambda widget, content, buffers: self._channel.received(content, buffers))
         for part in parts:
             part.start(self._channel.changed)
         room.widgets.add(self)
 
-    def _tell(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+    def _send(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         if self.comm is None:
             return
         if message["type"] == "state":
-            # A saved notebook finds by it what was last seen.
+            # A saved notebook stores the last state under this id.
             message = {**message, "model": self.model_id}
         try:
             self.send(message, buffers)
         except UnicodeEncodeError:
-            # Halves of surrogate pairs, which JSON of a peer's can hold, and no message carries.
+            # Lone surrogates, which JSON from a peer can contain and a message cannot.
             self.send(json.loads(json.dumps(message, ensure_ascii=False).encode(errors="replace")), buffers)
 
     def replaces(self, other: RoomWidget) -> bool:
-        """Whether displaying this one ends `other`: an earlier run of the same cell made it."""
+        """Whether this widget ends `other`, because an earlier run of the same cell made it."""
         if self.cell is None or other.cell is None:
-            return type(self).__name__ == type(other).__name__  # each instance has a class of its own, for its traits
+            return type(self).__name__ == type(other).__name__  # each instance has its own class, for its traits
         return self.cell.ran_again(other.cell)
 
     # As HTML and as text
 
     def html(self) -> str:
-        """How things are now, as HTML in which everything from the room is escaped."""
+        """The current state as HTML, in which everything from the room is escaped."""
         parts = [f"<div>{html.escape(self.headline())}</div>"]
         for title, table in self._tables():
             parts.append(f"<div><strong>{html.escape(title)}</strong></div>{table._repr_html_()}")
         return "".join(parts)
 
     def headline(self) -> str:
-        """Who is where, and how that is."""
+        """This participant, the room, the connection's state, and the number of events."""
         room = self.room
-        gone = f", {room.events.evicted:,} older ones let go" if room.events.evicted else ""
-        return plain(f"{room.identity} in {room.name}: {room.state}, {room.events.total:,} events{gone}")
+        evicted = f", {room.events.evicted:,} of them evicted" if room.events.evicted else ""
+        return plain(f"{room.identity} in {room.name}: {room.state}, {room.events.total:,} events{evicted}")
 
     def _tables(self) -> list[tuple[str, Table]]:
         return [each for part in self.parts for each in part.tables()]
@@ -111,11 +111,11 @@ class RoomWidget(anywidget.AnyWidget):
             self._displays.append((current_cell(), handle))
 
     def close(self) -> None:
-        """Stop following. Where it is shown, static HTML takes its place."""
+        """Stop following the room. Static HTML takes the widget's place."""
         self._finish(None)
 
     def discard(self) -> None:
-        """Stop following, because its cell has run again: what that one showed is gone, other outputs become static."""
+        """Stop following because its cell has run again. Outputs of other cells become static."""
         self._finish(current_cell())
 
     def _finish(self, again: Cell | None) -> None:
@@ -126,14 +126,14 @@ class RoomWidget(anywidget.AnyWidget):
         for part in self.parts:
             part.stop()
         self.room.widgets.remove(self)
-        # A front end that finds the comm closed before the new output would say that there is no model.
+        # The new output first: a front end that finds the comm closed shows an error instead.
         bundle = self._bundle()
         for cell, handle in self._displays:
             if again is None or cell is None or cell.id != again.id:
-                # Found by its display id, and said by the cell that closes: others than it are no longer listened to
-                # when a notebook is run without a browser.
+                # Identified by its display id, and sent by the cell that closes: when a notebook runs without a
+                # browser, messages of earlier cells are ignored.
                 handle.update(bundle, raw=True)
         self._displays.clear()
         layout = self.layout
         super().close()
-        layout.close()  # a widget of its own, which nobody else has
+        layout.close()  # a widget of its own, which nothing else uses

@@ -275,7 +275,7 @@ class Notebook:
         self.page.evaluate(
             """async (path) => {
                 const widget = window.lknbNotebooks[path];
-                // Nobody listens any more when the kernel says its last words.
+                // Nothing listens any more when the kernel sends its last messages.
                 widget.context.model.dirty = false;
                 widget.dispose();
                 delete window.lknbNotebooks[path];

@@ -19,7 +19,7 @@ def chat(notebook: Callable[..., Notebook], room_name: str) -> Locator:
     return book.output(1)
 
 
-def test_messages_go_both_ways_and_grow_while_they_are_written(
+def test_messages_are_sent_received_replied_to_and_edited(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
 ) -> None:
     shown = chat(notebook, room_name)
@@ -27,12 +27,12 @@ def test_messages_go_both_ways_and_grow_while_they_are_written(
     with bob.stream_text() as out:
         out.write("Thinking")
         message = shown.locator("article", has_text="Thinking")
-        expect(message).to_contain_text("under way")
+        expect(message).to_contain_text("receiving")
         out.write(" has ended.")
         expect(message).to_contain_text("Thinking has ended.")
         expect(message).to_have_attribute("aria-busy", "true")
     expect(message).to_have_attribute("aria-busy", "false")
-    expect(message).not_to_contain_text("under way")
+    expect(message).not_to_contain_text("receiving")
 
     message.get_by_role("button", name="Reply").click()
     box = shown.get_by_label("Message", exact=True)
@@ -53,17 +53,17 @@ def test_messages_go_both_ways_and_grow_while_they_are_written(
     box.press("Enter")
     expect(mine).to_contain_text("edited")
     eventually(lambda: [each.edits for each in bob.events.filter(direction="in", kind="text")] == [None, answer.id])
-    # What cannot be sent is not lost.
-    box.fill("to somebody who leaves")
+    # A message that cannot be sent is not lost.
+    box.fill("to a participant who leaves")
     shown.get_by_label("To", exact=True).select_option("bob")
     bob.close()
     expect(shown.get_by_label("To", exact=True)).to_contain_text("has left")
     box.press("Enter")
     expect(shown.locator(".lknb-outcome").last).to_contain_text("bob")
-    expect(box).to_have_value("to somebody who leaves")
+    expect(box).to_have_value("to a participant who leaves")
 
 
-def test_files_go_both_ways_and_nothing_acts(
+def test_files_are_sent_and_received_and_markup_stays_text(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str, tmp_path: object
 ) -> None:
     shown = chat(notebook, room_name)

@@ -23,7 +23,7 @@ def row(output: Locator, text: str) -> Locator:
     return output.locator("tbody", has_text=text)
 
 
-def test_events_appear_in_the_feed_while_they_happen(notebook: Open, join: Join, room_name: str) -> None:
+def test_events_appear_live(notebook: Open, join: Join, room_name: str) -> None:
     book = notebook(joined(room_name), "room.feed()")
     book.run()
     bob = join("bob")
@@ -33,7 +33,7 @@ def test_events_appear_in_the_feed_while_they_happen(notebook: Open, join: Join,
     expect(seen).to_contain_text("bob")
 
 
-def test_the_feed_is_filtered_paused_and_cleared(notebook: Open, join: Join, room_name: str) -> None:
+def test_feed_is_filtered_paused_and_cleared(notebook: Open, join: Join, room_name: str) -> None:
     bob = join("bob")
     book = notebook(joined(room_name), "room.feed()")
     book.run()
@@ -46,8 +46,8 @@ def test_the_feed_is_filtered_paused_and_cleared(notebook: Open, join: Join, roo
     expect(row(output, "a packet")).to_have_count(0)
     expect(row(output, "a greeting")).to_be_visible()
     output.get_by_label("Text").fill("nowhere")
-    expect(output).to_contain_text("No event fits this filter.")
-    # What somebody types stays, whatever happens meanwhile.
+    expect(output).to_contain_text("No events match this filter.")
+    # The user's input stays, whatever happens in the meantime.
     bob.send_text("another greeting")
     expect(output.get_by_label("Text")).to_be_focused()
     expect(output.get_by_label("Text")).to_have_value("nowhere")
@@ -64,12 +64,12 @@ def test_the_feed_is_filtered_paused_and_cleared(notebook: Open, join: Join, roo
     expect(row(output, "while paused")).to_be_visible()
 
     output.get_by_role("button", name="Clear").click()
-    expect(output).to_contain_text("Nothing has happened yet")
+    expect(output).to_contain_text("No events yet")
     bob.send_text("after that")
     expect(output.locator("tbody")).to_have_count(1)
 
 
-def test_an_event_is_opened_copied_and_downloaded(notebook: Open, join: Join, room_name: str, folder: Path) -> None:
+def test_event_is_opened_copied_and_downloaded(notebook: Open, join: Join, room_name: str, folder: Path) -> None:
     bob = join("bob")
     book = notebook(joined(room_name), "room.feed()")
     book.run()
@@ -84,7 +84,7 @@ def test_an_event_is_opened_copied_and_downloaded(notebook: Open, join: Join, ro
     details.get_by_role("button", name="Copy").click()
     expect(details.get_by_role("button", name="Copied")).to_be_visible()
     assert book.page.evaluate("navigator.clipboard.readText()") == text
-    # It stays open, with the focus, while others come.
+    # It stays open and keeps the focus while others arrive.
     opener.focus()
     bob.send_text('{"a": {"b": [1, 2]}}')
     expect(row(output, '{"a"')).to_be_visible()
@@ -100,4 +100,4 @@ def test_an_event_is_opened_copied_and_downloaded(notebook: Open, join: Join, ro
     assert download.value.suggested_filename == f"{room_name}-events.jsonl"
     download.value.save_as(folder / "log.jsonl")
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    assert [line["data"] for line in lines if line["kind"] == "text"] == [text, '{"a": {"b": [1, 2]}}']
+    assert [line["text"] for line in lines if line["kind"] == "text"] == [text, '{"a": {"b": [1, 2]}}']

@@ -1,4 +1,4 @@
-"""The widgets in Jupyter Notebook 7, beside JupyterLab the other page that Jupyter itself has for notebooks."""
+"""The widgets in Jupyter Notebook 7."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_widgets_show_and_act(notebook7: Open, join: Join, room_name: str) -> No
     expect(plot.locator("perspective-viewer")).to_be_visible()
 
 
-def test_a_link_moves_a_slider(notebook7: Open, join: Join, room_name: str) -> None:
+def test_link_moves_a_slider(notebook7: Open, join: Join, room_name: str) -> None:
     book = notebook7(
         joined(room_name),
         "import ipywidgets\nslider = ipywidgets.IntSlider()\nroom.link(slider, 'speed', of='bob')\nslider",
@@ -64,7 +64,7 @@ def test_a_link_moves_a_slider(notebook7: Open, join: Join, room_name: str) -> N
     expect(book.output(1).get_by_text("42")).to_be_visible()
 
 
-def test_a_page_that_is_loaded_again_is_live_again(notebook7: Open, join: Join, room_name: str) -> None:
+def test_reloaded_page_is_live_again(notebook7: Open, join: Join, room_name: str) -> None:
     book = notebook7(joined(room_name), "room.feed()")
     book.run()
     bob = join("bob")
@@ -77,7 +77,7 @@ def test_a_page_that_is_loaded_again_is_live_again(notebook7: Open, join: Join, 
         expect(book.output(1).locator("tbody", has_text=text)).to_be_visible()
 
 
-def test_a_closed_room_leaves_html(notebook7: Open, join: Join, room_name: str) -> None:
+def test_closed_room_leaves_html(notebook7: Open, join: Join, room_name: str) -> None:
     book = notebook7(joined(room_name), "room.feed()", "room.close()")
     book.run(0, 1)
     join("bob").send_text("goodbye")

@@ -1,4 +1,4 @@
-"""The panel in a browser: its tabs, its connection, leaving and joining again, and what it keeps from Jupyter."""
+"""The panel in a browser: tabs, connection, leaving and rejoining, and keys that must not reach Jupyter."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def cells(book: Notebook) -> int:
 
 @pytest.fixture
 def dialogs() -> Iterator[Callable[[Page], list[str]]]:
-    """What a page asks from then on, till the end of the test: the page is that of other tests too."""
-    heard: list[tuple[Page, Callable[[Dialog], None]]] = []
+    """Record a page's dialogs until the end of the test. Other tests use the same page."""
+    handlers: list[tuple[Page, Callable[[Dialog], None]]] = []
 
-    def hear(page: Page) -> list[str]:
+    def record(page: Page) -> list[str]:
         seen: list[str] = []
 
         def dismiss(dialog: Dialog) -> None:
@@ -43,15 +43,15 @@ def dialogs() -> Iterator[Callable[[Page], list[str]]]:
             dialog.dismiss()
 
         page.on("dialog", dismiss)
-        heard.append((page, dismiss))
+        handlers.append((page, dismiss))
         return seen
 
-    yield hear
-    for page, dismiss in heard:
+    yield record
+    for page, dismiss in handlers:
         page.remove_listener("dialog", dismiss)
 
 
-def test_a_room_shows_its_panel_whose_tabs_the_keyboard_reaches(notebook: Open, join: Join, room_name: str) -> None:
+def test_tabs_are_reached_by_keyboard_and_keys_do_not_reach_jupyter(notebook: Open, join: Join, room_name: str) -> None:
     book = notebook(joined(room_name), "room")
     join("bob")
     book.run()
@@ -71,7 +71,7 @@ def test_a_room_shows_its_panel_whose_tabs_the_keyboard_reaches(notebook: Open, 
         expect(output.get_by_role("tab", name=name)).to_be_focused()
         expect(output.get_by_role("tab", selected=True)).to_have_text(name)
         expect(output.get_by_role("tabpanel", name=name)).to_be_visible()
-    # Jupyter's commands of one letter are not meant while a button has the focus.
+    # While a button has the focus, Jupyter's one-letter commands must not run.
     before = cells(book)
     for keys in ("b", "a", "m", "d", "d", "x", "ArrowDown"):
         book.page.keyboard.press(keys)
@@ -80,7 +80,7 @@ def test_a_room_shows_its_panel_whose_tabs_the_keyboard_reaches(notebook: Open, 
     expect(output.get_by_role("tablist")).to_be_visible()
 
 
-def test_the_panel_leaves_the_room_and_joins_it_again(notebook: Open, join: Join, room_name: str) -> None:
+def test_panel_leaves_and_rejoins(notebook: Open, join: Join, room_name: str) -> None:
     bob = join("bob")
     book = notebook(
         joined(room_name) + "\n@room.on_text('greetings')\ndef greet(data): pass",
@@ -106,7 +106,7 @@ def test_the_panel_leaves_the_room_and_joins_it_again(notebook: Open, join: Join
     expect(output.locator("tbody", has_text="from the cell")).to_be_visible()
 
 
-def test_what_comes_from_the_room_does_nothing_in_the_page(
+def test_text_from_the_room_does_nothing_in_the_page(
     notebook: Open, join: Join, room_name: str, dialogs: Callable[[Page], list[str]]
 ) -> None:
     name = f"{room_name} <img src=x onerror=window.lknbHit=5>"
@@ -138,7 +138,7 @@ def test_what_comes_from_the_room_does_nothing_in_the_page(
     expect(panel.locator(".lknb-head")).to_contain_text("\\u202egnp.exe\\u001b")
     assert book.page.evaluate("window.lknbHit") is None
     assert asked == []
-    # Neither in the saved forms.
+    # The static forms are safe too.
     book.set_cell(0, "room.close()")
     book.run(0)
     expect(book.show(2).locator(".lknb")).to_have_count(0)

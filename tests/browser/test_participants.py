@@ -15,7 +15,7 @@ from lknb import server
 NASTY = '<img src=x onerror="document.title=1">\u202e'
 
 
-def test_who_is_here_and_what_has_changed(
+def test_participants_and_their_changes_are_shown(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
 ) -> None:
     book = notebook(f"import lknb\nroom = lknb.connect({room_name!r}, 'alice')", 'room.panel("participants")')
@@ -35,9 +35,7 @@ def test_who_is_here_and_what_has_changed(
     expect(person).to_contain_text("left at")
 
 
-def test_ones_own_state_is_edited_in_place(
-    notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
-) -> None:
+def test_own_state_is_edited(notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str) -> None:
     bob = join("bob")
     book = notebook(f"import lknb\nroom = lknb.connect({room_name!r}, 'alice')", 'room.panel("participants")', "room")
     book.run(0, 1)
@@ -56,20 +54,20 @@ def test_ones_own_state_is_edited_in_place(
     form = shown.locator("form", has=book.page.get_by_label("Attribute mood", exact=True))
     field.fill("curious")
     field.press("Enter")
-    expect(form.get_by_text("confirmed by the server")).to_be_visible()
+    expect(form.get_by_text("Confirmed by the server")).to_be_visible()
     eventually(lambda: alices() == {"mood": "curious"})
 
-    # Somebody types while it changes in the room.
+    # The attribute changes in the room while the user types.
     field.press_sequentially(" and")
     book.set_cell(2, "room.attributes['mood'] = 'tired'")
     book.run(2)
-    expect(form.get_by_text("changed meanwhile in the room, to tired")).to_be_visible()
+    expect(form.get_by_text("The room's text is now: tired")).to_be_visible()
     expect(field).to_have_value("curious and")
-    form.get_by_role("button", name="Do not change").click()
+    form.get_by_role("button", name="Undo").click()
     expect(field).to_have_value("tired")
 
     form.get_by_role("button", name="Delete").click()
-    expect(shown.get_by_text("mood: deletion confirmed by the server")).to_be_visible()
+    expect(shown.get_by_text("mood: deleted, confirmed by the server")).to_be_visible()
     expect(field).to_have_count(0)
     eventually(lambda: alices() == {})
 
@@ -82,12 +80,12 @@ def test_ones_own_state_is_edited_in_place(
     metadata.press("Control+Enter")
     eventually(lambda: bob.metadata == '{"phase": 2}')
     form = shown.locator("form", has=book.page.get_by_label("Metadata of the room", exact=True))
-    expect(form.get_by_text("confirmed by the server")).to_be_visible()
-    expect(name).to_have_value("x" * 300)  # what was refused is still there to be mended
-    expect(book.page.get_by_text("[2]:", exact=True)).to_be_visible()  # nor has the key run the cell
+    expect(form.get_by_text("Confirmed by the server")).to_be_visible()
+    expect(name).to_have_value("x" * 300)  # the rejected text can still be corrected
+    expect(book.page.get_by_text("[2]:", exact=True)).to_be_visible()  # the key has not run the cell
 
 
-def test_without_the_grant_it_says_so_beforehand(
+def test_missing_grants_are_shown_before_editing(
     notebook: Callable[..., Notebook], token: Callable[..., str], livekit: server.RunningServer, room_name: str
 ) -> None:
     limited = token("dave", can_update_own_metadata=False)

@@ -31,19 +31,19 @@ def send(shown: Locator) -> None:
     shown.get_by_role("button", name="Call", exact=True).click()
 
 
-def test_methods_of_a_peer_are_called_and_called_again(
+def test_methods_are_called_and_run_again(
     notebook: Callable[..., Notebook], peer: Callable[..., PlainPeer], room_name: str
 ) -> None:
     _, shown = console(notebook, room_name)
     expect(shown).to_contain_text("Nobody else is in the room")
-    expect(shown).to_contain_text("No call from here yet")
+    expect(shown).to_contain_text("No calls yet")
     dave = peer("dave")
     dave.call("register_rpc", method="plan", mode="reply", text='{"steps": ["wash", "dry"]}')
     dave.call("register_rpc", method="no", mode="rpc_error", code=2042, message="not today", data='{"until": 7}')
-    # What is no JSON is not sent, and marked where it stands.
+    # Invalid JSON is not sent, and its fault is marked.
     fill(shown, "dave", "plan", '{"day":\n 1,}')
     send(shown)
-    expect(shown).to_contain_text("Line 2, column 3: no comma may stand before }")
+    expect(shown).to_contain_text("Line 2, column 3: a comma is not allowed before }")
     payload = shown.get_by_label("Payload, as JSON or empty")
     expect(payload).to_be_focused()
     assert payload.evaluate("(area) => area.value.slice(area.selectionStart, area.selectionEnd)") == ","
@@ -55,7 +55,7 @@ def test_methods_of_a_peer_are_called_and_called_again(
     plan = shown.locator("tbody", has_text="plan at dave")
     expect(plan.get_by_role("group").first).to_contain_text("wash")
     expect(plan.get_by_text(re.compile("Answer after"))).to_have_text(TOOK)
-    # An error has its code, its name and its data, and takes the place of the answer before.
+    # An error shows code, name and data, and closes the previous answer.
     fill(shown, "dave", "no", "")
     send(shown)
     refused = shown.locator("tbody", has_text="no at dave")
@@ -69,7 +69,7 @@ def test_methods_of_a_peer_are_called_and_called_again(
     expect(shown.get_by_label("Method", exact=True)).to_have_value("plan")
 
 
-def test_calls_under_way_and_methods_served_are_followed(
+def test_calls_in_progress_and_served_methods_are_shown(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
 ) -> None:
     bob = join("bob")
@@ -81,15 +81,15 @@ def test_calls_under_way_and_methods_served_are_followed(
         "@room.rpc('<b>add</b>')\ndef add(a, b):\n    return a + b",
         "room.perform_rpc('bob', 'wait', timeout=90)",
     )
-    shown.get_by_label("Timeout in seconds").fill("90")  # they stay under way while all the rest is looked at
+    shown.get_by_label("Timeout in seconds").fill("90")  # they stay in progress during the whole test
     fill(shown, "bob", "wait", "")
     send(shown)
     send(shown)
     calls = shown.locator("tbody", has_text="wait at bob")
-    expect(calls.get_by_text("under way")).to_have_count(2)
+    expect(calls.get_by_text("in progress")).to_have_count(2)
     expect(calls.first).to_contain_text(TOOK)
-    # A method appears with its first look, and its calls are counted.
-    expect(shown).to_contain_text("None yet")
+    # A served method appears, and its calls are counted.
+    expect(shown).to_contain_text("No methods yet")
     book.run(2)
     served = shown.locator("tbody", has_text="<b>add</b>")
     expect(served).to_contain_text("never")
@@ -97,12 +97,12 @@ def test_calls_under_way_and_methods_served_are_followed(
     expect(served.locator("[data-label=Calls]")).to_have_text("1")
     expect(served.locator("[data-label=Callers]")).to_have_text("bob")
     expect(served.locator("[data-label=Latency]")).to_have_text(re.compile("mean"))
-    # A cell's call is in the history like those made here, also when the panel is displayed again.
+    # A call from a cell is in the history too, even if the panel is displayed again.
     book.start(3)
-    expect(calls.get_by_text("under way")).to_have_count(3)
+    expect(calls.get_by_text("in progress")).to_have_count(3)
     go_on.set()
     book.wait(3)
     expect(calls.get_by_text('"done"').first).to_be_visible()
-    expect(calls.get_by_text("under way")).to_have_count(0)
+    expect(calls.get_by_text("in progress")).to_have_count(0)
     book.run(1)
     expect(book.output(1).locator("tbody", has_text="wait at bob")).to_have_count(3)

@@ -1,4 +1,4 @@
-"""Telemetry in a browser: perspective's lines and table, out of the wheel, moved by the kernel's pushes."""
+"""Telemetry in a browser: perspective's lines and table, from the wheel, updated by the kernel."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ def joined(room_name: str) -> str:
 
 
 def rows(viewer: Locator) -> int:
-    """How many samples perspective's own table has."""
+    """The number of samples in perspective's table."""
     return int(viewer.evaluate("async (viewer) => await (await viewer.getTable()).size()"))
 
 
 def drawn(viewer: Locator) -> dict[str, Any]:
-    """What the viewer is set to."""
+    """The viewer's configuration."""
     return dict(viewer.evaluate("async (viewer) => await viewer.save()"))
 
 
 def until(viewer: Locator, condition: str, argument: Any = None) -> None:
     """Wait until an expression of `viewer`, `table` and `argument` is true."""
-    # Looked for each time anew, as there are two for a moment while one takes the place of another.
+    # Looked up each time, because there are two for a moment while one replaces the other.
     look = """async (viewers, argument) => {
         const [viewer] = viewers;
-        const table = viewers.length === 1 && await viewer.getTable().catch(() => undefined);  // has it after a moment
-        return Boolean(table) && await (async () => CONDITION)().catch(() => false);  // gone in between
+        const table = viewers.length === 1 && await viewer.getTable().catch(() => undefined);  // after a moment
+        return Boolean(table) && await (async () => CONDITION)().catch(() => false);  // removed
     }""".replace("CONDITION", condition)
     eventually(lambda: viewer.evaluate_all(look, argument), within=_SLOW / 1000, what=condition)
 
 
-def test_lines_and_table_appear_move_and_go(
+def test_lines_and_table_appear_update_and_end(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
 ) -> None:
     errors: list[str] = []
@@ -61,7 +61,7 @@ def test_lines_and_table_appear_move_and_go(
     assert drawn(viewer)["plugin"] == "Y Line"
     assert drawn(viewer)["columns"] == ["x", NASTY]
 
-    # While a cell computes, lines move on: 10 000 samples in about a second.
+    # While a cell computes, lines keep moving: 10,000 samples in about a second.
     book.start(2)
     for burst in range(100):
         bob.publish_data(json.dumps([{"x": burst + number / 100, NASTY: 1} for number in range(100)]), topic="imu")
@@ -78,7 +78,7 @@ def test_lines_and_table_appear_move_and_go(
     book.release(done)
     book.wait(2)
 
-    # Pausing holds what is shown; what came meanwhile is there afterwards. A new field makes a new table.
+    # Pausing keeps the chart; new samples appear afterwards. A new field creates a new table.
     out.get_by_role("button", name="Pause").click()
     bob.publish_data('{"fresh": 5}', topic="imu")
     expect(out).to_contain_text("10,021 samples")
@@ -96,7 +96,7 @@ def test_lines_and_table_appear_move_and_go(
     assert not errors
 
 
-def test_a_plot_that_was_empty_is_drawn_while_a_cell_computes(
+def test_empty_plot_is_drawn_while_a_cell_computes(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
 ) -> None:
     book = notebook(joined(room_name), "room.feed(topic='imu').plot()", "import time\ntime.sleep(110)")
@@ -117,7 +117,7 @@ def test_a_plot_that_was_empty_is_drawn_while_a_cell_computes(
     book.kernel("interrupt")
 
 
-def test_plots_share_a_page_with_perspectives_own_widget_and_follow_the_theme(
+def test_plots_share_a_page_with_perspectives_widget_and_follow_the_theme(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
 ) -> None:
     own = "import perspective.widget\nperspective.widget.PerspectiveWidget({'a': [1, 2, 3]})"

@@ -39,7 +39,7 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
 
 
-def test_a_transfer_is_seen_to_move_and_is_cancelled_with_its_button(book: Notebook, join: Join) -> None:
+def test_transfer_shows_its_progress_and_is_cancelled(book: Notebook, join: Join) -> None:
     panel = shown(book)
     expect(panel).to_contain_text("No file has been sent or received")
     bob = join("bob")
@@ -62,7 +62,7 @@ def test_a_transfer_is_seen_to_move_and_is_cancelled_with_its_button(book: Noteb
     expect(row).to_contain_text("cancelled here")
 
 
-def test_what_arrived_is_looked_at_downloaded_and_saved(book: Notebook, join: Join, folder: Path) -> None:
+def test_received_files_are_viewed_downloaded_and_saved(book: Notebook, join: Join, folder: Path) -> None:
     panel = shown(book)
     bob = join("bob")
     data = bytes(range(256)) * 10_000
@@ -84,7 +84,7 @@ def test_what_arrived_is_looked_at_downloaded_and_saved(book: Notebook, join: Jo
     assert saved.parent == book.path.parent.resolve()
 
 
-def test_a_file_of_the_browser_is_sent(book: Notebook, join: Join, folder: Path) -> None:
+def test_file_from_the_browser_is_sent(book: Notebook, join: Join, folder: Path) -> None:
     panel = shown(book)
     bob, carol = join("bob"), join("carol")
     inbox = bob.listen("bytes")
@@ -94,7 +94,9 @@ def test_a_file_of_the_browser_is_sent(book: Notebook, join: Join, folder: Path)
         huge.truncate(70_000_000)
     file, send = panel.get_by_label("File to send"), panel.get_by_role("button", name="Send", exact=True)
     file.set_input_files(folder / "huge.bin")
-    expect(panel.locator(".lknb-send + .lknb-outcome")).to_contain_text("huge.bin is 70.0 MB; at most 67.1 MB")
+    expect(panel.locator(".lknb-send + .lknb-outcome")).to_contain_text(
+        "huge.bin is 70.0 MB. From the browser, at most 67.1 MB"
+    )
     expect(send).to_be_disabled()
     file.set_input_files(folder / "measured.csv")
     panel.get_by_label("Recipient").select_option("bob")

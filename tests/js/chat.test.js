@@ -1,4 +1,4 @@
-// The chat: its messages as they grow, what answers and edits them, their files, and writing a message.
+// The chat: growing messages, replies, edits, files, and writing a message.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { downloads, isHarmless, mount, NASTY, press, scrollIntoSight, settle, type } from "./page.js";
@@ -12,12 +12,12 @@ test("an empty chat says what to do", () => {
 	const view = mount(chat);
 	assert.equal(view.text(".lknb-empty"), "Waiting for the kernel");
 	view.draw(chatState({}));
-	assert.match(view.text(".lknb-empty"), /^Nobody has written yet/);
+	assert.match(view.text(".lknb-empty"), /^No messages yet/);
 	view.draw(chatState({ 1: message({ text: "hi" }) }));
 	assert.equal(view.find(".lknb-empty").hidden, true);
 });
 
-test("text from the room is never markup, in any place", () => {
+test("text from the room is never markup", () => {
 	const view = mount(chat);
 	const files = [attachment({ id: NASTY, name: NASTY })];
 	const reply = { key: null, name: NASTY, text: NASTY };
@@ -27,14 +27,14 @@ test("text from the room is never markup, in any place", () => {
 	assert.match(view.element.textContent, /<script>/);
 });
 
-test("a message shows who wrote it, to whom, and that it was edited", () => {
+test("a message shows its author and recipients, and that it was edited", () => {
 	const view = mount(chat);
 	view.draw(chatState({ 1: message({ name: "Alice", own: true, to: ["bob", "carol"], more_to: 3, edited: true }) }));
 	assert.match(view.text("header"), /^Alice \(you\) to bob, carol and 3 more only.*edited$/);
 	assert.equal(view.find("article").dataset.own, "true");
 });
 
-test("each day begins with its name", () => {
+test("each day starts with its date", () => {
 	const view = mount(chat);
 	const day = 24 * 3600 * 1000;
 	const time = message({}).time;
@@ -42,32 +42,32 @@ test("each day begins with its name", () => {
 	assert.equal(view.all(".lknb-chat-day").length, 2);
 });
 
-test("a growing text keeps the elements that are there already", () => {
+test("a growing text keeps its elements", () => {
 	const view = mount(chat);
 	const open = message({ text: "It g", open: true, status: "open", length: 4 });
 	view.draw(chatState({ 1: open }));
-	const first = view.find(".lknb-chat-said").firstChild;
+	const first = view.find(".lknb-chat-text").firstChild;
 	view.draw(chatState({ 1: open }, { "1.0": "rows", 1.1: "." }));
-	assert.equal(view.text(".lknb-chat-said"), "It grows.");
-	assert.equal(view.find(".lknb-chat-said").firstChild, first);
+	assert.equal(view.text(".lknb-chat-text"), "It grows.");
+	assert.equal(view.find(".lknb-chat-text").firstChild, first);
 	assert.equal(view.find("article").getAttribute("aria-busy"), "true");
-	assert.match(view.text(".lknb-chat-state"), /under way/);
+	assert.match(view.text(".lknb-chat-state"), /receiving/);
 	view.draw(chatState({ 1: message({ text: "It g", length: 9 }) }, { "1.0": "rows", 1.1: "." }));
 	assert.equal(view.find(".lknb-chat-state").hidden, true);
 	assert.equal(view.find("article").getAttribute("aria-busy"), "false");
 });
 
-test("the rest of a long text is shown on request, until it is edited", async () => {
+test("the rest of a long text is shown on request, until the message is edited", async () => {
 	const view = mount(chat);
 	view.draw(chatState({ 1: message({ text: "long", length: 11 }) }));
-	view.button("Show whole (4 B)").click();
+	view.button("Show all (4 B)").click();
 	assert.deepEqual([view.asked[0].action, view.asked[0].args], ["read", { key: "1" }]);
 	view.asked[0].answer({ text: "long enough", more: 5 });
 	await settle();
-	assert.equal(view.text(".lknb-chat-said"), "long enough");
+	assert.equal(view.text(".lknb-chat-text"), "long enough");
 	assert.match(view.text(".lknb-chat-state"), /5 more characters are not shown/);
 	view.draw(chatState({ 1: message({ text: "new", length: 3, piece: "2", edited: true }) }));
-	assert.equal(view.text(".lknb-chat-said"), "new");
+	assert.equal(view.text(".lknb-chat-text"), "new");
 	assert.match(view.text("header"), /edited/);
 });
 
@@ -82,22 +82,22 @@ test("a failed message says why", () => {
 	);
 	const [own, other, edited] = view.all(".lknb-chat-state").map((each) => each.textContent);
 	assert.equal(own, "Not sent: no such recipient");
-	assert.equal(other, "Broke off");
+	assert.equal(other, "Incomplete");
 	assert.match(edited, /7 more characters were dropped.*The edit failed: the stream broke off/);
 });
 
-test("the room's trouble is noted below the messages", () => {
+test("problems of the room are noted below the messages", () => {
 	const view = mount(chat);
-	view.draw(chatState({}, {}, { state: "closed", gone: 2, unreadable: 1 }));
+	view.draw(chatState({}, {}, { state: "closed", dropped: 2, unreadable: 1 }));
 	assert.equal(
 		view.text(".lknb-note"),
-		"The room is closed: nothing can be sent any more. 2 older messages were dropped. 1 chat packets could not be read.",
+		"The room is closed. You can no longer send messages. 2 older messages were dropped. 1 chat packets could not be read.",
 	);
 	view.draw(chatState({}));
 	assert.equal(view.find(".lknb-note").hidden, true);
 });
 
-test("new messages are counted while older ones are being read", () => {
+test("new messages are counted while the user reads older ones", () => {
 	const view = mount(chat);
 	const log = view.find(".lknb-chat-log");
 	const jump = view.find(".lknb-chat-jump");
@@ -111,11 +111,11 @@ test("new messages are counted while older ones are being read", () => {
 	assert.equal(log.scrollTop, 0);
 	assert.match(jump.textContent, /2 new messages/);
 	view.draw(chatState({ ...three, 4: message({ text: "mine", own: true }) }));
-	assert.equal(log.scrollTop, 1000, "an own message is always shown");
+	assert.equal(log.scrollTop, 1000, "the user's own message is always shown");
 	assert.equal(jump.hidden, true);
 });
 
-test("the button for new messages goes to the end", () => {
+test("the button for new messages scrolls to the end", () => {
 	const view = mount(chat);
 	const log = view.find(".lknb-chat-log");
 	Object.defineProperties(log, { scrollHeight: { value: 1000 }, clientHeight: { value: 100 } });
@@ -128,7 +128,7 @@ test("the button for new messages goes to the end", () => {
 	assert.equal(view.find(".lknb-chat-jump").hidden, true);
 });
 
-test("of many messages the newest are in the page, and the others on request", () => {
+test("the newest messages are in the page, and older ones are added on request", () => {
 	const view = mount(chat);
 	const many = Array.from({ length: 160 }, (_, index) => [`m${index}`, message({ text: String(index) })]);
 	view.draw(chatState(Object.fromEntries(many)));
@@ -138,11 +138,11 @@ test("of many messages the newest are in the page, and the others on request", (
 	assert.equal(view.find(".lknb-chat-older").hidden, true);
 });
 
-test("a quotation leads to the message that it answers", () => {
+test("a quotation moves to the message that it quotes", () => {
 	const view = mount(chat);
 	const reply = { key: "1", name: "bob", text: "a\nquestion" };
 	view.draw(chatState({ 1: message({ text: "a question" }), 2: message({ text: "an answer", reply }) }));
-	const quote = view.button("Go to the message that this one answers");
+	const quote = view.button("Go to the answered message");
 	assert.equal(quote.textContent, "bob: a question");
 	view.find("article").scrollIntoView = () => {};
 	quote.click();
@@ -168,6 +168,12 @@ test("Enter sends the message, Shift+Enter does not, and neither reaches Jupyter
 	});
 });
 
+test("a message has at most as many characters as the kernel accepts", () => {
+	const view = mount(chat);
+	view.draw(chatState({}, {}, { text_limit: 9 }));
+	assert.equal(view.field("Message").maxLength, 9);
+});
+
 test("nothing is sent without text or files", async () => {
 	const view = mount(chat);
 	view.draw(chatState({}));
@@ -177,25 +183,25 @@ test("nothing is sent without text or files", async () => {
 	assert.equal(view.asked.length, 0);
 });
 
-test("a message that could not be sent is in the box again, with the reason", async () => {
+test("a message that could not be sent is restored, with the reason", async () => {
 	const view = mount(chat);
-	view.draw(chatState({ 1: message({ text: "Shall we?" }) }));
+	view.draw(chatState({ 1: message({ text: "Ready?" }) }));
 	view.button("Reply").click();
 	const box = view.field("Message");
 	assert.equal(document.activeElement, box);
-	type(box, "We shall.");
+	type(box, "Yes.");
 	submit(view.find("form"));
 	await settle();
-	assert.deepEqual(view.asked[0].args, { text: "We shall.", to: "", reply_to: "1", edits: "", files: [] });
+	assert.deepEqual(view.asked[0].args, { text: "Yes.", to: "", reply_to: "1", edits: "", files: [] });
 	assert.equal(box.value, "");
 	view.asked[0].refuse("The room is closed.");
 	await settle();
-	assert.equal(box.value, "We shall.");
+	assert.equal(box.value, "Yes.");
 	assert.equal(view.text(".lknb-outcome"), "The room is closed.");
-	assert.equal(view.text(".lknb-chat-about span"), "Reply to bob: Shall we?");
+	assert.equal(view.text(".lknb-chat-subject span"), "Reply to bob: Ready?");
 });
 
-test("an edit starts from the whole text, and Escape abandons it", async () => {
+test("an edit starts from the whole text, and Escape cancels it", async () => {
 	const view = mount(chat);
 	view.draw(chatState({ 1: message({ text: "helo", own: true, can_edit: true }) }));
 	view.button("Edit").click();
@@ -246,7 +252,7 @@ test("a file is uploaded when it is chosen, and sent with the message", async ()
 	view.draw(chatState({}));
 	attach(view, new File(["abc"], "a.txt"));
 	assert.match(view.text(".lknb-chat-chosen"), /a\.txt3 BRemove/);
-	view.asked[0].answer("7");
+	view.asked[0].answer({ key: "7", piece: 1000 });
 	await settle();
 	view.asked[1].answer(3);
 	await settle();
@@ -260,14 +266,14 @@ test("a file is uploaded when it is chosen, and sent with the message", async ()
 	assert.equal(view.text(".lknb-chat-chosen"), "");
 	view.asked[2].refuse("The room is closed.");
 	await settle();
-	assert.match(view.text(".lknb-chat-chosen"), /a\.txt/, "it is kept to be sent again");
+	assert.match(view.text(".lknb-chat-chosen"), /a\.txt/, "it is kept for another try");
 });
 
-test("a file that was removed is not sent, and the kernel discards it", async () => {
+test("a removed file is not sent, and the kernel discards it", async () => {
 	const view = mount(chat);
 	view.draw(chatState({}));
 	attach(view, new File([], "a.txt"));
-	view.asked[0].answer("7");
+	view.asked[0].answer({ key: "7", piece: 1000 });
 	await settle();
 	view.button("Remove a.txt").click();
 	assert.deepEqual([view.asked[1].action, view.asked[1].args], ["discard", { key: "7" }]);
@@ -289,21 +295,21 @@ test("a received file is downloaded in pieces", async () => {
 	assert.equal(downloads[0].content.size, 6);
 });
 
-test("a file that breaks off is not saved, and one that was dropped cannot be downloaded", async () => {
+test("an incomplete file is not saved, and a dropped file cannot be downloaded", async () => {
 	const view = mount(chat);
 	view.draw(chatState({ 1: message({ text: "look", files: [attachment()] }) }));
 	downloads.length = 0;
 	view.button("Download a.txt").click();
 	view.asked[0].answer({});
 	await settle();
-	assert.match(view.text(".lknb-outcome"), /a\.txt could not be read to its end/);
+	assert.match(view.text(".lknb-outcome"), /a\.txt could not be read completely/);
 	assert.equal(downloads.length, 0);
-	view.draw(chatState({ 1: message({ text: "look", files: [attachment({ there: false, gone: true })] }) }));
+	view.draw(chatState({ 1: message({ text: "look", files: [attachment({ available: false, evicted: true })] }) }));
 	assert.equal(view.button("Download a.txt"), undefined);
-	assert.match(view.text(".lknb-chat-files"), /dropped, as the room's log is bounded/);
+	assert.match(view.text(".lknb-chat-files"), /dropped because the room's log is full/);
 });
 
-test("an image is loaded once it is in sight", async () => {
+test("an image is loaded when it is visible", async () => {
 	const view = mount(chat);
 	view.draw(chatState({ 1: message({ files: [attachment({ name: "a.png", type: "image/png", size: 4 })] }) }));
 	assert.equal(view.asked.length, 0);

@@ -1,4 +1,4 @@
-// Payloads as people see them.
+// Payloads as the user sees them.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { finders, isHarmless, NASTY, settle } from "./page.js";
@@ -47,7 +47,7 @@ test("a preview is one line, in code style when it is code", () => {
 	assert.equal(contentLine(event()).className, "lknb-line");
 });
 
-test("the details have only the facts that an event has", () => {
+test("the details list only facts that the event has", () => {
 	const { text } = finders(eventDetails(event({ duration: null, reliable: false, attributes: { unit: "m" } })));
 	assert.equal(text("dt"), "time | from | topic | size | sent | unit");
 	assert.equal(text("dd"), "12:00:00.000 | bob | greetings | 5 B | lossy | m");
@@ -59,7 +59,7 @@ test("an answer is shown below its call's payload", () => {
 	assert.equal(text("pre"), '1 | "two"');
 });
 
-test("an image is shown when its type cannot carry a script", () => {
+test("an image is shown only if its type cannot contain a script", () => {
 	const bytes = new DataView(new ArrayBuffer(4));
 	const picture = event({ content: "image", preview: "a.png (image/png)" });
 	assert.equal(eventDetails({ ...picture, type: "image/png" }, bytes).querySelector("img")?.alt, "a.png (image/png)");
@@ -67,7 +67,7 @@ test("an image is shown when its type cannot carry a script", () => {
 });
 
 test("the details say when there is more", () => {
-	assert.match(eventDetails(event({ more: true })).textContent ?? "", /Only the beginning/);
+	assert.match(eventDetails(event({ more: true })).textContent ?? "", /only the beginning/);
 });
 
 test("text from the room is never markup", () => {
@@ -76,7 +76,7 @@ test("text from the room is never markup", () => {
 	assert.ok(isHarmless(tree({ [NASTY]: NASTY })));
 });
 
-test("a payload is copied as it came", async () => {
+test("a payload is copied unchanged", async () => {
 	/** @type {string[]} */
 	const copied = [];
 	const clipboard = { writeText: async (/** @type {string} */ text) => void copied.push(text) };

@@ -23,7 +23,7 @@ test("characters that reverse a line or move a cursor are made visible", () => {
 	assert.equal(inert("line\n\ttab"), "line\n\ttab");
 });
 
-test("emoji stay whole, and nothing else hides in their joiners", () => {
+test("emoji stay whole, and joiners hide nothing else", () => {
 	for (const emoji of [
 		"\u{1f469}\u200d\u{1f4bb}",
 		"\u2764\ufe0f\u200d\u{1f525}",
@@ -35,7 +35,7 @@ test("emoji stay whole, and nothing else hides in their joiners", () => {
 	assert.equal(inert("\u{1f469}\u200db"), "\u{1f469}\\u200db");
 });
 
-test("a missing value is an empty text", () => {
+test("a missing value becomes an empty text", () => {
 	assert.equal(inert(null), "");
 	assert.equal(inert(undefined), "");
 	assert.equal(inert(0), "0");
@@ -88,7 +88,7 @@ test("a keyed list does not fill a view again for the same item", () => {
 	assert.equal(filled(), 2);
 });
 
-test("a keyed list stays below what its parent had before", () => {
+test("a keyed list stays below its parent's earlier children", () => {
 	const { parent, list } = texts(h("ul", null, h("li", null, "head: ")));
 	list.draw([["b", B]]);
 	list.draw([
@@ -100,7 +100,7 @@ test("a keyed list stays below what its parent had before", () => {
 	assert.equal(parent.textContent, "head: ");
 });
 
-test("an element that comes into sight is acted on once", () => {
+test("an element that becomes visible triggers its action once", () => {
 	const whenVisible = onceVisible(new AbortController().signal);
 	const element = h("div");
 	let seen = 0;
@@ -112,7 +112,7 @@ test("an element that comes into sight is acted on once", () => {
 	assert.equal(seen, 1);
 });
 
-test("a download has its name and a type that no browser opens", async () => {
+test("a download has its name, and a type that browsers save", async () => {
 	downloads.length = 0;
 	offerDownload("page.html", "<script>");
 	const [{ name, content }] = downloads;

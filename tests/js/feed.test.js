@@ -1,4 +1,4 @@
-// The feed: which events it shows, how they open, and how it is filtered, paused and downloaded.
+// The feed: its rows and their details, filters, pausing and downloads.
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { downloads, isHarmless, mount, NASTY, settle, type } from "./page.js";
@@ -12,14 +12,14 @@ test("an empty feed says what to do", () => {
 	const view = mount(feed);
 	assert.equal(view.text(".lknb-counts"), "Waiting for the kernel");
 	view.draw(feedState({}));
-	assert.match(view.text(".lknb-empty"), /^Nothing has happened yet\. Send something/);
+	assert.match(view.text(".lknb-empty"), /^No events yet\. Send something/);
 	view.draw(feedState({}, { filter: { text: "x" } }));
-	assert.equal(view.text(".lknb-empty"), "No event fits this filter.");
+	assert.equal(view.text(".lknb-empty"), "No events match this filter.");
 	view.draw(feedState({ 1: event() }));
 	assert.equal(view.find(".lknb-empty").hidden, true);
 });
 
-test("the newest event is on top, also when an older one comes late", () => {
+test("the newest event is on top, even if an older one arrives later", () => {
 	const view = mount(feed);
 	view.draw(feedState({ 9: event({ preview: "nine" }), 10: event({ preview: "ten" }), 2: event({ preview: "two" }) }));
 	assert.deepEqual(
@@ -35,7 +35,7 @@ test("a row has time, direction, kind, sender, topic, size and content", () => {
 	assert.equal(view.find("tbody td:nth-child(2)").title, "sent");
 });
 
-test("a failed event shows its error, and an open one how far it is", () => {
+test("a failed event shows its error, and an open one its progress", () => {
 	const view = mount(feed);
 	view.draw(
 		feedState({
@@ -45,7 +45,7 @@ test("a failed event shows its error, and an open one how far it is", () => {
 	);
 	const [open, failed] = view.all("tbody");
 	assert.match(failed.textContent, /failedthe stream broke off/);
-	assert.match(open.textContent, /500 B of 2\.0 kBunder way|500 B of 2\.0 kB▸under way/);
+	assert.match(open.textContent, /500 B of 2\.0 kB▸in progress/);
 });
 
 test("text from the room is never markup", () => {
@@ -56,16 +56,24 @@ test("text from the room is never markup", () => {
 	assert.match(view.element.textContent, /<script>/);
 });
 
-test("the counters say what is not shown", () => {
+test("the counters tell what is not shown", () => {
 	const view = mount(feed);
 	view.draw(feedState({ 1: event() }, { matched: 1234, skipped: 7, evicted: 5, rate: 12.5, limit: 200 }));
 	const counts = view.text(".lknb-counts");
-	for (const part of ["1,234 events", "12.5 per second", "newest 200", "7 not shown one by one", "5 dropped"]) {
+	for (const part of ["1,234 events", "12.5 per second", "newest 200", "7 skipped", "5 dropped"]) {
 		assert.ok(counts.includes(part), `${part} in ${counts}`);
 	}
 });
 
-test("a row opens with its details, and the rest is loaded", async () => {
+test("a limited feed shows what it is limited to", () => {
+	const view = mount(feed);
+	const only = { kinds: ["data", "text"], topic: "imu", sender: "bob" };
+	view.draw(feedState({}, { only }));
+	assert.match(view.text(".lknb-counts"), /^0 events \(only data and text, topic imu, from bob\), 0 per second$/);
+	assert.match(view.text(".lknb-empty"), /^No events yet \(only data and text, topic imu, from bob\)\. Send something/);
+});
+
+test("a row opens with its details, and loads the rest", async () => {
 	const view = mount(feed);
 	view.draw(feedState({ 1: event({ more: true, preview: "begins" }) }));
 	const opener = view.find(".lknb-open");
@@ -81,7 +89,7 @@ test("a row opens with its details, and the rest is loaded", async () => {
 	assert.equal(opener.getAttribute("aria-expanded"), "false");
 });
 
-test("an open row stays open, with the focus, while others come", () => {
+test("an open row stays open and keeps the focus while others arrive", () => {
 	const view = mount(feed);
 	view.draw(feedState({ 1: event() }));
 	const opener = view.find(".lknb-open");
@@ -101,7 +109,7 @@ test("a click anywhere in a row opens it", () => {
 	assert.equal(view.asked.length, 0);
 });
 
-test("details of a stream are loaded again when it ends", () => {
+test("the details of a stream are loaded again when it ends", () => {
 	const view = mount(feed);
 	view.draw(feedState({ 1: event({ status: "open", preview: "so" }) }));
 	view.find(".lknb-open").click();
@@ -112,7 +120,7 @@ test("details of a stream are loaded again when it ends", () => {
 	);
 });
 
-test("a paused feed holds its rows, and shows what came meanwhile when it resumes", () => {
+test("a paused feed keeps its rows, and shows new events when it resumes", () => {
 	const view = mount(feed);
 	view.draw(feedState({ 1: event() }));
 	view.button("Pause").click();
@@ -142,7 +150,7 @@ test("filters are sent together once the user stops typing", () => {
 	}
 });
 
-test("another view's filter shows here, but not in place of what somebody types", () => {
+test("another view's filter is shown, but does not overwrite what the user types", () => {
 	const view = mount(feed);
 	view.draw(feedState({}, { filter: { topic: "imu" } }));
 	assert.equal(view.field("Topic").value, "imu");
@@ -154,7 +162,7 @@ test("another view's filter shows here, but not in place of what somebody types"
 	assert.equal(view.field("Topic").value, "other");
 });
 
-test("a download is saved, with a note of what did not fit", async () => {
+test("a download is saved, with a note about events that did not fit", async () => {
 	const view = mount(feed);
 	view.draw(feedState({}));
 	downloads.length = 0;

@@ -1,4 +1,4 @@
-// Where a text is not JSON.
+// Faults in JSON.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { jsonFault } from "../../lknb/widgets/json_fault.js";
@@ -16,7 +16,7 @@ test("JSON has no fault", () => {
 	}
 });
 
-test("the first place that is wrong is named, with what would be right", () => {
+test("the first fault is located and described", () => {
 	for (const [text, line, column, what] of /** @type {[string, number, number, RegExp][]} */ ([
 		['{"a": 1,\n "b": }', 2, 7, /a value was expected/],
 		['{"a": 1', 1, 8, /the text ends where a comma or } was expected/],
@@ -24,15 +24,15 @@ test("the first place that is wrong is named, with what would be right", () => {
 		["{a: 1}", 1, 2, /name in double quotes/],
 		["{'a': 1}", 1, 2, /name in double quotes/],
 		["['a']", 1, 2, /double quotes/],
-		["[1, 2,]", 1, 6, /no comma may stand before ]/],
-		['{"a": 1,}', 1, 8, /no comma may stand before }/],
+		["[1, 2,]", 1, 6, /a comma is not allowed before ]/],
+		['{"a": 1,}', 1, 8, /a comma is not allowed before }/],
 		["[True]", 1, 2, /no True/],
 		["NaN", 1, 1, /no NaN/],
 		["[01]", 1, 2, /a value was expected/],
 		['["a\nb"]', 1, 4, /escaped/],
 		['["a\\x"]', 1, 4, /backslash/],
 		['["abc', 1, 2, /does not end/],
-		["1 2", 1, 3, /ends before/],
+		["1 2", 1, 3, /already ended/],
 		["{", 1, 2, /text ends where a name/],
 		["[", 1, 2, /text ends where a value/],
 	])) {
@@ -42,7 +42,7 @@ test("the first place that is wrong is named, with what would be right", () => {
 	}
 });
 
-test("a text that is very long, or nested very deeply, is checked too", () => {
+test("very long and deeply nested texts are checked too", () => {
 	assert.ok(jsonFault("[".repeat(200_000)));
 	assert.ok(jsonFault(`["${"\\u0041x".repeat(200_000)}`));
 });

@@ -1,4 +1,4 @@
-// A page without a browser, and the kernel's side of a widget: what the tests of the modules start from.
+// A page without a browser, and a fake kernel: the basis of the modules' tests.
 import { Window } from "happy-dom";
 
 /** @import { Part, PartState } from "../../lknb/widgets/sync.js" */
@@ -28,7 +28,7 @@ for (const name of [
 	});
 }
 
-// Frames are drawn when a test says so.
+// A test decides when frames are drawn.
 
 /** @type {Map<number, () => void>} */
 const frames = new Map();
@@ -38,14 +38,14 @@ globalThis.requestAnimationFrame = (draw) => {
 	return frame;
 };
 
-/** Draw what waits for the next frame. */
+/** Run everything that waits for the next frame. */
 export function drawFrame() {
 	const waiting = [...frames.values()];
 	frames.clear();
 	for (const draw of waiting) draw();
 }
 
-// There is no layout, so that elements come into sight when a test says so.
+// There is no layout. A test decides which elements are visible.
 
 /** @type {Set<FakeIntersectionObserver>} */
 const observers = new Set();
@@ -79,7 +79,7 @@ class FakeResizeObserver {
 
 Object.assign(globalThis, { IntersectionObserver: FakeIntersectionObserver, ResizeObserver: FakeResizeObserver });
 
-/** Scroll an element into sight, or out of it. */
+/** Make an element visible, or invisible. */
 export function scrollIntoSight(/** @type {Element} */ element, isIntersecting = true) {
 	for (const observer of observers) {
 		if (observer.targets.has(element)) observer.callback([{ target: element, isIntersecting }]);
@@ -97,7 +97,7 @@ globalThis.setTimeout = /** @type {typeof setTimeout} */ (
 	)
 );
 
-// Downloads end up in a list.
+// Downloads are recorded in a list.
 
 /** @type {{ name: string, content: Blob }[]} */
 export const downloads = [];
@@ -113,32 +113,32 @@ page.HTMLAnchorElement.prototype.click = function click() {
 	downloads.push({ name: this.download, content: /** @type {Blob} */ (blobs.get(this.href)) });
 };
 
-/** Let what is promised already happen. */
+/** Wait until resolved promises have been handled. */
 export function settle() {
 	return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
-/** Text that would act, or reverse the line, if it were more than text. */
+/** Text that would run or reverse the line if it were used as markup. */
 export const NASTY = `<script>alert(1)</script><img src=x onerror="alert(1)"><a href="javascript:alert(1)">\u202egnp`;
 
-/** Whether nothing of `NASTY` has become an element or reverses a line. */
+/** Whether nothing in `NASTY` has become an element or reverses a line. */
 export function isHarmless(/** @type {Element} */ element) {
 	return !element.querySelector("script, img, a, [onerror]") && !element.textContent.includes("\u202e");
 }
 
-/** Press a key in an element; returns whether the page's own reaction was prevented. */
+/** Press a key in an element, and return whether the default action was prevented. */
 export function press(/** @type {Element} */ element, /** @type {string} */ key, options = {}) {
 	return !element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...options }));
 }
 
-/** Type into a field, in place of what was in it. */
+/** Replace the text of a field. */
 export function type(/** @type {HTMLInputElement | HTMLTextAreaElement} */ field, /** @type {string} */ text) {
 	field.value = text;
 	field.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 /**
- * Show a part's view with a kernel that a test plays: it sends states with `draw`, and answers what is `asked`.
+ * Show a part's view with a fake kernel: the test sends states with `draw`, and answers the calls in `asked`.
  * @template {Part} P
  * @param {(context: Context<P>) => HTMLElement} show
  */
@@ -187,7 +187,7 @@ export function mount(show) {
 	};
 }
 
-/** Ways to find elements: by selector, and controls by what they are called. */
+/** Ways to find elements: by selector, and controls by name. */
 export function finders(/** @type {HTMLElement} */ root) {
 	const all = (/** @type {string} */ selector) => /** @type {any[]} */ ([...root.querySelectorAll(selector)]);
 	return {
@@ -210,7 +210,7 @@ export function finders(/** @type {HTMLElement} */ root) {
 	};
 }
 
-/** A widget's model with a kernel that a test plays. */
+/** A widget's model with a fake kernel. */
 export class FakeModel {
 	constructor(/** @type {Record<string, any>} */ traits = {}) {
 		this.traits = traits;
@@ -235,7 +235,7 @@ export class FakeModel {
 		this.listeners.set(name, [...(this.listeners.get(name) ?? []), callback]);
 	}
 
-	/** Have the kernel send this. */
+	/** Deliver a message from the kernel. */
 	receive(/** @type {object} */ message, /** @type {DataView[]} */ buffers = []) {
 		for (const listener of this.listeners.get("msg:custom") ?? []) listener(message, buffers);
 	}

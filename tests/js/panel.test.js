@@ -1,4 +1,4 @@
-// The panel: tabs by pointer and keyboard, the connection's state, leaving and joining again.
+// The panel: tabs by pointer and keyboard, the connection's state, leaving and rejoining.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { drawFrame, FakeModel, finders, isHarmless, NASTY, press, settle } from "./page.js";
@@ -8,7 +8,8 @@ const { default: panel } = await import("../../lknb/widgets/panel.js");
 
 /** A panel with these tabs, and a kernel that a test plays. */
 function open(tabs = ["participants", "feed", "chat"]) {
-	const model = new FakeModel({ tabs });
+	const labels = { participants: "Participants", feed: "Feed", chat: "Chat" };
+	const model = new FakeModel({ tabs, labels });
 	const module = panel();
 	module.initialize({ model });
 	const el = /** @type {HTMLElement} */ (h("div"));
@@ -30,7 +31,7 @@ function open(tabs = ["participants", "feed", "chat"]) {
 
 const { h } = await import("../../lknb/widgets/dom.js");
 
-test("the head says who is where, and how the connection is", () => {
+test("the head shows the participant, the room and the connection's state", () => {
 	const view = open();
 	assert.equal(view.text(".lknb-state"), "Waiting for the kernel");
 	assert.equal(view.find(".lknb-head button").hidden, true);
@@ -42,7 +43,7 @@ test("the head says who is where, and how the connection is", () => {
 	assert.equal(view.text(".lknb-head .lknb-note"), "the link is cut.");
 });
 
-test("the first tab is shown, and the others are made when they are chosen", () => {
+test("the first tab is shown, and the others are created when they are chosen", () => {
 	const view = open();
 	assert.equal(view.text('[role="tab"]'), "Participants | Feed | Chat");
 	assert.equal(view.text('[aria-selected="true"]'), "Participants");
@@ -56,7 +57,7 @@ test("the first tab is shown, and the others are made when they are chosen", () 
 	assert.equal(feed.firstElementChild, content);
 });
 
-test("the kernel is told which tab is in sight", () => {
+test("the kernel learns which tab is visible", () => {
 	const view = open();
 	view.button("Feed").click();
 	assert.deepEqual(view.model.sentOf("shows").at(-1)?.parts, ["feed", "panel"]);
@@ -89,7 +90,7 @@ test("a single tab needs no bar", () => {
 	assert.equal(view.find('[role="tabpanel"]').hidden, false);
 });
 
-test("leaving and joining again keep the focus on their button", async () => {
+test("leaving and rejoining keep the focus on their button", async () => {
 	const view = open();
 	view.draw();
 	const button = view.button("Leave");
@@ -98,14 +99,14 @@ test("leaving and joining again keep the focus on their button", async () => {
 	button.click();
 	const [leave, ...more] = view.model.sentOf("do");
 	assert.deepEqual([leave.action, more.length], ["leave", 0]);
-	assert.equal(view.text(".lknb-head .lknb-outcome"), "Leaving");
+	assert.equal(view.text(".lknb-head .lknb-outcome"), "Leaving…");
 	assert.equal(button.getAttribute("aria-disabled"), "true");
 	view.model.receive({ type: "reply", id: leave.id, value: null });
 	await settle();
 	view.draw({ state: "closed", reason: "closed by this notebook", participants: null, ended: ["greet"] });
 	assert.equal(button.textContent, "Rejoin");
 	assert.equal(document.activeElement, button);
-	assert.match(view.text(".lknb-head .lknb-note"), /closed by this notebook\. Handlers have ended: greet\./);
+	assert.match(view.text(".lknb-head .lknb-note"), /closed by this notebook\. These handlers have ended: greet\./);
 	button.click();
 	assert.equal(view.model.sentOf("do").at(-1)?.action, "rejoin");
 });

@@ -1,4 +1,4 @@
-// The participants: who is shown with which state, and editing this participant's own.
+// The participants with their state, and editing this participant's own state.
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { isHarmless, mount, NASTY, press, settle, type } from "./page.js";
@@ -9,7 +9,7 @@ const { participants } = await import("../../lknb/widgets/participants.js");
 const alice = () => person({ identity: "alice", you: true });
 const submit = (/** @type {HTMLElement} */ form) => form.dispatchEvent(new Event("submit", { cancelable: true }));
 
-/** A view in which alice has these attributes. */
+/** A view for alice with these attributes. */
 function own(/** @type {Record<string, string>} */ attributes = {}, more = {}) {
 	const view = mount(participants);
 	const draw = (/** @type {Record<string, string>} */ now, /** @type {any} */ values = more) =>
@@ -24,7 +24,7 @@ function own(/** @type {Record<string, string>} */ attributes = {}, more = {}) {
 	return { ...view, draw };
 }
 
-test("somebody alone is told how others join", () => {
+test("a participant alone in the room learns how others join", () => {
 	const view = mount(participants);
 	assert.equal(view.text(".lknb-counts"), "Waiting for the kernel");
 	view.draw(participantsState({ alice: alice() }));
@@ -33,7 +33,7 @@ test("somebody alone is told how others join", () => {
 	assert.equal(view.find(".lknb-empty").hidden, true);
 });
 
-test("this participant is first, and those who have left are last", () => {
+test("this participant comes first, and participants who have left come last", () => {
 	const view = mount(participants);
 	view.draw(
 		participantsState({
@@ -52,10 +52,10 @@ test("a participant shows name, state, attributes, metadata, tracks and permissi
 		name: "Bob",
 		quality: "poor",
 		attributes: [{ key: "mood", text: "fine", more: false, changed: 0 }],
-		moreAttributes: 2,
+		more_attributes: 2,
 		metadata: { text: '{"role": "guide"}', more: false },
 		tracks: ["imu", "gps"],
-		moreTracks: 1,
+		more_tracks: 1,
 		permissions: { canPublishData: true, canSubscribe: true, hidden: true },
 	});
 	view.draw(participantsState({ bob }));
@@ -67,7 +67,7 @@ test("a participant shows name, state, attributes, metadata, tracks and permissi
 		"and 2 more attributes",
 		'role: "guide"',
 		"data tracks: imu, gps and 1 more",
-		"may publish data, subscribe; may not change their own state, publish audio and video; hidden",
+		"may publish data, subscribe; may not change own state, publish audio and video; hidden",
 	]) {
 		assert.ok(shown.includes(part), `${part} in ${shown}`);
 	}
@@ -89,7 +89,7 @@ test("a change is marked and highlighted once", () => {
 	assert.equal(line.textContent, "mooddeleted 09:05:07");
 });
 
-test("of somebody who has left only the name and the time stay", () => {
+test("a participant who has left is shown with name and time only", () => {
 	const view = mount(participants);
 	const attributes = [{ key: "mood", text: "fine", more: false, changed: 0 }];
 	view.draw(participantsState({ bob: person({ name: "Bob", attributes, metadata: { text: "x", more: false } }) }));
@@ -105,12 +105,12 @@ test("the rest of long metadata is shown on request", async () => {
 	assert.match(view.text(".lknb-metadata"), /begins…/);
 	view.button("Show all").click();
 	assert.deepEqual(view.asked[0].args, { identity: "bob" });
-	view.asked[0].answer({ text: "begins and ends" });
+	view.asked[0].answer({ text: "begins and ends", more: false });
 	await settle();
 	assert.match(view.text(".lknb-metadata"), /begins and ends/);
 });
 
-test("what the user has unfolded in a participant stays unfolded", () => {
+test("metadata that the user has unfolded stays unfolded", () => {
 	const view = mount(participants);
 	const metadata = { text: '{"a": {"b": {"c": {"d": 1}}}}', more: false };
 	view.draw(participantsState({ bob: person({ metadata }) }));
@@ -132,9 +132,9 @@ test("the filter is sent once the user stops typing, and its counts are shown", 
 			[{ text: "bo" }],
 		);
 		view.draw(participantsState({ bob: person() }, { filter: "bo", total: 1234, matching: 300 }));
-		assert.equal(view.text(".lknb-counts"), "1,234 here, 300 match the filter, 299 more not shown: filter for them");
+		assert.equal(view.text(".lknb-counts"), "1,234 here, 300 match the filter, 299 not shown: use the filter");
 		view.draw(participantsState({}, { filter: "bo", total: 1234 }));
-		assert.equal(view.text(".lknb-empty"), "Nobody here matches this filter.");
+		assert.equal(view.text(".lknb-empty"), "No participants match this filter.");
 	} finally {
 		mock.timers.reset();
 	}
@@ -150,7 +150,7 @@ test("text from the room is never markup", () => {
 		metadata: { text: NASTY, more: false },
 		tracks: [NASTY],
 	});
-	const values = { name: NASTY, roomMetadata: { ...editable(NASTY), changed: 0 } };
+	const values = { name: NASTY, room_metadata: { ...editable(NASTY), changed: 0 } };
 	view.draw(participantsState({ [NASTY]: bob }, values, { [NASTY]: { value: NASTY, changed: 0 } }));
 	assert.ok(isHarmless(view.find(".lknb-people")));
 	assert.equal(view.element.querySelector("script, img, a"), null);
@@ -165,14 +165,14 @@ test("an attribute is set with Enter, and the server's confirmation is shown", a
 	assert.equal(press(field, "Enter"), true);
 	assert.deepEqual([view.asked[0].action, view.asked[0].args], ["set_attribute", { key: "mood", value: "curious" }]);
 	const status = field.closest("form").querySelector("[role=status]");
-	assert.equal(status.textContent, "sent to the server");
+	assert.equal(status.textContent, "Sent to the server…");
 	view.asked[0].answer({ confirmed: new Date(2027, 0, 1, 9, 5, 7).getTime() });
 	await settle();
-	assert.equal(status.textContent, "confirmed by the server 09:05:07");
+	assert.equal(status.textContent, "Confirmed by the server at 09:05:07");
 	assert.equal(view.button("Set: Attribute mood").disabled, true);
 });
 
-test("a refused text stays in its field with the reason", async () => {
+test("a rejected text stays in its field, with the reason", async () => {
 	const view = own();
 	const field = view.field("Your name");
 	type(field, "x".repeat(300));
@@ -185,7 +185,7 @@ test("a refused text stays in its field with the reason", async () => {
 	assert.equal(status.dataset.kind, "error");
 });
 
-test("a field follows the room until somebody types, and keeps what is typed", () => {
+test("a field follows the room until the user types, and then keeps the user's text", () => {
 	const view = own({ mood: "fine" });
 	const field = view.field("Attribute mood");
 	view.draw({ mood: "tired" });
@@ -193,13 +193,13 @@ test("a field follows the room until somebody types, and keeps what is typed", (
 	type(field, "curious");
 	view.draw({ mood: "glad" });
 	assert.equal(field.value, "curious");
-	assert.match(field.closest("form").textContent, /changed meanwhile in the room, to glad; what you type is kept/);
+	assert.match(field.closest("form").textContent, /The room's text is now: glad\. Your text is kept/);
 	press(field, "Escape");
 	assert.equal(field.value, "glad");
-	assert.equal(view.button("Do not change: Attribute mood").hidden, true);
+	assert.equal(view.button("Undo: Attribute mood").hidden, true);
 });
 
-test("a text of several lines is set with Ctrl+Enter, and none of the keys reach Jupyter", () => {
+test("a text of several lines is set with Ctrl+Enter, and no key reaches Jupyter", () => {
 	const view = own();
 	const field = view.field("Your metadata");
 	let reached = 0;
@@ -212,7 +212,7 @@ test("a text of several lines is set with Ctrl+Enter, and none of the keys reach
 	assert.equal(reached, 0);
 });
 
-test("an attribute that is deleted elsewhere goes, unless somebody types in it", () => {
+test("an attribute that is deleted elsewhere disappears, unless the user is editing it", () => {
 	const view = own({ mood: "fine", role: "host" });
 	type(view.field("Attribute mood"), "curious");
 	view.draw({});
@@ -232,11 +232,11 @@ test("a deletion moves the focus to the field for a new attribute", async () => 
 	view.asked[0].answer({ confirmed: new Date(2027, 0, 1, 9, 5, 7).getTime() });
 	await settle();
 	assert.equal(view.field("Attribute mood"), undefined);
-	assert.match(view.element.textContent, /mood: deletion confirmed by the server 09:05:07/);
+	assert.match(view.element.textContent, /mood: deleted, confirmed by the server at 09:05:07/);
 	assert.equal(document.activeElement, view.field("Key of a new attribute"));
 });
 
-test("a new attribute is added, and its fields are emptied for the next one", async () => {
+test("a new attribute is added, and the fields are cleared for the next one", async () => {
 	const view = own();
 	const [key, value] = [view.field("Key of a new attribute"), view.field("Value of a new attribute")];
 	type(key, "mood");
@@ -249,7 +249,7 @@ test("a new attribute is added, and its fields are emptied for the next one", as
 	assert.match(view.element.textContent, /mood: confirmed by the server/);
 });
 
-test("a new attribute that somebody types meanwhile is kept", async () => {
+test("a new attribute that the user types in the meantime is kept", async () => {
 	const view = own();
 	const key = view.field("Key of a new attribute");
 	type(key, "mood");
@@ -260,8 +260,8 @@ test("a new attribute that somebody types meanwhile is kept", async () => {
 	assert.equal(key.value, "next");
 });
 
-test("without the grant nothing can be edited, and the reason is shown", () => {
-	const view = own({ mood: "fine" }, { refused: "This needs the grant 'canUpdateOwnMetadata'.", roomRefused: "No." });
+test("without the grant, nothing can be edited, and the reason is shown", () => {
+	const view = own({ mood: "fine" }, { refused: "This needs the grant 'canUpdateOwnMetadata'.", room_refused: "No." });
 	for (const name of ["Your name", "Your metadata", "Attribute mood", "Metadata of the room"]) {
 		assert.equal(view.field(name).readOnly, true, name);
 	}
@@ -274,15 +274,24 @@ test("long metadata is loaded before it can be edited, and again after it has ch
 	const view = own({}, { metadata: editable("begins", true, 1) });
 	const field = view.field("Your metadata");
 	assert.equal(field.readOnly, true);
-	view.button("Load all of it to edit").click();
+	view.button("Load the whole text to edit it").click();
 	assert.deepEqual(view.asked[0].args, { identity: "alice" });
-	view.asked[0].answer({ text: "begins and ends" });
+	view.asked[0].answer({ text: "begins and ends", more: false });
 	await settle();
 	assert.deepEqual([field.value, field.readOnly], ["begins and ends", false]);
 	view.draw({}, { metadata: editable("begins", true, 1) });
 	assert.equal(field.value, "begins and ends");
-	view.draw({}, { metadata: editable("begins anew", true, 2) });
+	view.draw({}, { metadata: editable("begins differently", true, 2) });
 	assert.equal(field.readOnly, true);
+});
+
+test("metadata over the limit cannot be edited", async () => {
+	const view = own({}, { metadata: editable("begins", true, 1) });
+	view.button("Load the whole text to edit it").click();
+	view.asked[0].answer({ text: "begins", more: true });
+	await settle();
+	assert.match(view.text(".lknb-text-editor"), /too long to edit here/);
+	assert.equal(view.field("Your metadata").readOnly, true);
 });
 
 test("the bytes of all attributes are shown with their limit", () => {

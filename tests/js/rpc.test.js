@@ -6,7 +6,7 @@ import { call, method, rpcState } from "./states.js";
 
 const { rpc } = await import("../../lknb/widgets/rpc.js");
 
-/** A console; its timer ends with the test. */
+/** A console. Its timer ends with the test. */
 function console_(/** @type {import("node:test").TestContext} */ t) {
 	const view = mount(rpc);
 	t.after(view.end);
@@ -19,34 +19,34 @@ function console_(/** @type {import("node:test").TestContext} */ t) {
 test("an empty console says what to do", (t) => {
 	const view = console_(t);
 	assert.equal(view.button("Call").disabled, true);
-	view.draw(rpcState({}, { peers: [] }));
+	view.draw(rpcState({}, { people: [] }));
 	assert.match(view.text(".lknb-note"), /Nobody else is in the room.*lknb\.connect\("studio", "bob"\)/);
 	assert.equal(view.button("Call").disabled, true);
-	assert.match(view.text(".lknb-empty"), /No call from here yet.*None yet\. Write @room\.rpc/);
+	assert.match(view.text(".lknb-empty"), /No calls yet.*No methods yet\. Write @room\.rpc/);
 	assert.equal(view.find(".lknb-rpc-calls").hidden, true);
 	view.draw(rpcState({}));
 	assert.equal(view.find(".lknb-note").hidden, true);
 	assert.equal(view.button("Call").disabled, false);
 });
 
-test("the hint says why somebody may not be listed", (t) => {
+test("the hint explains why a participant may be missing", (t) => {
 	const view = console_(t);
 	view.draw(rpcState({}, { connected: false }));
 	assert.match(view.text(".lknb-note"), /not connected to the room/);
-	view.draw(rpcState({}, { peersLeftOut: 3 }));
+	view.draw(rpcState({}, { more_people: 3 }));
 	assert.match(view.text(".lknb-note"), /3 more participants are not listed/);
 });
 
-test("a call is made with what the form has", (t) => {
+test("a call has the form's values", (t) => {
 	const view = console_(t);
-	view.draw(rpcState({}, { peers: [["bob", "Bob"]] }));
+	view.draw(rpcState({}, { people: [["bob", "Bob"]] }));
 	view.find("select").value = "bob";
 	type(view.field("Method"), "add");
 	type(view.field("Payload"), '{"a": 1}');
 	type(view.field("Timeout"), "2.5");
 	press(view.field("Payload"), "Enter", { ctrlKey: true });
 	assert.deepEqual(view.asked[0].args, { to: "bob", method: "add", payload: '{"a": 1}', raw: false, timeout: 2.5 });
-	assert.equal(view.text("form + .lknb-outcome"), "Calling add at bob.");
+	assert.equal(view.text("form + .lknb-outcome"), "Calling add at bob…");
 });
 
 test("a payload that is not JSON is marked and not sent", (t) => {
@@ -54,18 +54,21 @@ test("a payload that is not JSON is marked and not sent", (t) => {
 	view.draw(rpcState({}));
 	const payload = view.field("Payload");
 	type(payload, "[1,]");
-	assert.notEqual(payload.getAttribute("aria-invalid"), "true", "not while somebody types");
+	assert.notEqual(payload.getAttribute("aria-invalid"), "true", "not while the user types");
 	view.submit();
 	assert.equal(view.asked.length, 0);
 	assert.equal(payload.getAttribute("aria-invalid"), "true");
-	assert.match(view.text("form .lknb-outcome"), /this is not JSON\. Line 1, column 3: no comma may stand before \]/);
+	assert.match(
+		view.text("form .lknb-outcome"),
+		/this is not valid JSON\. Line 1, column 3: a comma is not allowed before \]/,
+	);
 	assert.deepEqual([payload.selectionStart, payload.selectionEnd], [2, 3]);
 	type(payload, "[1]");
 	assert.equal(payload.getAttribute("aria-invalid"), "false");
 	assert.equal(view.text("form .lknb-outcome"), "");
 });
 
-test("plain text is sent as it is", (t) => {
+test("plain text is sent unchanged", (t) => {
 	const view = console_(t);
 	view.draw(rpcState({}));
 	type(view.field("Payload,"), "{");
@@ -74,13 +77,31 @@ test("plain text is sent as it is", (t) => {
 	assert.deepEqual([view.asked[0].args.payload, view.asked[0].args.raw], ["{", true]);
 });
 
+test("the form has the kernel's default timeout and limits", (t) => {
+	const view = console_(t);
+	view.draw(rpcState({}, { timeout: 7, timeout_limit: 99, method_limit: 5 }));
+	assert.deepEqual([view.field("Timeout").value, view.field("Timeout").max], ["7", "99"]);
+	assert.equal(view.field("Method").maxLength, 5);
+	type(view.field("Timeout"), "2");
+	view.draw(rpcState({}));
+	assert.equal(view.field("Timeout").value, "2", "the user's timeout stays");
+});
+
+test("participants that are not listed are counted", (t) => {
+	const view = console_(t);
+	view.draw(rpcState({}, { more_people: 3 }));
+	const [bob, more] = view.find("select").options;
+	assert.deepEqual([bob.textContent, more.textContent], ["bob", "and 3 more: use a cell"]);
+	assert.deepEqual([bob.disabled, more.disabled], [false, true]);
+});
+
 test("a recipient who leaves stays chosen", (t) => {
 	const view = console_(t);
 	view.draw(
 		rpcState(
 			{},
 			{
-				peers: [
+				people: [
 					["ann", "Ann"],
 					["bob", ""],
 				],
@@ -89,12 +110,12 @@ test("a recipient who leaves stays chosen", (t) => {
 	);
 	const to = view.find("select");
 	to.value = "bob";
-	view.draw(rpcState({}, { peers: [["ann", "Ann"]] }));
+	view.draw(rpcState({}, { people: [["ann", "Ann"]] }));
 	assert.equal(to.value, "bob");
 	assert.equal(to.textContent, "Ann (ann)bob (has left)");
 });
 
-test("an answer opens as soon as its call is listed", async (t) => {
+test("an answer opens when its call is listed", async (t) => {
 	const view = console_(t);
 	view.draw(rpcState({}));
 	view.submit();
@@ -105,7 +126,7 @@ test("an answer opens as soon as its call is listed", async (t) => {
 	assert.match(view.text(".lknb-details"), /Answer after 1\.0 s.*sum: 3/);
 });
 
-test("a slow answer does not close that of a later call", async (t) => {
+test("a slow answer does not close the answer of a later call", async (t) => {
 	const view = console_(t);
 	const slow = call({ method: "slow", answer: '"late"' });
 	const quick = call({ method: "quick", answer: '"soon"' });
@@ -134,18 +155,18 @@ test("an error shows its code, name, message and data", (t) => {
 	assert.match(view.text(".lknb-details"), /Error 2042 APPLICATION after 1\.0 s.*not today.*until: 7/);
 });
 
-test("a call under way shows how long it has taken so far", (t) => {
+test("a call in progress shows its duration so far", (t) => {
 	const view = console_(t);
 	view.draw(rpcState({ 1: call({ status: "open", elapsed: 4.2, duration: null }) }));
 	assert.match(view.text(".lknb-rpc-calls .lknb-number"), /^4\.[2-9] s$/);
-	assert.match(view.text(".lknb-content"), /under way/);
+	assert.match(view.text(".lknb-content"), /in progress/);
 });
 
-test("an opened call fills in its answer when it ends, and keeps it when rows come again", (t) => {
+test("an open call shows its answer when it ends, and keeps its elements", (t) => {
 	const view = console_(t);
 	view.draw(rpcState({ 1: call({ status: "open", duration: null }) }));
 	view.button("Open").click();
-	assert.match(view.text(".lknb-details"), /Under way\. The answer appears here/);
+	assert.match(view.text(".lknb-details"), /In progress\. The answer will appear here/);
 	view.draw(rpcState({ 1: call() }));
 	const details = view.find(".lknb-details");
 	assert.match(details.textContent, /Answer/);
@@ -157,7 +178,7 @@ test("the rest of a long answer is loaded when its call is opened", async (t) =>
 	const view = console_(t);
 	view.draw(rpcState({ 1: call({ answer: '"begins', more: true }) }));
 	view.button("Open").click();
-	assert.match(view.text(".lknb-details"), /Only the beginning/);
+	assert.match(view.text(".lknb-details"), /only the beginning/);
 	view.asked[0].answer(call({ answer: '"begins and ends"' }));
 	await settle();
 	assert.match(view.text(".lknb-details"), /begins and ends/);
@@ -173,13 +194,13 @@ test("a call runs again with its own recipient, method and payload", (t) => {
 	});
 });
 
-test("a payload that was cut is not called with again", async (t) => {
+test("a call with a cut payload does not run again", async (t) => {
 	const view = console_(t);
 	view.draw(rpcState({ 1: call({ more: true }) }));
 	view.button("Run again: add at bob").click();
 	view.asked[0].answer(call({ cut: true }));
 	await settle();
-	assert.match(view.text("form + .lknb-outcome"), /over 1 MB, too large to call from here/);
+	assert.match(view.text("form + .lknb-outcome"), /too large to call with from here/);
 	assert.equal(view.asked.length, 1);
 });
 
@@ -200,7 +221,7 @@ test("text from the room is never markup", (t) => {
 	const view = console_(t);
 	const row = call({ to: NASTY, method: NASTY, payload: NASTY, status: "failed", message: NASTY, data: NASTY });
 	view.draw(
-		rpcState({ 1: row }, { peers: [[NASTY, NASTY]], methods: [NASTY] }, { [NASTY]: method({ method: NASTY }) }),
+		rpcState({ 1: row }, { people: [[NASTY, NASTY]], methods: [NASTY] }, { [NASTY]: method({ method: NASTY }) }),
 	);
 	view.button("Open").click();
 	assert.ok(isHarmless(view.element));

@@ -54,7 +54,7 @@ function live(widgets, id, text = "seen") {
 	return end;
 }
 
-test("what is seen goes into the notebook when it is saved, beside what others keep there", () => {
+test("saving stores the visible text in the notebook, beside other widgets' states", () => {
 	const model = notebook(["a"], {
 		widgets: { [STATES]: { version_major: 2, version_minor: 0, state: { foreign: FOREIGN } } },
 	});
@@ -70,7 +70,7 @@ test("what is seen goes into the notebook when it is saved, beside what others k
 	assert.equal(state.a.model_module_version, "~0.11.*");
 });
 
-test("what is displayed no longer is dropped, and nothing is left empty", () => {
+test("states of widgets that are no longer displayed are removed", () => {
 	const model = notebook(["b"]);
 	const widgets = manager(model);
 	live(widgets, "b");
@@ -92,12 +92,12 @@ test("a widget that has ended is not saved again", () => {
 	assert.equal(widgets.slots.size, 0);
 });
 
-test("a front end without a place for it is left alone", () => {
+test("a front end that does not store states is left alone", () => {
 	const end = saveSnapshots(new FakeModel(), () => ({ id: "", root: undefined }));
 	end();
 });
 
-test("what is read of a view is text, without its controls, within bounds", () => {
+test("the visible text has no controls, and is bounded", () => {
 	const table = h("table");
 	for (let number = 0; number < 100; number++) table.append(h("tr", null, h("td", null, number), h("td", null, "<b>")));
 	const root = h(

@@ -1,4 +1,4 @@
-// What a kernel sends: plausible rows and values, of which a test names those that matter to it.
+// Plausible rows and values from a kernel. A test overrides the ones that matter to it.
 
 /** @import * as Rows from "../../lknb/widgets/rows.js" */
 /** @import { Part, PartState } from "../../lknb/widgets/sync.js" */
@@ -34,13 +34,12 @@ export const event = (more) => ({
 /** @param {Record<string, Rows.EventRow>} events @param {Partial<Rows.FeedValues>} [more] @returns {PartState<Rows.FeedPart>} */
 export const feedState = (events, more) => ({
 	values: {
-		total: 3,
 		evicted: 0,
 		matched: Object.keys(events).length,
 		skipped: 0,
 		rate: 0,
 		filter: {},
-		only: { kinds: [], topic: null },
+		only: { kinds: [], topic: null, sender: null },
 		kinds: ["text", "data"],
 		limit: 200,
 		...more,
@@ -84,8 +83,8 @@ export const attachment = (more) => ({
 	transferred: 9,
 	status: "ok",
 	error: null,
-	there: true,
-	gone: false,
+	available: true,
+	evicted: false,
 	type: null,
 	...more,
 });
@@ -100,10 +99,12 @@ export const chatState = (messages, pieces = {}, more = {}) => ({
 	values: {
 		state: "connected",
 		people: [["bob", "bob"]],
+		more_people: 0,
 		growing: {},
-		head: 4,
-		each: 4,
-		gone: 0,
+		head_length: 4,
+		piece_length: 4,
+		text_limit: 1_000_000,
+		dropped: 0,
 		unreadable: 0,
 		...more,
 	},
@@ -124,9 +125,9 @@ export const person = (more) => ({
 	quality: "unknown",
 	permissions: { canPublishData: true, canSubscribe: true },
 	tracks: [],
-	moreTracks: 0,
+	more_tracks: 0,
 	attributes: [],
-	moreAttributes: 0,
+	more_attributes: 0,
 	metadata: { text: "", more: false },
 	changed: {},
 	...more,
@@ -150,9 +151,9 @@ export const participantsState = (people, more = {}, mine = {}) => ({
 		filter: "",
 		name: "Alice",
 		metadata: editable(),
-		roomMetadata: { ...editable(), changed: 0 },
+		room_metadata: { ...editable(), changed: 0 },
 		refused: "",
-		roomRefused: "",
+		room_refused: "",
 		attributes: Object.keys(mine).length,
 		size: 0,
 		limit: 65_536,
@@ -208,11 +209,13 @@ export const rpcState = (calls, more = {}, served = {}) => ({
 	values: {
 		room: "studio",
 		connected: true,
-		peers: [["bob", ""]],
-		peersLeftOut: 0,
+		people: [["bob", ""]],
+		more_people: 0,
 		methods: [],
-		limit: 100,
-		longest: 600,
+		timeout: 10,
+		timeout_limit: 600,
+		method_limit: 64,
+		text_limit: 1_000_000,
 		...more,
 	},
 	rows: { calls: mapOf(calls), served: mapOf(served) },
@@ -244,12 +247,13 @@ export const transfer = (more) => ({
 /** @param {Record<string, Rows.TransferRow>} transfers @param {Partial<Rows.TransfersValues>} [more] @returns {PartState<Rows.TransfersPart>} */
 export const transfersState = (transfers, more) => ({
 	values: {
-		people: ["bob"],
+		people: [["bob", ""]],
+		more_people: 0,
 		total: Object.keys(transfers).length,
 		piece: 1000,
-		uploadLimit: 1e6,
-		downloadLimit: 1e6,
-		imageLimit: 1e6,
+		upload_limit: 1e6,
+		download_limit: 1e6,
+		preload_limit: 1e6,
 		...more,
 	},
 	rows: { transfers: mapOf(transfers) },
@@ -259,7 +263,7 @@ export const transfersState = (transfers, more) => ({
 const base64 = (numbers) => Buffer.from(numbers.buffer).toString("base64");
 
 /**
- * A batch with these values of each field.
+ * A batch with these times, and the values of each field.
  * @param {number[]} times
  * @param {number[][]} columns
  * @param {Partial<Rows.BatchRow> & { sources?: number[] }} [more]
@@ -270,7 +274,7 @@ export const batch = (times, columns, { sources = times.map(() => 0), ...more } 
 	time: base64(Float64Array.from(times)),
 	source: base64(Uint16Array.from(sources)),
 	columns: columns.map((values) => base64(Float64Array.from(values))),
-	anew: false,
+	snapshot: false,
 	...more,
 });
 

@@ -66,7 +66,7 @@ test("a gap is counted and a snapshot is requested", () => {
 	}
 });
 
-test("gaps in a row request a snapshot once a second at most", () => {
+test("several gaps request at most one snapshot a second", () => {
 	mock.timers.enable({ apis: ["setTimeout", "Date"], now: 10_000 });
 	try {
 		const { model } = listening();
@@ -94,7 +94,7 @@ test("a clock that is set back does not delay a snapshot", () => {
 	}
 });
 
-test("a forgotten browser asks for a snapshot again, and no other does", () => {
+test("a forgotten browser requests a snapshot again, and no other browser does", () => {
 	const { model } = listening();
 	const [{ browser }] = model.sentOf("hello");
 	model.receive({ type: "forgotten", browser: "another" });
@@ -108,7 +108,7 @@ test("a forgotten browser asks for a snapshot again, and no other does", () => {
 	}
 });
 
-test("an answer resolves the call that it belongs to", async () => {
+test("an answer resolves its own call", async () => {
 	const { model, store } = listening();
 	const first = store.call("feed", "read", { number: "1" });
 	const second = store.call("feed", "read", { number: "2" });
@@ -133,7 +133,7 @@ test("a refused call has the kernel's message", async () => {
 	await assert.rejects(call, /This event is gone/);
 });
 
-test("the kernel counts as busy until it takes a call up", () => {
+test("the kernel counts as busy until it takes a call", () => {
 	mock.timers.enable({ apis: ["setTimeout"] });
 	try {
 		const { model, store } = listening();
@@ -149,7 +149,7 @@ test("the kernel counts as busy until it takes a call up", () => {
 	}
 });
 
-test("calls fail once the kernel is gone, those under way too", async () => {
+test("calls fail once the kernel is gone, including those in progress", async () => {
 	const { store } = listening();
 	const call = store.call("feed", "clear");
 	store.kernelGone();
@@ -170,7 +170,7 @@ test("the parts in view are sent once for all views", () => {
 	);
 });
 
-test("views are drawn once for all messages before a frame", () => {
+test("views are drawn once per frame, whatever the number of messages", () => {
 	const { model, store } = listening();
 	let drawn = 0;
 	store.follow(() => drawn++, new AbortController().signal);

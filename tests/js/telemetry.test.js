@@ -1,4 +1,4 @@
-// Telemetry: the choice of fields and form, what is said when there is nothing, and what perspective is given.
+// Telemetry: the choice of fields and form, the notes, and what perspective receives.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isHarmless, mount, NASTY, settle } from "./page.js";
@@ -7,7 +7,7 @@ import { batch, telemetryState } from "./states.js";
 const { telemetry } = await import("../../lknb/widgets/telemetry.js");
 const { newBatches, unpack } = await import("../../lknb/widgets/chart.js");
 
-/** Perspective's table, which keeps the columns that it is given. */
+/** Perspective's table, which records its updates. */
 class FakeTable {
 	constructor(/** @type {object} */ options) {
 		this.options = options;
@@ -33,7 +33,7 @@ class FakeTable {
 	}
 }
 
-/** Perspective's element, which keeps what it was last set to. */
+/** Perspective's element, which records its configuration. */
 class FakeViewer extends HTMLElement {
 	/** @type {any} */
 	config = {};
@@ -48,12 +48,12 @@ class FakeViewer extends HTMLElement {
 }
 customElements.define("perspective-viewer", FakeViewer);
 
-/** Put `client` where the page keeps perspective. */
+/** Put `client` where the page stores perspective. */
 function provide(/** @type {object} */ client) {
 	Object.assign(globalThis, { [Symbol.for("lknb.perspective")]: Promise.resolve(client) });
 }
 
-/** A view with perspective's tables, and what its viewer was last set to. */
+/** A view with perspective's tables, and the configuration of its viewer. */
 function open() {
 	/** @type {FakeTable[]} */
 	const tables = [];
@@ -69,7 +69,7 @@ function open() {
 
 const X = { fields: ["x"], total: 2 };
 
-test("before there are numbers it says how to send some", () => {
+test("an empty view says how to send numbers", () => {
 	const view = open();
 	assert.equal(view.text(".lknb-counts"), "Waiting for the kernel");
 	view.draw(telemetryState({}, { total: 0, fields: [], only: { fields: ["x", "y"], topic: "imu" } }));
@@ -82,10 +82,10 @@ test("the counters say how many samples there are, and what is not shown", () =>
 	view.draw(telemetryState({}, { total: 1 }));
 	assert.match(view.text(".lknb-counts"), /^1 sample, 0 per second, the newest 5,000 are shown$/);
 	view.draw(telemetryState({}, { total: 12_345, thinned: 7, undecoded: 2, reason: "no numbers", refused: [3, ["z"]] }));
-	assert.match(view.text(".lknb-counts"), /^12,345 samples.*7 not drawn one by one/);
+	assert.match(view.text(".lknb-counts"), /^12,345 samples.*7 skipped in the chart/);
 	assert.equal(
 		view.text(".lknb-undecoded"),
-		"2 could not be decoded; the last: no numbers. 3 more fields are not shown, such as z.",
+		"2 could not be decoded. The last: no numbers. 3 more fields are not shown, such as z.",
 	);
 });
 
@@ -100,23 +100,25 @@ test("the first eight fields are drawn until the user chooses", () => {
 	assert.equal(view.field("late").checked, false);
 });
 
-test("without a chosen field there is a note in place of the chart", () => {
+test("without a selected field, a note replaces the chart", () => {
 	const view = open();
 	view.draw(telemetryState({}, X));
 	assert.equal(view.find(".lknb-chart").hidden, false);
 	view.field("x").click();
-	assert.equal(view.text(".lknb-empty"), "No field is chosen.");
+	assert.equal(view.text(".lknb-empty"), "No field is selected.");
 	assert.equal(view.find(".lknb-chart").hidden, true);
 });
 
-test("samples are drawn as lines, several for several senders", async () => {
+test("samples are drawn as lines, one for each sender", async () => {
 	const view = open();
 	const { tables, config } = view;
 	const sources = /** @type {[string, string][]} */ ([
 		["alice", "imu"],
 		["bob", "imu"],
 	]);
-	view.draw(telemetryState({ 1: batch([1000, 2000], [[1, 2]], { anew: true, sources: [0, 1] }) }, { ...X, sources }));
+	view.draw(
+		telemetryState({ 1: batch([1000, 2000], [[1, 2]], { snapshot: true, sources: [0, 1] }) }, { ...X, sources }),
+	);
 	await settle();
 	assert.deepEqual(tables[0].updates, [
 		{ time: [1000, 2000], sender: ["alice", "bob"], topic: ["imu", "imu"], x: [1, 2] },
@@ -128,7 +130,7 @@ test("samples are drawn as lines, several for several senders", async () => {
 test("the same samples are shown as a table, newest first", async () => {
 	const view = open();
 	const { config } = view;
-	view.draw(telemetryState({ 1: batch([1000], [[1]], { anew: true }) }, X));
+	view.draw(telemetryState({ 1: batch([1000], [[1]], { snapshot: true }) }, X));
 	await settle();
 	view.button("Table").click();
 	await settle();
@@ -139,10 +141,10 @@ test("the same samples are shown as a table, newest first", async () => {
 	assert.deepEqual(config().columns, ["time", "sender", "topic", "x"]);
 });
 
-test("later batches are added, and a new field makes a new table", async () => {
+test("later batches are added, and a new field creates a new table", async () => {
 	const view = open();
 	const { tables } = view;
-	const first = batch([1000], [[1]], { anew: true });
+	const first = batch([1000], [[1]], { snapshot: true });
 	view.draw(telemetryState({ 1: first }, X));
 	await settle();
 	view.draw(telemetryState({ 1: first, 2: batch([2000], [[2]]) }, X));
@@ -151,14 +153,14 @@ test("later batches are added, and a new field makes a new table", async () => {
 		tables[0].updates.map((/** @type {any} */ columns) => columns.x),
 		[[1], [2]],
 	);
-	view.draw(telemetryState({ 3: batch([3000], [[3], [4]], { anew: true }) }));
+	view.draw(telemetryState({ 3: batch([3000], [[3], [4]], { snapshot: true }) }));
 	await settle();
 	assert.equal(tables.length, 2);
 	assert.equal(tables[0].isDeleted, true);
 	assert.equal(view.all("perspective-viewer").length, 1);
 });
 
-test("a page that missed batches asks once for a snapshot", async () => {
+test("a page that missed batches requests one snapshot", async () => {
 	const view = open();
 	view.draw(telemetryState({ 5: batch([1000], [[1]]) }, X));
 	await settle();
@@ -167,10 +169,10 @@ test("a page that missed batches asks once for a snapshot", async () => {
 	assert.equal(view.store.snapshots, 1);
 });
 
-test("a paused chart takes no samples, and asks for a snapshot when it resumes", async () => {
+test("a paused chart ignores samples, and requests a snapshot when it resumes", async () => {
 	const view = open();
 	const { tables } = view;
-	view.draw(telemetryState({ 1: batch([1000], [[1]], { anew: true }) }, X));
+	view.draw(telemetryState({ 1: batch([1000], [[1]], { snapshot: true }) }, X));
 	await settle();
 	view.button("Pause").click();
 	view.draw(telemetryState({ 2: batch([2000], [[2]]) }, X));
@@ -186,9 +188,9 @@ test("a paused chart takes no samples, and asks for a snapshot when it resumes",
 test("a chart that cannot be drawn says why", async () => {
 	provide({ table: () => Promise.reject(new Error("no memory")) });
 	const view = mount(telemetry);
-	view.draw(telemetryState({ 1: batch([1000], [[1]], { anew: true }) }, X));
+	view.draw(telemetryState({ 1: batch([1000], [[1]], { snapshot: true }) }, X));
 	await settle();
-	assert.equal(view.text(".lknb-outcome"), "Lines and table cannot be shown: no memory");
+	assert.equal(view.text(".lknb-outcome"), "The chart cannot be shown: no memory");
 });
 
 test("text from the room is never markup", () => {
@@ -198,7 +200,7 @@ test("text from the room is never markup", () => {
 	assert.match(view.text(".lknb-field"), /<script>/);
 });
 
-test("a batch becomes columns, with null where there is no number", () => {
+test("a batch becomes columns, with null for missing numbers", () => {
 	const columns = [
 		[1.5, Number.NaN],
 		[-1, 2 ** 53],
@@ -216,12 +218,12 @@ test("a batch becomes columns, with null where there is no number", () => {
 	});
 });
 
-test("only batches that follow those in the table are taken, from the last snapshot on", () => {
+test("batches that are not in the table yet are used, from the last snapshot on", () => {
 	const numbers = (/** @type {any} */ batches, done = 0) =>
 		newBatches(new Map(Object.entries(batches)), done)?.map(([number]) => number);
-	const [more, anew] = [batch([], []), batch([], [], { anew: true })];
+	const [more, snapshot] = [batch([], []), batch([], [], { snapshot: true })];
 	assert.deepEqual(numbers({ 1: more, 2: more, 3: more }, 1), [2, 3]);
-	assert.deepEqual(numbers({ 1: more, 2: anew, 3: more, 4: anew, 5: more }, 1), [4, 5]);
+	assert.deepEqual(numbers({ 1: more, 2: snapshot, 3: more, 4: snapshot, 5: more }, 1), [4, 5]);
 	assert.deepEqual(numbers({ 1: more }, 1), []);
 	assert.equal(numbers({ 3: more }, 1), undefined);
 });

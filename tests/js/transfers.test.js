@@ -1,4 +1,4 @@
-// The transfers: what is shown of each, what can be done with it, and sending a file.
+// The transfers: what is shown of each one, its actions, and sending a file.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { downloads, isHarmless, mount, NASTY, scrollIntoSight, settle } from "./page.js";
@@ -19,7 +19,7 @@ test("an empty list says what to do", () => {
 	assert.equal(view.find(".lknb-empty").hidden, true);
 });
 
-test("a transfer under way shows its progress", () => {
+test("a transfer in progress shows bytes, rate and remaining time", () => {
 	const view = mount(transfers);
 	view.draw(transfersState({ 1: transfer() }));
 	assert.match(view.text("li"), /← log\.binfrom bob, topic logs, 12:00:00250 B of 1\.0 kB, 100 B\/s, 8 s left/);
@@ -29,12 +29,12 @@ test("a transfer under way shows its progress", () => {
 	assert.match(view.text("li"), /250 B of 1\.0 kB, stalled/);
 });
 
-test("an ended transfer shows duration, rate and whether it was verified", () => {
+test("an ended transfer shows duration, rate and verification", () => {
 	const view = mount(transfers);
 	view.draw(transfersState({ 1: { ...ended(), file: true, verified: true } }));
 	assert.match(view.text("li"), /1\.0 kB received in 2\.0 s, 500 B\/s, SHA-256 verified/);
 	view.draw(transfersState({ 1: { ...ended(), file: true } }));
-	assert.match(view.text("li"), /no SHA-256 to compare with/);
+	assert.match(view.text("li"), /no SHA-256 to verify/);
 });
 
 test("an outgoing file names its recipients", () => {
@@ -63,7 +63,7 @@ test("an element stays the same while its transfer moves and ends, and keeps the
 	assert.equal(document.activeElement, before);
 });
 
-test("a cancelled transfer is confirmed, and one that had ended already too", async () => {
+test("cancelling is confirmed, and so is a transfer that had already ended", async () => {
 	const view = mount(transfers);
 	view.draw(transfersState({ 1: transfer() }));
 	const cancel = view.button("Cancel: log.bin");
@@ -75,17 +75,17 @@ test("a cancelled transfer is confirmed, and one that had ended already too", as
 	cancel.click();
 	view.asked[1].answer(false);
 	await settle();
-	assert.equal(view.text(OUTCOME), "log.bin had ended already.");
+	assert.equal(view.text(OUTCOME), "log.bin had already ended.");
 });
 
-test("while a busy kernel cannot cancel, the user is told how to stop the sending", () => {
+test("while the kernel is too busy to cancel, the user learns how to stop the sending", () => {
 	const view = mount(transfers);
 	const state = transfersState({ 1: transfer({ direction: "out" }) });
 	view.draw(state);
 	view.button("Cancel: log.bin").click();
 	view.store.waiting = 1;
 	view.draw(state);
-	assert.match(view.text(OUTCOME), /If its cell is sending log\.bin, interrupt the cell to stop it/);
+	assert.match(view.text(OUTCOME), /If a cell is sending log\.bin, interrupt the cell to stop it/);
 });
 
 test("a file is downloaded in pieces, up to the limit", async () => {
@@ -100,7 +100,7 @@ test("a file is downloaded in pieces, up to the limit", async () => {
 	view.asked[1].answer({}, new DataView(new ArrayBuffer(500)));
 	await settle();
 	assert.deepEqual([downloads[0].name, downloads[0].content.size], ["log.bin", 1500]);
-	view.draw(transfersState({ 1: { ...ended(), file: true } }, { downloadLimit: 10 }));
+	view.draw(transfersState({ 1: { ...ended(), file: true } }, { download_limit: 10 }));
 	assert.equal(view.button("Download: log.bin").hidden, true);
 });
 
@@ -115,7 +115,7 @@ test("a file is saved to the kernel's folder", async () => {
 	assert.match(view.text("li .lknb-note"), /Saved as work\/log\.bin/);
 });
 
-test("a small image is shown once it is in sight, a large one on request", async () => {
+test("a small image is loaded when it is visible, a large one on request", async () => {
 	const view = mount(transfers);
 	const image = { ...ended(), name: "grey.png", file: true, image: true };
 	view.draw(transfersState({ 1: image, 2: { ...image, size: 2_000_000 } }));
@@ -139,7 +139,7 @@ test("a small image is shown once it is in sight, a large one on request", async
 test("text from the room is never markup", () => {
 	const view = mount(transfers);
 	const names = { name: NASTY, sender: NASTY, topic: NASTY, error: NASTY, saved: NASTY };
-	view.draw(transfersState({ 1: transfer({ ...names, status: "failed" }) }, { people: [NASTY] }));
+	view.draw(transfersState({ 1: transfer({ ...names, status: "failed" }) }, { people: [[NASTY, NASTY]] }));
 	assert.ok(isHarmless(view.element));
 	assert.match(view.element.textContent, /<script>/);
 });
@@ -149,7 +149,7 @@ test("a recipient who leaves stays chosen", () => {
 	view.draw(transfersState({}));
 	const to = view.field("Recipient");
 	to.value = "bob";
-	view.draw(transfersState({}, { people: ["carol"] }));
+	view.draw(transfersState({}, { people: [["carol", ""]] }));
 	assert.equal(to.value, "bob");
 	assert.deepEqual(
 		[...to.options].map((option) => option.textContent),
@@ -157,12 +157,12 @@ test("a recipient who leaves stays chosen", () => {
 	);
 });
 
-test("transfers under way are shown, however many came after them", () => {
+test("transfers in progress are shown, however many newer ones there are", () => {
 	const view = mount(transfers);
 	const rows = Array.from({ length: 150 }, (_, index) => [`k${index}`, index ? ended() : transfer()]);
 	view.draw(transfersState(Object.fromEntries(rows)));
 	assert.equal(view.all("li").length, 61);
-	assert.match(view.text(".lknb-scroll > .lknb-note"), /89 older ones are not shown/);
+	assert.match(view.text(".lknb-scroll > .lknb-note"), /89 older transfers are not shown/);
 });
 
 /** Choose a file to send. */
@@ -180,12 +180,12 @@ test("a chosen file is uploaded and sent to its recipient", async () => {
 	view.field("Recipient").value = "bob";
 	view.field("Topic").value = "tables";
 	view.button("Send").click();
-	view.asked[0].answer("7");
+	view.asked[0].answer({ key: "7", piece: 1000 });
 	await settle();
 	view.asked[1].answer(3);
 	await settle();
 	assert.deepEqual([view.asked[2].action, view.asked[2].args], ["send", { key: "7", topic: "tables", to: "bob" }]);
-	view.asked[2].answer({ size: 3 });
+	view.asked[2].answer();
 	await settle();
 	assert.equal(view.text(OUTCOME), "a.txt was sent to bob.");
 	assert.equal(view.button("Send").disabled, false);
@@ -193,9 +193,9 @@ test("a chosen file is uploaded and sent to its recipient", async () => {
 
 test("a file over the limit is refused before it is uploaded", () => {
 	const view = mount(transfers);
-	view.draw(transfersState({}, { uploadLimit: 2 }));
+	view.draw(transfersState({}, { upload_limit: 2 }));
 	choose(view, new File(["abc"], "a.txt"));
-	assert.match(view.text(OUTCOME), /a\.txt is 3 B; at most 2 B go through the browser/);
+	assert.match(view.text(OUTCOME), /a\.txt is 3 B\. From the browser, at most 2 B can be sent/);
 	assert.equal(view.button("Send").disabled, true);
 });
 
@@ -206,12 +206,12 @@ test("an upload can be stopped", async () => {
 	view.button("Send").click();
 	assert.equal(view.find(".lknb-send progress").hidden, false);
 	view.button("Stop").click();
-	view.asked[0].answer("7");
+	view.asked[0].answer({ key: "7", piece: 1000 });
 	await settle();
 	assert.deepEqual([view.asked[1].action, view.asked[1].args], ["discard", { key: "7" }]);
 	view.asked[1].answer();
 	await settle();
-	assert.match(view.text(OUTCOME), /a\.txt was not sent: its upload was stopped/);
+	assert.match(view.text(OUTCOME), /a\.txt was not sent because its upload was stopped/);
 	assert.equal(view.find(".lknb-send progress").hidden, true);
 });
 

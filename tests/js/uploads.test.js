@@ -1,4 +1,4 @@
-// Handing a file over to the kernel: in which pieces, and what becomes of one that is stopped.
+// Uploading a file to the kernel: its pieces, and stopping.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import "./page.js";
@@ -6,19 +6,19 @@ import { upload } from "../../lknb/widgets/uploads.js";
 
 const MEGABYTE = 1024 * 1024;
 
-/** A kernel that answers everything, and what it was asked. */
+/** A kernel that answers every call, and records it. */
 function kernel() {
 	/** @type {[string, Record<string, any>, number[]][]} */
 	const asked = [];
 	/** @param {string} action @param {Record<string, any>} [args] @param {ArrayBuffer[]} [buffers] */
 	const ask = async (action, args = {}, buffers = []) => {
 		asked.push([action, args, buffers.map((each) => each.byteLength)]);
-		return { value: action === "begin" ? "7" : null };
+		return { value: action === "begin" ? { key: "7", piece: MEGABYTE } : null };
 	};
 	return { asked, ask: /** @type {any} */ (ask) };
 }
 
-test("a file goes in pieces of a megabyte, in order", async () => {
+test("a file is uploaded in order, in pieces of the size that the kernel names", async () => {
 	const { asked, ask } = kernel();
 	/** @type {number[]} */
 	const moved = [];
@@ -34,18 +34,18 @@ test("a file goes in pieces of a megabyte, in order", async () => {
 	assert.deepEqual(moved, [MEGABYTE, 2 * MEGABYTE, 2 * MEGABYTE + 5]);
 });
 
-test("an empty file is there at once", async () => {
+test("an empty file needs no piece", async () => {
 	const { asked, ask } = kernel();
 	await upload(ask, new File([], "empty"), new AbortController().signal, () => {});
 	assert.deepEqual(asked, [["begin", { name: "empty", size: 0 }, []]]);
 });
 
-test("a file that is stopped on its way is let go by the kernel", async () => {
+test("when an upload is stopped, the kernel discards the file", async () => {
 	const { asked, ask } = kernel();
 	const stopping = new AbortController();
 	const file = new File([new Uint8Array(3 * MEGABYTE)], "large.bin");
 	const uploaded = upload(ask, file, stopping.signal, () => stopping.abort());
-	await assert.rejects(uploaded, /large\.bin was not sent: its upload was stopped/);
+	await assert.rejects(uploaded, /large\.bin was not sent because its upload was stopped/);
 	assert.deepEqual(
 		asked.map(([action]) => action),
 		["begin", "upload", "discard"],

@@ -1,4 +1,4 @@
-// A widget's life in a page: shown, out of sight, its kernel busy or gone, and connected to another kernel.
+// A widget in a page: visible or not, with a busy or a gone kernel, and when its cell runs again.
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { drawFrame, FakeModel, finders, press, scrollIntoSight, settle } from "./page.js";
@@ -13,7 +13,7 @@ const snapshot = (/** @type {number} */ number, /** @type {string} */ text) => (
 	parts: { notes: { set: { text }, rows: { notes: [] } } },
 });
 
-/** A widget with one part, a text that the kernel sends, and a button that asks for something. */
+/** A widget with one part, a text from the kernel, and a button with an action. */
 const notes = widget(
 	"Notes",
 	() => ["notes"],
@@ -42,7 +42,7 @@ function start(module = notes()) {
 
 const partsInView = (/** @type {FakeModel} */ model) => model.sentOf("shows").at(-1)?.parts;
 
-test("a view shows what the kernel sends, and nothing before", () => {
+test("a view shows the kernel's state as soon as there is one", () => {
 	const { model, show } = start();
 	const view = show();
 	drawFrame();
@@ -53,7 +53,7 @@ test("a view shows what the kernel sends, and nothing before", () => {
 	assert.equal(view.root.getAttribute("aria-label"), "Notes");
 });
 
-test("a second view shows the same at once", () => {
+test("a second view shows the same state immediately", () => {
 	const { model, show } = start();
 	show();
 	model.receive(snapshot(1, "hello"));
@@ -63,7 +63,7 @@ test("a second view shows the same at once", () => {
 	assert.equal(second.text(".text"), "hello");
 });
 
-test("a view that is out of sight, or removed, is sent nothing", () => {
+test("a view that is not visible, or removed, receives nothing", () => {
 	const { model, show } = start();
 	const view = show();
 	assert.deepEqual(partsInView(model), ["notes"]);
@@ -75,7 +75,7 @@ test("a view that is out of sight, or removed, is sent nothing", () => {
 	assert.deepEqual(partsInView(model), []);
 });
 
-test("a hidden page is sent nothing", () => {
+test("a hidden page receives nothing", () => {
 	const { model, show } = start();
 	const view = show();
 	Object.defineProperty(document, "hidden", { value: true, configurable: true });
@@ -87,7 +87,7 @@ test("a hidden page is sent nothing", () => {
 	view.remove();
 });
 
-test("a busy kernel is shown until it takes the call up", () => {
+test("a busy kernel is reported until it takes the call", () => {
 	mock.timers.enable({ apis: ["setTimeout"] });
 	try {
 		const { model, show } = start();
@@ -105,7 +105,7 @@ test("a busy kernel is shown until it takes the call up", () => {
 	}
 });
 
-test("when the kernel is gone the last state stays, and actions say why they fail", async () => {
+test("when the kernel is gone, the last state stays, and actions say why they fail", async () => {
 	const { model, show, stop } = start();
 	const view = show();
 	model.receive(snapshot(1, "hello"));
@@ -132,7 +132,7 @@ test("a kernel that answers again is followed again", () => {
 	assert.equal(view.text(".text"), "after");
 });
 
-test("a cell that runs again has a store of its own, and the old one sends nothing more", () => {
+test("a cell that runs again gets a new store, and the old one sends nothing more", () => {
 	const module = notes();
 	const first = start(module);
 	const view = first.show();
@@ -151,7 +151,7 @@ test("a cell that runs again has a store of its own, and the old one sends nothi
 	assert.equal(second.model.sentOf("do").length, 1);
 });
 
-test("messages that were lost are counted", () => {
+test("lost messages are counted", () => {
 	const { model, show } = start();
 	const view = show();
 	model.receive(snapshot(1, "one"));
@@ -160,7 +160,7 @@ test("messages that were lost are counted", () => {
 	assert.match(view.text(".lknb-status"), /^3 updates did not reach this page/);
 });
 
-test("one view's fault does not stop the others", () => {
+test("an error in one view does not stop the others", () => {
 	const faulty = widget(
 		"Faulty",
 		() => ["notes"],
@@ -189,7 +189,7 @@ test("one view's fault does not stop the others", () => {
 	}
 });
 
-test("plain keys are kept from Jupyter, and keys with a modifier are not", () => {
+test("plain keys do not reach Jupyter, but keys with a modifier do", () => {
 	const { show } = start();
 	const view = show();
 	const button = view.button("Add");

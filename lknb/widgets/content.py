@@ -1,0 +1,88 @@
+"""Payloads as browsers show them: previews, texts and images. `content.js` draws them: a new type goes into both."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from lknb.event import Event
+from lknb.files import ReceivedFile
+from lknb.widgets.rows import Content, EventRow, WholeEvent
+
+TEXT_LIMIT = 1_000_000
+"""Characters of a text, or bytes of a payload, that a browser receives when it asks for all of it."""
+
+IMAGE_LIMIT = 20_000_000
+"""Bytes of an image that a browser may show."""
+
+_PREVIEW = 400
+_RECIPIENTS = 20
+
+
+def event_row(event: Event) -> EventRow:
+    """An event as a row, with a preview of its payload."""
+    content, text = _preview(event)
+    return {
+        "time": event.time.timestamp() * 1000,
+        "direction": event.direction,
+        "kind": event.kind,
+        "sender": event.sender,
+        "to": list(event.to[:_RECIPIENTS]),
+        "topic": event.topic,
+        "size": event.size,
+        "transferred": event.transferred,
+        "status": event.status,
+        "error": event.error and event.error[:_PREVIEW],
+        "duration": event.duration,
+        "reliable": event.reliable,
+        "content": content,
+        "preview": text[:_PREVIEW],
+        "more": content == "image" or len(text) > _PREVIEW,
+    }
+
+
+def preview(event: Event) -> str:
+    """The beginning of an event's payload as text."""
+    return _preview(event)[1][:_PREVIEW]
+
+
+def whole_event(event: Event) -> WholeEvent:
+    """An event with its payload, up to the limits, for a browser that has opened it."""
+    row = cast(WholeEvent, event_row(event))  # its other keys are optional
+    row["attributes"] = event.attributes
+    if row["content"] == "image":
+        file = event.data
+        if file.size <= IMAGE_LIMIT:
+            row["type"], row["buffer"] = file.image_type, file.read()
+            return row
+    elif row["content"] != "file":
+        text = content_of(event)[1]
+        row["preview"] = text[:TEXT_LIMIT]
+        row["more"] = len(text) > TEXT_LIMIT
+    if event.result is not None:
+        row["result"] = _answer(event.result)[:TEXT_LIMIT]
+    return row
+
+
+def content_of(event: Event) -> tuple[Content, str]:
+    """What the payload is (`text`, `json` or `hex`), and the payload as text."""
+    if isinstance(event.data, bytes):
+        text = event.text()
+        if text is None or any(not (char.isprintable() or char in "\r\n\t") for char in text[:200]):
+            return "hex", event.data[:TEXT_LIMIT].hex(" ")
+    else:
+        text = event.text() or ""
+    if event.kind == "rpc" and event.result is not None:
+        text = f"{text} \N{RIGHTWARDS ARROW} {_answer(event.result)}"
+    return ("json" if text[:1] in ("{", "[") else "text"), text
+
+
+def _preview(event: Event) -> tuple[Content, str]:
+    file = event.data
+    if event.kind == "bytes" and isinstance(file, ReceivedFile):
+        return ("image" if file.image_type else "file"), f"{file.name} ({file.mime_type})"
+    return content_of(event)
+
+
+def _answer(result: Any) -> str:
+    return result if isinstance(result, str) else json.dumps(result, default=str)
