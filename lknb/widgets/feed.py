@@ -66,7 +66,7 @@ class FeedPart(Part):
 
     @property
     def poll_after(self) -> float | None:
-        """While there is a rate, since no event announces that it falls."""
+        """While there is a rate, because no event announces that it falls."""
         return _RATE_POLL if self._rate.per_second(_RATE_SPAN) else None
 
     def start(self, changed: Callable[[], None]) -> None:

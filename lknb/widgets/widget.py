@@ -43,13 +43,13 @@ class RoomWidget(anywidget.AnyWidget):
         self.cell: Cell | None = current_cell()
         self.active = True
         self._displays: list[tuple[Cell | None, Any]] = []
-        self._channel = Channel(self._send, parts)
+        self._channel = Channel(self._to_browsers, parts)
         self.on_msg(lambda widget, content, buffers: self._channel.received(content, buffers))
         for part in parts:
             part.start(self._channel.changed)
         room.widgets.add(self)
 
-    def _send(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+    def _to_browsers(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         if self.comm is None:
             return
         if message["type"] == "state":
