@@ -22,6 +22,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 from browser.lab import Lab, Notebook, launch  # noqa: E402
 from playwright.sync_api import expect, sync_playwright  # noqa: E402
+from waiting import eventually  # noqa: E402
 
 import lknb  # noqa: E402
 
@@ -87,7 +88,12 @@ def picture(book: Notebook, index: int, name: str) -> None:
         expect(book.page.locator(f"body[data-jp-theme-light={'true' if theme == 'light' else 'false'}]")).to_have_count(
             1
         )
-        time.sleep(1)  # the theme's style sheet, and the charts that follow it
+        time.sleep(1)  # for the theme's style sheet
+        charts = cell.locator("perspective-viewer")
+        if charts.count():
+            follows = f"async (viewer) => (await viewer.save()).theme === 'Pro {theme.title()}'"
+            eventually(lambda charts=charts, follows=follows: charts.evaluate(follows), within=30)
+            time.sleep(1)  # for the chart to be drawn
         target = IMAGES / f"{name}-{theme}.png"
         cell.scroll_into_view_if_needed()
         book.page.mouse.move(0, 0)  # JupyterLab marks where the pointer is
