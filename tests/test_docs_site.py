@@ -298,7 +298,7 @@ def test_what_ipython_says_without_the_extension_is_quoted(shell: Shell) -> None
 
 def test_what_the_pages_name_exists() -> None:
     """`room.name`, `lknb.name` and the errors, wherever they stand in a page."""
-    attributes = {"aio", "attributes", "events"}
+    attributes = {"aio", "attributes", "events", "local_participant"}
     for page in [*PAGES, DOCS / "magics.md"]:
         text = page.read_text()
         for name in re.findall(r"\broom\.(\w+)\b", text):
@@ -387,9 +387,9 @@ def test_the_site_is_built_without_a_warning_and_fetches_nothing(site: Path) -> 
         assert shown == sum(each.language != "hidden" for each in blocks(page)), named(page)
     reference = pages["reference/python.html"]
     for method in ("send_text", "perform_rpc", "publish_data", "on_text", "listen", "panel"):
-        assert f'id="lknb.room.Room.{method}"' in reference, method
+        assert f'id="lknb.Room.{method}"' in reference, method
     assert "attachments" in reference
-    assert 'id="lknb.handlers.Handler.offer"' not in reference  # which nobody but lknb calls
+    assert 'id="lknb.Handler.offer"' not in reference  # which nobody but lknb calls
     assert "CHAT" not in reference  # but what it stands for
 
 
