@@ -123,7 +123,7 @@ class Room:
         links: the active links of this room, made by `link`.
     """
 
-    AWAITABLE: ClassVar[str] = "room.aio"
+    _awaitable: ClassVar[str] = "room.aio"
 
     aio: AioRoom
     local_participant: LocalParticipant
