@@ -147,7 +147,7 @@ def test_unpublishing_is_seen_by_the_others(alice: lknb.Room, bob: lknb.Room, pe
     alice.unpublish_data_track(track)
     eventually(lambda: not names(bob))
     plain.wait("track_unpublished", name="imu", publisher="alice")
-    with pytest.raises(lknb.StreamError, match=r"'imu' is not published any more\. Publish it again"):
+    with pytest.raises(lknb.StreamError, match=r"'imu' is no longer published\. Publish it again"):
         track.push(b"x")
     with pytest.raises(lknb.StreamError, match="does not publish a data track 'imu'"):
         alice.unpublish_data_track("imu")
@@ -200,7 +200,7 @@ def test_names_that_are_none(alice: lknb.Room, name: Any) -> None:
 
 def test_what_is_no_frame(alice: lknb.Room) -> None:
     track = alice.publish_data_track("imu")
-    with pytest.raises(TypeError, match="A frame is bytes, not str"):
+    with pytest.raises(TypeError, match="A frame must be bytes, not str"):
         track.push("text")  # type: ignore[arg-type]
     with pytest.raises(lknb.PayloadTooLargeError, match="Use send_bytes") as refused:
         track.push(bytes(1_000_001))

@@ -278,7 +278,7 @@ def test_what_the_server_does_not_take_is_told(alice: lknb.Room, capsys: pytest.
     link = alice.link(text, "note")
     text.value = "x" * 70_000
     said = eventually(lambda: link.error)
-    assert "at most 65,536 fit" in said
+    assert "the limit is 65,536" in said
     assert len(said) < 700
     printed(capsys, said)
     assert len(text.value) == 70_000

@@ -143,7 +143,7 @@ def test_the_largest_packet(alice: lknb.Room, peer: Peers, reliable: bool) -> No
         alice.publish_data(bytes(64_000), topic="big", reliable=reliable)
     assert refused.value.size == 64_000
     assert 63_900 <= refused.value.limit < 64_000
-    assert f"at most {refused.value.limit:,} fit" in str(refused.value)
+    assert f"the limit is {refused.value.limit:,}." in str(refused.value)
     assert not alice.events.filter("data")
     assert alice.publish_data(bytes(63_900), topic="big", reliable=reliable).status == "ok"
     if reliable:
@@ -162,7 +162,7 @@ def test_a_long_topic_leaves_less_for_the_payload(alice: lknb.Room, peer: Peers)
 
 @pytest.mark.parametrize("payload", [{"a": 1}, 7, None, [1, 2]])
 def test_what_is_no_payload(alice: lknb.Room, payload: Any) -> None:
-    with pytest.raises(TypeError, match=r"A packet is bytes or str, not .* json\.dumps"):
+    with pytest.raises(TypeError, match=r"A packet must be bytes or str, not .* json\.dumps"):
         alice.publish_data(payload)
     assert not alice.events.filter("data")
 

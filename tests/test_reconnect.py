@@ -126,7 +126,7 @@ def test_an_open_writer_fails_after_a_full_reconnect_instead_of_writing_into_not
             through_one_failure(alice, "FULL_RECONNECT")
             out.write("more")
 
-    with pytest.raises(lknb.StreamError, match="broken off"):
+    with pytest.raises(lknb.StreamError, match="was aborted"):
         tell()
     assert alice.events.filter("text")[-1].status == "failed"
     broken = texts.next(timeout=10)
