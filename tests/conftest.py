@@ -19,6 +19,13 @@ from lknb import server
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every `slow` marker gives its reason."""
+    for item in items:
+        for mark in item.iter_markers("slow"):
+            assert mark.args, f"{item.nodeid} does not say why it is slow"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A server state of the tests' own, and none of the user's LIVEKIT_* settings or .env files."""

@@ -93,6 +93,8 @@ class PlainPeer:
             stdout=subprocess.PIPE,
             stderr=self._log_fd,
             process_group=0,
+            # No lknb runs in it, so measuring its coverage would only slow it down.
+            env={key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")},
         )
         self._write_lock = threading.Lock()
         self._changed = threading.Condition()  # guards what follows
