@@ -33,6 +33,8 @@ import lknb
 from lknb import credentials, server
 from lknb.cells import unwatch_cells
 
+pytestmark = pytest.mark.slow("runs every page of the documentation, one of them in a browser")
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
@@ -102,7 +104,7 @@ def shell(livekit: server.RunningServer, folder: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if running(page)], ids=named)
-def test_the_cells_of_a_page_run(
+def test_page_cells_run(
     page: Path,
     shell: Shell,
     livekit: server.RunningServer,
@@ -156,7 +158,7 @@ def test_the_cells_of_a_page_run(
             printed += f"{shown!r}\n"
 
 
-def test_the_cells_of_the_magics_run(shell: Shell, livekit: server.RunningServer) -> None:
+def test_magics_page_cells_run(shell: Shell, livekit: server.RunningServer) -> None:
     """Each with alice as the current room, bob beside her, and the variables that the page names."""
     write_image("photo.png")
     shell.user_ns.update(numbers={"a": 1, "b": 2}, answer="Yes.", sample=b"1.5 2.5")
@@ -179,7 +181,7 @@ def test_the_cells_of_the_magics_run(shell: Shell, livekit: server.RunningServer
             raise AssertionError(f"docs/magics.md, line {block.line}: {error!r}") from error
 
 
-def test_no_block_is_left_out() -> None:
+def test_every_block_is_tested() -> None:
     """Every fence of a page opens or closes a block that this file runs; the site's test counts what readers see."""
     for page in [README, MAGICS, *PAGES]:
         found = [each for each in blocks(page) if each.language != "hidden"]
@@ -199,7 +201,7 @@ def shell_lines() -> Iterator[tuple[str, str]]:
                         yield f"{named(page)}:{block.line}", words
 
 
-def test_lines_for_a_shell_do_what_they_say(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shell_lines_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     makefile = (ROOT / "Makefile").read_text()
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     settings = {"LIVEKIT_URL": "url", "LIVEKIT_API_KEY": "api_key", "LIVEKIT_API_SECRET": "api_secret"}
@@ -221,12 +223,12 @@ def test_lines_for_a_shell_do_what_they_say(folder: Path, monkeypatch: pytest.Mo
             raise AssertionError(f"{where}: nothing tests {line!r}")
 
 
-def test_every_page_is_in_the_navigation() -> None:
+def test_every_page_is_in_navigation() -> None:
     listed = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(named(page) for page in DOCS.rglob("*.md"))
 
 
-def test_links_lead_somewhere_also_where_the_sources_are_read() -> None:
+def test_links_resolve_in_source_and_site() -> None:
     for page in DOCS.rglob("*.md"):
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
             assert urlsplit(target).scheme or (page.parent / target).exists(), f"{named(page)}: {target}"
@@ -259,7 +261,7 @@ def quotes() -> list[str]:
     return re.findall(r"^### `` (.+) ``$", text, re.MULTILINE)
 
 
-def test_quoted_messages_stand_in_the_code() -> None:
+def test_quoted_messages_exist_in_code() -> None:
     texts = "\n".join(squeezed(text) for text in code_texts())
     assert len(quotes()) > 40
     wrong = [quote for quote in quotes() if quote not in texts]
@@ -279,24 +281,24 @@ def raised() -> Iterator[tuple[str, str]]:
                     yield squeezed(message), f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
-def test_every_error_of_lknb_is_explained() -> None:
+def test_every_error_is_explained() -> None:
     quoted = quotes()
     missing = [f"{where}: {message}" for message, where in raised() if not any(quote in message for quote in quoted)]
     assert not missing, "Explain these in docs/troubleshooting.md:\n" + "\n".join(missing)
 
 
-def test_a_message_is_quoted_once() -> None:
+def test_each_message_is_quoted_once() -> None:
     assert len(quotes()) == len(set(quotes()))
 
 
-def test_what_ipython_says_without_the_extension_is_quoted(shell: Shell) -> None:
+def test_ipython_message_without_extension_is_quoted(shell: Shell) -> None:
     with pytest.raises(UsageError) as caught:
         shell.cell("%%lk text\nhello")
     said, _, _ = str(caught.value).partition(" (")
     assert f"``{said}``" in (DOCS / "troubleshooting.md").read_text()
 
 
-def test_what_the_pages_name_exists() -> None:
+def test_names_on_pages_exist() -> None:
     """`room.name`, `lknb.name` and the errors, wherever they stand in a page."""
     attributes = {"aio", "attributes", "events"}
     for page in [*PAGES, DOCS / "magics.md"]:
@@ -322,7 +324,7 @@ def test_pages_fetch_nothing() -> None:
     [each for page in PAGES for each in blocks(page) if each.language == "js"],
     ids=lambda block: f"{named(block.page)}:{block.line}",
 )
-def test_javascript_can_be_read(block: Block, folder: Path) -> None:
+def test_javascript_parses(block: Block, folder: Path) -> None:
     beside = Path(sys.executable).with_name("node")
     node = str(beside) if beside.exists() else shutil.which("node")
     if node is None:
@@ -371,7 +373,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-def test_the_site_is_built_without_a_warning_and_fetches_nothing(site: Path) -> None:
+def test_site_builds_without_warnings_and_fetches_nothing(site: Path) -> None:
     pages = {str(path.relative_to(site)): path.read_text() for path in site.rglob("*.html")}
     assert len(pages) > len(PAGES)
     for name, text in pages.items():
@@ -393,7 +395,7 @@ def test_the_site_is_built_without_a_warning_and_fetches_nothing(site: Path) -> 
     assert "CHAT" not in reference  # but what it stands for
 
 
-def test_the_site_may_be_below_a_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_site_works_below_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SITE_URL", "https://example.com/some/where/")
     build(folder)
     lost = (folder / "404.html").read_text()
@@ -404,7 +406,7 @@ def test_the_site_may_be_below_a_path(folder: Path, monkeypatch: pytest.MonkeyPa
             assert not re.findall(r"\s(?:href|src)=\"(/[^\"]*)\"", page.read_text()), page
 
 
-def test_the_site_may_be_opened_from_a_folder(site: Path, browser: Browser) -> None:
+def test_site_opens_from_folder(site: Path, browser: Browser) -> None:
     """On a narrow screen: every page fits and shows its pictures, the search finds, and nothing is fetched."""
     page = browser.new_page(viewport={"width": 400, "height": 800})
     wrong: list[str] = []
@@ -433,7 +435,7 @@ def test_the_site_may_be_opened_from_a_folder(site: Path, browser: Browser) -> N
     assert {urlsplit(address).scheme for address in loaded} <= {"file", "data"}
 
 
-def test_the_web_page_joins_a_notebooks_room(
+def test_web_page_joins_notebook_room(
     shell: Shell, livekit: server.RunningServer, browser: Browser, folder: Path
 ) -> None:
     """The JavaScript of other-sdks.md, with the client that it names, in a page of its own."""

@@ -8,11 +8,14 @@ import threading
 from collections.abc import Callable
 
 import psutil
+import pytest
 from waiting import eventually
 
 import lknb
 from lknb.loop import LOOP
 from lknb.sdk import subscription_count
+
+pytestmark = pytest.mark.slow("makes thousands of calls")
 
 CALLS, STREAMS, PACKETS = 4000, 2000, 4000
 
@@ -44,7 +47,7 @@ def work(alice: lknb.Room, calls: int, streams: int, packets: int) -> None:
     asyncio.run(main())
 
 
-def test_ten_thousand_calls_streams_and_packets_leave_nothing_behind(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_ten_thousand_calls_streams_and_packets_leak_nothing(alice: lknb.Room, bob: lknb.Room) -> None:
     got = {"text": 0, "bytes": 0, "data": 0}
 
     @bob.rpc("echo")
@@ -84,7 +87,7 @@ def test_ten_thousand_calls_streams_and_packets_leave_nothing_behind(alice: lknb
     eventually(lambda: not [each for each in threading.enumerate() if each.name.startswith("lknb-")], within=15)
 
 
-def test_joining_and_leaving_leaves_nothing_behind(alice: lknb.Room, room_name: str) -> None:
+def test_joining_and_leaving_leaks_nothing(alice: lknb.Room, room_name: str) -> None:
     def visit() -> None:
         with lknb.connect(room_name, "visitor") as room:
             room.listen("text")

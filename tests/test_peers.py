@@ -16,6 +16,8 @@ from waiting import eventually
 
 from lknb import server
 
+pytestmark = pytest.mark.slow("runs two plain peers for each test; the other tests use the same ones")
+
 
 @pytest.fixture
 def pair(peer: Callable[..., PlainPeer]) -> tuple[PlainPeer, PlainPeer]:
@@ -29,7 +31,7 @@ def pair(peer: Callable[..., PlainPeer]) -> tuple[PlainPeer, PlainPeer]:
 Pair = tuple[PlainPeer, PlainPeer]
 
 
-def test_text(pair: Pair) -> None:
+def test_plain_peers_exchange_text(pair: Pair) -> None:
     alice, bob = pair
     sent = alice.call("send_text", text="Grüße ☃", topic="chat", to=["bob"], attributes={"lang": "de"})
     event = bob.wait("text", topic="chat")
@@ -38,7 +40,7 @@ def test_text(pair: Pair) -> None:
     assert event["attributes"] == {"lang": "de"}
 
 
-def test_text_that_is_long_is_told_by_its_hash(pair: Pair) -> None:
+def test_long_text_is_reported_as_hash(pair: Pair) -> None:
     alice, bob = pair
     sent = alice.call("send_text", random_size=300_000, seed=7, topic="long")
     event = bob.wait("text", topic="long")
@@ -46,7 +48,7 @@ def test_text_that_is_long_is_told_by_its_hash(pair: Pair) -> None:
     assert event["text"] == {"size": 300_000, "sha256": sent["sha256"]}
 
 
-def test_text_in_pieces(pair: Pair) -> None:
+def test_text_is_reported_in_pieces(pair: Pair) -> None:
     alice, bob = pair
     bob.call("watch_chunks", topics=["llm"])
     handle = alice.call("open_text", topic="llm", attributes={"model": "m"})
@@ -60,7 +62,7 @@ def test_text_in_pieces(pair: Pair) -> None:
     assert event["attributes"] == {"model": "m", "tokens": "3"}
 
 
-def test_text_that_breaks_off(pair: Pair) -> None:
+def test_aborted_text_is_reported(pair: Pair) -> None:
     alice, bob = pair
     bob.call("watch_chunks", topics=["llm"])
     handle = alice.call("open_text", topic="llm")
@@ -72,7 +74,7 @@ def test_text_that_breaks_off(pair: Pair) -> None:
     assert event["error"]
 
 
-def test_bytes(pair: Pair, tmp_path: Path) -> None:
+def test_plain_peers_exchange_bytes(pair: Pair, tmp_path: Path) -> None:
     alice, bob = pair
     alice.call("send_bytes", data=b"\0\1\2", topic="blobs", name="three.bin", mime_type="application/x-three")
     event = bob.wait("bytes", topic="blobs", name="three.bin", mime_type="application/x-three")
@@ -96,7 +98,7 @@ def test_bytes(pair: Pair, tmp_path: Path) -> None:
     assert bob.wait("bytes", topic="stream")["sha256"] == hashlib.sha256(b"12345678").hexdigest()
 
 
-def test_rpc(pair: Pair) -> None:
+def test_plain_peers_call_each_other(pair: Pair) -> None:
     alice, bob = pair
     bob.call("register_rpc", method="echo")
     bob.call("register_rpc", method="hello", mode="reply", text="hi")
@@ -131,7 +133,7 @@ def test_rpc(pair: Pair) -> None:
         call("hello")
 
 
-def test_packets(pair: Pair) -> None:
+def test_plain_peers_exchange_packets(pair: Pair) -> None:
     alice, bob = pair
     for reliable in (True, False):
         sent = 0
@@ -148,7 +150,7 @@ def test_packets(pair: Pair) -> None:
         alice.call("publish_data", random_size=65_000)
 
 
-def test_data_tracks(pair: Pair) -> None:
+def test_plain_peers_exchange_frames(pair: Pair) -> None:
     alice, bob = pair
     alice.call("publish_data_track", name="lidar")
     bob.wait("track_published", publisher="alice", name="lidar")
@@ -174,7 +176,7 @@ def test_data_tracks(pair: Pair) -> None:
     bob.wait("frame", track="sonar", timeout=20)
 
 
-def test_state(pair: Pair, livekit: server.RunningServer, room_name: str) -> None:
+def test_plain_peers_see_state_changes(pair: Pair, livekit: server.RunningServer, room_name: str) -> None:
     alice, bob = pair
     alice.call("set_attributes", attributes={"mood": "fine"})
     assert bob.wait("attributes", identity="alice", changed={"mood": "fine"})
@@ -195,7 +197,7 @@ def test_state(pair: Pair, livekit: server.RunningServer, room_name: str) -> Non
     assert bob.call("room_info")["metadata"] == "r"
 
 
-def test_coming_and_going(pair: Pair, peer: Callable[..., PlainPeer]) -> None:
+def test_plain_peers_see_joins_and_leaves(pair: Pair, peer: Callable[..., PlainPeer]) -> None:
     _, bob = pair
     carol = peer("carol", announce=False, name="Carol", attributes={"k": "v"})
     bob.wait("participant_connected", identity="carol", name="Carol")
@@ -210,7 +212,7 @@ def test_coming_and_going(pair: Pair, peer: Callable[..., PlainPeer]) -> None:
     bob.wait("disconnected", reason="DUPLICATE_IDENTITY")
 
 
-def test_reconnecting(pair: Pair) -> None:
+def test_plain_peer_reconnects(pair: Pair) -> None:
     alice, bob = pair
     alice.call("simulate", scenario="full_reconnect")
     alice.wait("reconnecting", timeout=20)
@@ -219,7 +221,7 @@ def test_reconnecting(pair: Pair) -> None:
     bob.wait("data", topic="after")
 
 
-def test_what_the_driver_promises(pair: Pair, livekit: server.RunningServer, room_name: str) -> None:
+def test_driver_keeps_its_promises(pair: Pair, livekit: server.RunningServer, room_name: str) -> None:
     alice, bob = pair
     with pytest.raises(AssertionError, match=r"(?s)nothing within.*attributes \d+.*'changed': {'ready': '1'}"):
         bob.wait("data", topic="never", timeout=0.1)

@@ -57,7 +57,8 @@ def sees_now(room: lknb.Room, other: lknb.Room) -> lknb.Participant | None:
     return seen if seen is not None and seen.sid == other.participants[other.identity].sid else None
 
 
-def test_after_a_resume_nothing_has_changed(alice: lknb.Room, bob: lknb.Room) -> None:
+@pytest.mark.slow("waits for the SDK to reconnect")
+def test_resume_changes_nothing(alice: lknb.Room, bob: lknb.Room) -> None:
     @alice.rpc("echo")
     def echo(payload: object) -> object:
         return payload
@@ -73,7 +74,7 @@ def test_after_a_resume_nothing_has_changed(alice: lknb.Room, bob: lknb.Room) ->
     assert len(alice.events.filter("loss")) == 0
 
 
-def test_after_a_full_reconnect_handlers_tracks_and_state_are_back(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_full_reconnect_restores_handlers_tracks_and_state(alice: lknb.Room, bob: lknb.Room) -> None:
     heard: list[bytes] = []
 
     @alice.on_data("note")
@@ -106,7 +107,7 @@ def test_after_a_full_reconnect_handlers_tracks_and_state_are_back(alice: lknb.R
     )
 
 
-def test_a_full_reconnect_is_recorded_as_a_loss_with_its_times(alice: lknb.Room) -> None:
+def test_full_reconnect_is_recorded_as_loss(alice: lknb.Room) -> None:
     losses = alice.listen("loss")
     through_one_failure(alice, "FULL_RECONNECT")
     loss = losses.next(timeout=5)
@@ -114,9 +115,7 @@ def test_a_full_reconnect_is_recorded_as_a_loss_with_its_times(alice: lknb.Room)
     assert loss.data["another_room"] is False
 
 
-def test_an_open_writer_fails_after_a_full_reconnect_instead_of_writing_into_nothing(
-    alice: lknb.Room, bob: lknb.Room
-) -> None:
+def test_open_writer_fails_after_full_reconnect(alice: lknb.Room, bob: lknb.Room) -> None:
     texts = bob.listen("text")
 
     def tell() -> None:
@@ -133,7 +132,7 @@ def test_an_open_writer_fails_after_a_full_reconnect_instead_of_writing_into_not
     assert (broken.status, broken.data) == ("failed", "once")
 
 
-def test_a_pending_call_fails_when_its_session_ends(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_pending_call_fails_when_session_ends(alice: lknb.Room, bob: lknb.Room) -> None:
     began, end = threading.Event(), threading.Event()
 
     @bob.rpc("wait")
@@ -159,7 +158,7 @@ def test_a_pending_call_fails_when_its_session_ends(alice: lknb.Room, bob: lknb.
     assert "whether it arrived is not known" in str(failures[0])
 
 
-def test_a_removed_participant_does_not_come_back(alice: lknb.Room, livekit: server.RunningServer) -> None:
+def test_removed_participant_does_not_rejoin(alice: lknb.Room, livekit: server.RunningServer) -> None:
     async def remove() -> None:
         async with api.LiveKitAPI(livekit.url, livekit.api_key, livekit.api_secret) as lkapi:
             await lkapi.room.remove_participant(api.RoomParticipantIdentity(room=alice.name, identity="alice"))
@@ -169,7 +168,8 @@ def test_a_removed_participant_does_not_come_back(alice: lknb.Room, livekit: ser
     assert "was removed from the room" in repr(alice)
 
 
-def test_when_the_sdk_gives_up_lknb_joins_anew_until_it_is_closed(
+@pytest.mark.slow("waits until the SDK gives up reconnecting")
+def test_room_rejoins_after_sdk_gives_up_until_closed(
     livekit: server.RunningServer, bob: lknb.Room, room_name: str, join: Join
 ) -> None:
     with Relay(livekit.url) as relay:
@@ -213,7 +213,8 @@ def mortal_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     server.stop()
 
 
-def test_a_killed_server_is_started_again_and_found_again(mortal_server: server.RunningServer) -> None:
+@pytest.mark.slow("waits for a server to start")
+def test_room_reconnects_to_restarted_server(mortal_server: server.RunningServer) -> None:
     alice, bob = lknb.connect("phoenix", "alice"), lknb.connect("phoenix", "bob")
     try:
 
@@ -239,7 +240,7 @@ def test_a_killed_server_is_started_again_and_found_again(mortal_server: server.
         bob.close()
 
 
-def test_a_call_that_stalls_in_an_outage_says_so(alice: lknb.Room) -> None:
+def test_call_that_stalls_in_outage_raises(alice: lknb.Room) -> None:
     connection = alice._connection
 
     async def stalled() -> None:

@@ -44,7 +44,7 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], str]]:
         yield lambda: "\n".join([caplog.text, *(repr(vars(record)) for record in caplog.records)])
 
 
-def test_a_refused_token_is_not_shown(
+def test_refused_token_is_not_shown(
     livekit: server.RunningServer, room_name: str, token: Callable[..., str], log: Callable[[], str]
 ) -> None:
     refused = token("alice")[:-6] + "AAAAAA"
@@ -55,7 +55,7 @@ def test_a_refused_token_is_not_shown(
     assert refused.split(".")[1] not in everything_about(caught.value) + log()
 
 
-def test_a_wrong_secret_is_not_shown(livekit: server.RunningServer, room_name: str, log: Callable[[], str]) -> None:
+def test_wrong_secret_is_not_shown(livekit: server.RunningServer, room_name: str, log: Callable[[], str]) -> None:
     secret = f"{MARK}-secret-of-more-than-32-characters"
     with pytest.raises(lknb.ConnectError) as caught:
         lknb.connect(room_name, url=livekit.url, api_key=livekit.api_key, api_secret=secret)
@@ -64,27 +64,27 @@ def test_a_wrong_secret_is_not_shown(livekit: server.RunningServer, room_name: s
     assert "eyJ" not in everything_about(caught.value) + log()
 
 
-def test_a_malformed_token_is_not_shown(livekit: server.RunningServer, log: Callable[[], str]) -> None:
+def test_malformed_token_is_not_shown(livekit: server.RunningServer, log: Callable[[], str]) -> None:
     with pytest.raises(lknb.ConnectError) as caught:
         lknb.connect("studio", url=livekit.url, token=f"{MARK}.{MARK}.{MARK}")
     assert MARK not in everything_about(caught.value) + log()
 
 
-def test_no_server_shows_no_secret(log: Callable[[], str]) -> None:
+def test_connection_error_shows_no_secret(log: Callable[[], str]) -> None:
     with pytest.raises(lknb.ConnectError) as caught:
         lknb.connect("studio", url="ws://127.0.0.1:1", api_key="key", api_secret=f"{MARK}-secret-of-32-characters-x")
     assert MARK not in everything_about(caught.value) + log()
     assert "eyJ" not in everything_about(caught.value) + log()
 
 
-def test_credentials_in_a_url_are_refused_and_not_repeated() -> None:
+def test_credentials_in_url_are_rejected_and_not_repeated() -> None:
     for url in (f"wss://user:{MARK}@host", f"wss://host?access_token={MARK}"):
         with pytest.raises(lknb.ConnectError, match="carries credentials") as caught:
             lknb.connect("studio", url=url)
         assert MARK not in str(caught.value)
 
 
-def test_a_room_shows_no_secret(alice: lknb.Room, livekit: server.RunningServer) -> None:
+def test_room_shows_no_secret(alice: lknb.Room, livekit: server.RunningServer) -> None:
     alice.send_text("hello")
     shown = "\n".join(
         [
@@ -102,7 +102,7 @@ def test_a_room_shows_no_secret(alice: lknb.Room, livekit: server.RunningServer)
     assert "eyJ" not in shown
 
 
-def test_a_secret_shows_itself_to_nobody() -> None:
+def test_secret_never_shows_its_value() -> None:
     secret = Secret("a-long-enough-secret")
     assert f"{secret} {secret!r} {[secret]} {Credentials('ws://h', 'key', secret)!r}".count("a-long-enough-secret") == 0
     with pytest.raises(TypeError, match="cannot be pickled"):
@@ -117,14 +117,14 @@ def test_a_secret_shows_itself_to_nobody() -> None:
         "api_secret=topsecret",
     ],
 )
-def test_scrubbing(text: str) -> None:
+def test_scrub_removes_tokens_and_secrets(text: str) -> None:
     clean = scrub(text)
     assert "***" in clean
     for part in ("abc.def", "eyJ", "topsecret"):
         assert part not in clean
 
 
-def test_failed_attempts_to_come_back_show_no_token(livekit: server.RunningServer, room_name: str) -> None:
+def test_failed_reconnects_show_no_token(livekit: server.RunningServer, room_name: str) -> None:
     from relay import Relay
     from waiting import eventually
 

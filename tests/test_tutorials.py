@@ -21,7 +21,7 @@ NOTEBOOKS = ROOT / "notebooks"
 NAMES = sorted(path.stem for path in (ROOT / "tests" / "solutions").glob("*.py") if path.stem != "__init__")
 JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+")
 
-pytestmark = pytest.mark.timeout(360)
+pytestmark = [pytest.mark.slow("runs every tutorial in a kernel of its own"), pytest.mark.timeout(360)]
 
 
 @dataclass
@@ -105,19 +105,19 @@ def tutorial(request: pytest.FixtureRequest, livekit: server.RunningServer) -> T
     return tutorial
 
 
-def test_no_cell_fails(tutorial: Tutorial) -> None:
+def test_cells_run_without_errors(tutorial: Tutorial) -> None:
     for cell_id, cell in tutorial.cells.items():
         assert not cell.error, f"{cell_id}: {cell.error}"
         assert not cell.stderr, f"{cell_id}: {cell.stderr}"
 
 
-def test_cells_show_what_they_are_for(tutorial: Tutorial) -> None:
+def test_cells_show_expected_output(tutorial: Tutorial) -> None:
     for cell_id, texts in tutorial.module.OUTPUTS.items():
         for text in texts:
             assert text in tutorial.texts[cell_id], cell_id
 
 
-def test_exercises_are_unsolved_at_first(tutorial: Tutorial) -> None:
+def test_exercises_start_unsolved(tutorial: Tutorial) -> None:
     exercises = {cell_id for cell_id in tutorial.code if cell_id.startswith("exercise-")}
     assert exercises == set(tutorial.module.SOLUTIONS)
     for exercise in exercises:
@@ -125,7 +125,7 @@ def test_exercises_are_unsolved_at_first(tutorial: Tutorial) -> None:
         assert verdict(check).startswith("Not yet: ")
 
 
-def test_answers_are_judged(tutorial: Tutorial) -> None:
+def test_checks_judge_answers(tutorial: Tutorial) -> None:
     for answer in tutorial.answers:
         said = verdict(answer.check)
         assert answer.expected in said, f"{answer.exercise}: {said}\nafter\n{answer.code}\n{answer.cell!r}"
@@ -134,13 +134,13 @@ def test_answers_are_judged(tutorial: Tutorial) -> None:
         assert "the check ended with" not in said, said
 
 
-def test_no_secret_and_no_token_is_in_it(tutorial: Tutorial, livekit: server.RunningServer) -> None:
+def test_notebook_contains_no_secret_or_token(tutorial: Tutorial, livekit: server.RunningServer) -> None:
     for text in (*tutorial.texts.values(), *(answer.said for answer in tutorial.answers)):
         assert livekit.api_secret not in text
         assert not JWT.search(text)
 
 
-def test_what_is_saved_is_whole(tutorial: Tutorial) -> None:
+def test_saved_notebook_is_complete(tutorial: Tutorial) -> None:
     notebook = tutorial.notebook
     nbformat.validate(notebook)
     for cell in notebook.cells:

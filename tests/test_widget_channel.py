@@ -166,6 +166,7 @@ def test_ten_thousand_changes_make_few_and_small_messages(browser: Browser) -> N
     assert sum(map(len, puts())) + shown["skipped"] == 10_000
 
 
+@pytest.mark.slow("watches the channel for 2.5 s")
 def test_it_slows_down_while_nobody_hears(browser: Browser) -> None:
     browser.acks = False
     browser.says("hello", parts=["counting"])

@@ -87,6 +87,7 @@ def test_a_file_that_is_not_all_there_is_not_whole(uploads: Uploads) -> None:
         whole(uploads, key)
 
 
+@pytest.mark.slow("waits 5 s for the upload's timeout")
 def test_what_does_not_go_on_is_let_go_with_its_folder() -> None:
     uploads = Uploads(idle=2)  # seconds that a slow machine still keeps within from one look to the next
     left = uploads.whole(ask(uploads, "begin", name="left", size=0)).path
