@@ -1,4 +1,4 @@
-"""`lknb.aio.connect`: joining a room from code on an event loop. The room's own coroutines are in `room.aio`."""
+"""`lknb.aio.connect`: join a room from code on an event loop. `room.aio` has the room's methods as coroutines."""
 
 from __future__ import annotations
 

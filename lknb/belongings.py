@@ -1,7 +1,7 @@
-"""What cells have made and keeps working after them (handlers, widgets, links), and the one rule for when it ends.
+"""Objects that outlive the cells that made them (handlers, widgets, links), and the one rule for when they end.
 
-When a cell runs again, what its earlier run made ends: at once where the new run makes the same thing, and otherwise
-when the new run has ended without an error. A run that failed may not have reached what the earlier one made.
+When a cell runs again, the objects of its earlier run end: immediately if the new run makes the same object, otherwise
+when the new run succeeds. After a failed run they stay, because it may not have reached the code that makes them.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from lknb.public import public
 
 
 class Belonging(Protocol):
-    """Something that a cell has made."""
+    """An object that a cell made."""
 
     cell: Cell | None
-    """The run of the cell that made it; None where the front end does not name its cells."""
+    """The run of the cell that made it; None if the front end sends no cell ids."""
 
     def replaces(self, other: Any) -> bool:
-        """Whether making this one ends `other`, of the same kind."""
+        """Whether adding this object ends `other`, of the same kind."""
 
 
 T = TypeVar("T", bound=Belonging)
 
-# Guards the set, and the things of each owner.
+# Guards the set, and the objects of each owner.
 _lock = threading.RLock()
 _owners: weakref.WeakSet[Belongings[Any]] = weakref.WeakSet()
 
 
 @public
 class Belongings(Generic[T]):
-    """The active things of one kind in one room, oldest first. Safe from any thread.
+    """The active objects of one kind in one room, oldest first. Safe to use from any thread.
 
     Args:
-        end: ends a thing that was taken out: because another one replaces it, or its cell ran again.
-        begin: called with each new thing, before those that it replaces end.
+        end: called to end an object, such as one that another object replaces or whose cell ran again.
+        begin: called with each new object, before the objects that it replaces end.
     """
 
     def __init__(self, end: Callable[[T], Any], begin: Callable[[T], Any] = lambda thing: None) -> None:
@@ -57,7 +57,7 @@ class Belongings(Generic[T]):
         return "\n".join([f"<{len(self)} active>", *(f"  {thing!r}" for thing in self._things)])
 
     def add(self, thing: T) -> None:
-        """Add a thing in place of those that it replaces."""
+        """Add an object, and end those that it replaces."""
         watch_cells(_cell_ended)
         with _lock:
             replaced = [other for other in self._things if thing.replaces(other)]
@@ -67,12 +67,12 @@ class Belongings(Generic[T]):
             self._end(other)
 
     def remove(self, thing: T) -> None:
-        """Take out a thing that ends by itself; one that is not there is ignored."""
+        """Remove an object that ends by itself. Does nothing if it is not present."""
         with _lock:
             self._things = tuple(other for other in self._things if other is not thing)
 
     def end_if(self, condition: Callable[[T], bool]) -> int:
-        """Take out and end the things for which `condition` holds; returns how many."""
+        """Remove and end the objects for which `condition` is true; return their number."""
         with _lock:
             ended = [thing for thing in self._things if condition(thing)]
             self._things = tuple(thing for thing in self._things if thing not in ended)
@@ -82,7 +82,7 @@ class Belongings(Generic[T]):
 
 
 def everything() -> Iterator[Any]:
-    """What all cells have made and is still active, in all rooms."""
+    """All active objects that cells made, in all rooms."""
     with _lock:
         owners = list(_owners)
     for owner in owners:

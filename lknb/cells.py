@@ -1,4 +1,4 @@
-"""Notebook cells: which one is running, what it is called, and how an error is shown in it."""
+"""Notebook cells: the running cell, cell names in tracebacks, and how errors appear in a cell."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 def shell() -> Any:
-    """The running IPython shell, or None. This does not import IPython."""
+    """The running IPython shell, or None. Does not import IPython."""
     if "IPython" not in sys.modules:
         return None
     from IPython import get_ipython
@@ -37,7 +37,7 @@ class Cell:
 
 
 def current_cell() -> Cell | None:
-    """The running cell; None if the front end does not name its cells."""
+    """The running cell; None if the front end sends no cell ids."""
     try:
         parent = shell().get_parent()
         return Cell(parent["metadata"]["cellId"], parent["header"]["msg_id"])
@@ -52,7 +52,7 @@ _watched: Any = None  # the shell whose cells are watched
 
 
 def watch_cells(watcher: Watcher) -> None:
-    """Call `watcher(cell)` after each cell that ran without an error, where the front end names its cells."""
+    """Call `watcher(cell)` after each cell that succeeds, if the front end sends cell ids."""
     global _watched
     if watcher not in _watchers:
         _watchers.append(watcher)
@@ -73,7 +73,7 @@ def unwatch_cells() -> None:
 
 def _cell_ended(result: Any) -> None:
     cell = current_cell()
-    # A cell that failed may not have reached what its last run made: that stays.
+    # A failed cell may not have reached the code that makes its objects again, so they stay.
     if cell is None or not result.success:
         return
     for watcher in list(_watchers):
@@ -81,7 +81,7 @@ def _cell_ended(result: Any) -> None:
 
 
 def format_error(error: BaseException) -> str:
-    """A traceback that starts at the user's own code, names cells as the notebook does, and contains no escapes."""
+    """Format a traceback: from the user's code on, with cells named as in the notebook, without control characters."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         trace = trace.tb_next

@@ -1,4 +1,4 @@
-"""The `lknb` command: parses, calls `lknb.server`, and prints."""
+"""The `lknb` command: parses arguments, calls `lknb.server` and prints the result."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the result is the exit code.
+    """Run the command line and return the exit code.
 
     Args:
-        argv: the arguments; those of the process by default.
+        argv: the arguments; those of the process if not given.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("lknb:", " ".join(line.strip() for line in str(error).splitlines()), file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # As with `lknb server log -f | head`; or the interpreter would complain when it flushes at its end.
+        # For example `lknb server log -f | head`. Otherwise the interpreter reports an error when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -43,18 +43,18 @@ def _parser() -> argparse.ArgumentParser:
     verbs = server.add_subparsers(required=True, metavar="VERB")
 
     verbs.add_parser("install", help="find livekit-server, or install it").set_defaults(run=_install)
-    verbs.add_parser("status", help="whether it runs, and who is there").set_defaults(run=_status)
-    verbs.add_parser("start", help="start it, unless it runs").set_defaults(run=_start)
-    verbs.add_parser("stop", help="stop it, and end all its rooms").set_defaults(run=_stop)
+    verbs.add_parser("status", help="show its address, rooms and participants").set_defaults(run=_status)
+    verbs.add_parser("start", help="start it if it is not running").set_defaults(run=_start)
+    verbs.add_parser("stop", help="stop it and close all its rooms").set_defaults(run=_stop)
     log = verbs.add_parser("log", help="print the end of its log")
-    log.add_argument("-n", "--lines", type=int, default=50, metavar="N", help="how many lines (default: 50)")
-    log.add_argument("-f", "--follow", action="store_true", help="go on printing what is added, until Ctrl-C")
+    log.add_argument("-n", "--lines", type=int, default=50, metavar="N", help="number of lines (default: 50)")
+    log.add_argument("-f", "--follow", action="store_true", help="keep printing new lines until Ctrl-C")
     log.set_defaults(run=_log)
     return parser
 
 
 class _Version(argparse.Action):
-    """Looks the version up only when it is asked for."""
+    """Looks up the version only when `--version` is given."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import PackageNotFoundError, version
@@ -62,7 +62,7 @@ class _Version(argparse.Action):
         try:
             print("lknb", version("lknb"))
         except PackageNotFoundError:
-            parser.exit(1, "lknb: it is not installed, so it has no version. Install it, as with: pip install .\n")
+            parser.exit(1, "lknb: not installed, so its version is unknown. Install it: pip install .\n")
         parser.exit()
 
 
@@ -78,7 +78,7 @@ def _status(_: argparse.Namespace) -> int:
 
     running = server.status()
     if running is None:
-        print("not running; `lknb server start` starts it, and so does connecting without LIVEKIT_URL")
+        print("not running; start it with `lknb server start`, or by connecting without LIVEKIT_URL")
         return 1
     rooms = server.participants()
     _show(running)
@@ -96,7 +96,7 @@ def _start(_: argparse.Namespace) -> int:
 def _stop(_: argparse.Namespace) -> int:
     from lknb import server
 
-    print("stopped" if server.stop() else "it was not running")
+    print("stopped" if server.stop() else "not running")
     return 0
 
 

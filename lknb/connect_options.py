@@ -1,4 +1,4 @@
-"""`ConnectOptions`: everything that `lknb.connect` takes, checked once and passed on as one object."""
+"""`ConnectOptions`: the arguments of `lknb.connect`, checked once and passed on as one object."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 from lknb.credentials import Credentials, check_token
 
 TIMEOUT = 10.0
-"""Seconds for joining a room, unless set."""
+"""Default number of seconds for joining a room."""
 
 NAME_LIMIT = 256
-"""Bytes of a room's name, an identity, and a display name."""
+"""Maximum bytes of a room name or an identity."""
 
-# No vowels and no digits that look like letters: easy to read out, and no words by accident.
+# Easy to read aloud, and never a word by accident: no vowels, no y, and no l, which looks like 1.
 _READABLE = "bcdfghjkmnpqrstvwxz"
 
 
 @dataclass(frozen=True)
 class ConnectOptions:
-    """What to join, as whom, and how.
+    """The room to join, the identity to join with, and how.
 
-    A new option of `connect` is a parameter there and a field here; its user reads it from `Connection.options`.
+    To add an option, add a parameter to `connect` and a field here, and read it from `Connection.options`.
 
     Attributes:
         room: the room's name.
@@ -33,8 +33,8 @@ class ConnectOptions:
         name: the display name, or None.
         attributes: the initial attributes.
         metadata: the initial metadata, or None.
-        max_stream_size: bytes that an incoming stream may have.
-        timeout: seconds for joining. Joining again with another timeout gives the same room.
+        max_stream_size: maximum bytes of an incoming stream.
+        timeout: seconds for joining. Not compared: joining again with another timeout returns the same room.
     """
 
     room: str
@@ -49,16 +49,18 @@ class ConnectOptions:
     def __post_init__(self) -> None:
         for what, value in (("room", self.room), ("identity", self.identity)):
             if not isinstance(value, str) or not 1 <= len(value.encode()) <= NAME_LIMIT:
-                raise ValueError(f"The {what} is a name of 1 to {NAME_LIMIT} bytes, not {value!r:.80}.")
+                raise ValueError(f"The {what} must be a str of 1 to {NAME_LIMIT} bytes, not {value!r:.80}.")
         for what, text in (("name", self.name), ("metadata", self.metadata)):
             if text is not None and not isinstance(text, str):
-                raise TypeError(f"The {what} is a str, not {type(text).__name__}. Use json.dumps(...) for JSON values.")
+                raise TypeError(
+                    f"The {what} must be a str, not {type(text).__name__}. Use json.dumps(...) for JSON values."
+                )
         if not isinstance(self.timeout, int | float) or not self.timeout > 0:
-            raise ValueError(f"timeout is a positive number of seconds, not {self.timeout!r}.")
+            raise ValueError(f"timeout must be a positive number of seconds, not {self.timeout!r}.")
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Server, room and identity: only one connection at a time can have them."""
+        """Server, room and identity. Only one connection at a time can use the same three."""
         return (self.credentials.url, self.room, self.identity)
 
     @property

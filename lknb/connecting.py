@@ -23,18 +23,18 @@ from lknb.systems.state import ATTRIBUTES_LIMIT, check_attributes
 from lknb.systems.streams import MAX_STREAM_SIZE
 from lknb.watchdog import watch
 
-# Jupyter gives a kernel five seconds to end.
+# Jupyter gives a kernel five seconds to shut down.
 _EXIT_WITHIN = 4.5
 _FLUSH_AT_EXIT = 2.5
 
 P = ParamSpec("P")
 Key = tuple[str, str, str]
-Asked = tuple[Callable[[Credentials], ConnectOptions], Credentials | None]
-"""What `connect` was asked for, and the credentials for it; None for those of the embedded server."""
+Request = tuple[Callable[[Credentials], ConnectOptions], Credentials | None]
+"""A call of `connect`: makes the options from credentials, and the credentials; None for the embedded server's."""
 
 
 class _Open:
-    """An open room, and what keeps it."""
+    """An open room, with its connection and its options."""
 
     def __init__(self, room: Room, systems: Systems, options: ConnectOptions) -> None:
         self.room = room
@@ -42,11 +42,11 @@ class _Open:
         self.options = options
 
 
-# These belong to the loop thread.
+# Changed only on the loop thread.
 _open: dict[Key, _Open] = {}
-# Keeps two cells from joining with one identity at once; held only while joining.
+# Keeps two cells from joining with the same identity at the same time. Held only while joining.
 _joining: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
-# Closed rooms that have not left yet: what they sent is still on its way.
+# Closed rooms that have not left yet, because they are still sending.
 _leaving: dict[Key, asyncio.Future[None]] = {}
 
 
@@ -56,7 +56,7 @@ def rooms() -> list[Room]:
     return [each.room for each in list(_open.values())]
 
 
-def _asked(
+def _request(
     room: str,
     identity: str | None = None,
     *,
@@ -69,7 +69,7 @@ def _asked(
     api_secret: str | None = None,
     timeout: float = TIMEOUT,
     max_stream_size: int = MAX_STREAM_SIZE,
-) -> Asked:
+) -> Request:
     """Join a room and return it, connected and visible to its participants.
 
     Without a URL (as argument, in LIVEKIT_URL or in `.env`), the embedded livekit-server is used, and started if
@@ -83,18 +83,18 @@ def _asked(
         name: a display name.
         attributes: initial attributes of this participant; at most 64 KiB.
         metadata: initial metadata of this participant.
-        url: the server's URL, as wss://... or ws://...
-        token: a ready access token. Otherwise one is minted, for this room only and valid for an hour.
-        api_key: with `api_secret`, for minting; LIVEKIT_API_KEY if not given.
-        api_secret: LIVEKIT_API_SECRET if not given.
+        url: the server's URL, such as wss://... or ws://...
+        token: an access token. If not given, lknb mints one for this room only, valid for an hour.
+        api_key: the API key for minting, with `api_secret`; LIVEKIT_API_KEY if not given.
+        api_secret: the API secret; LIVEKIT_API_SECRET if not given.
         timeout: seconds for joining, after the embedded server has started.
-        max_stream_size: bytes that an incoming stream may have, unless its handler sets another limit.
+        max_stream_size: maximum bytes of an incoming stream, unless its handler sets another limit.
 
     Raises:
-        ConnectError: with the cause and the next step.
+        ConnectError: if the room cannot be joined; the message gives the cause and the next step.
         ServerError: if the embedded server cannot be found, built or started.
         PayloadTooLargeError: if the initial attributes or metadata exceed LiveKit's limits.
-        PermissionDeniedError: if the token does not allow to set them.
+        PermissionDeniedError: if the token does not allow setting them.
 
     Examples:
         >>> room = lknb.connect("studio", identity="alice", attributes={"status": "ready"})
@@ -103,7 +103,7 @@ def _asked(
 
     See https://docs.livekit.io/home/client/connect/.
     """
-    # Wrapped before anything can fail, so that no traceback shows them among its local variables.
+    # Wrapped before anything can fail, because a traceback may show local variables.
     secret_token, secret_key = _wrap(token), _wrap(api_secret)
     del token, api_secret
     credentials = find(url, secret_token, api_key, secret_key)
@@ -128,27 +128,27 @@ def _wrap(text: str | None) -> Secret | None:
     return Secret(text) if text else None
 
 
-def _blocking(asked: Callable[P, Asked]) -> Callable[P, Room]:
-    @functools.wraps(asked)
+def _blocking(parse: Callable[P, Request]) -> Callable[P, Room]:
+    @functools.wraps(parse)
     def connect(*args: P.args, **kwargs: P.kwargs) -> Room:
         try:
-            wanted = asked(*args, **kwargs)
+            request = parse(*args, **kwargs)
         finally:
             del args, kwargs  # they hold the token, and a traceback can show them
-        return LOOP.run(_connect(*wanted), "connect", "await lknb.aio.connect(...)")
+        return LOOP.run(_connect(*request), "connect", "await lknb.aio.connect(...)")
 
     _name(connect)
     return connect
 
 
-def _awaitable(asked: Callable[P, Asked]) -> Callable[P, Coroutine[Any, Any, Room]]:
-    @functools.wraps(asked)
+def _awaitable(parse: Callable[P, Request]) -> Callable[P, Coroutine[Any, Any, Room]]:
+    @functools.wraps(parse)
     async def connect(*args: P.args, **kwargs: P.kwargs) -> Room:
         try:
-            wanted = asked(*args, **kwargs)
+            request = parse(*args, **kwargs)
         finally:
             del args, kwargs
-        return await LOOP.wait(_connect(*wanted))
+        return await LOOP.wait(_connect(*request))
 
     _name(connect)
     return connect
@@ -163,8 +163,8 @@ def _name(connect: Any) -> None:
     public(connect)
 
 
-connect = _blocking(_asked)
-aio_connect = _awaitable(_asked)
+connect = _blocking(_request)
+aio_connect = _awaitable(_request)
 
 
 async def _connect(make_options: Callable[[Credentials], ConnectOptions], credentials: Credentials | None) -> Room:
@@ -230,7 +230,7 @@ async def _rejoin(room: Room, systems: Systems, options: ConnectOptions) -> None
 
 @functools.cache
 def _leave_at_exit() -> None:
-    # Registered after the SDK's own exit function, and so run before it.
+    # Registered after the SDK's exit function, so it runs first.
     at_exit(_close_all, _EXIT_WITHIN)
 
 

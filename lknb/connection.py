@@ -1,7 +1,6 @@
 """One participant's connection to one room: its state, its SDK calls, joining and leaving.
 
-`presence.py` knows who is in the room, `reconnecting.py` what follows when the connection was lost, and `handshake.py`
-how to join.
+`presence.py` tracks who is in the room, `reconnecting.py` handles lost connections, and `handshake.py` joins.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ CLOSED_HERE = "closed by this notebook"
 
 _INTERRUPTION_SHOWS_WITHIN = 0.3
 _LEAVE_WITHIN = 3.0
-# A call this long ago may have left data in the SDK's buffers.
+# A call less than this many seconds ago may have left data in the SDK's buffers.
 _MAY_BE_UNSENT = 60.0
 _CALL_LIMIT = 30.0
 # A token with a larger initial state would be too long for an HTTP header.
@@ -44,18 +43,18 @@ class Connection:
     """The connection of one room in this kernel; lives on the loop thread.
 
     Attributes:
-        options: what `connect` was asked for.
-        log: where everything is recorded.
+        options: the arguments of `connect`.
+        log: the room's event log.
         room: the room's name.
         identity: this participant's identity.
-        credentials: how to reach the server now; the server refreshes tokens.
+        credentials: the current credentials; the server refreshes tokens.
         state: `connected`, `reconnecting` or `closed`.
-        state_reason: why, in words.
-        presence: who is in the room.
-        reconnecting: what follows when the connection was lost.
-        session: the SDK's room, joined or joining; None in between.
+        state_reason: why the state is what it is, in words.
+        presence: the participants in the room.
+        reconnecting: handles a lost connection.
+        session: the SDK's room, joined or joining; None between sessions.
         changed: set after each change in the room.
-        left: done once nothing of this connection is in the room any more.
+        left: done when this connection has left the room.
     """
 
     def __init__(self, options: ConnectOptions, log: EventLog) -> None:
@@ -88,7 +87,7 @@ class Connection:
         """The SDK's room, connected.
 
         Raises:
-            NotConnectedError: while it is not: the SDK accepts calls then, and may lose them silently.
+            NotConnectedError: if it is not connected, when the SDK accepts calls but may lose them silently.
         """
         if self.state != "connected" or self.session is None:
             raise self.not_connected()
@@ -116,22 +115,22 @@ class Connection:
         self._callbacks.setdefault(event, []).append(callback)
 
     def on_lost(self, callback: Callable[[str], None]) -> None:
-        """Call `callback(why)` when the session has ended for good: everything in progress in it is lost."""
+        """Call `callback(why)` when a session has ended and everything in progress in it is lost."""
         self._lost_callbacks.append(callback)
 
     def on_closed(self, callback: Callable[[], None]) -> None:
-        """Call `callback()` once the room is closed, whatever closed it."""
+        """Call `callback()` when the room has closed, whatever the cause."""
         self._closed_callbacks.append(callback)
 
     def on_restored(self, callback: Callable[[bool], Awaitable[None]]) -> None:
-        """Await `callback(anew)` when a new session has begun; `anew` means with a new SDK room."""
+        """Await `callback(anew)` when a new session has begun; `anew` is true if it has a new SDK room."""
         self.restored_callbacks.append(callback)
 
     def require(self, grant: str, action: str) -> None:
-        """Check that this participant has `grant`, before anything is sent.
+        """Check that this participant has `grant` before anything is sent.
 
         Raises:
-            PermissionDeniedError: if it has not.
+            PermissionDeniedError: if it does not.
         """
         permissions = self.local.permissions
         granted = {
@@ -143,7 +142,7 @@ class Connection:
             raise PermissionDeniedError(grant, action)
 
     def require_for_later(self, grant: str, action: str) -> None:
-        """Check that `action`, which takes effect whenever the room is connected, is not refused for ever.
+        """Check the grant for an `action` that takes effect whenever the room is connected, even if it is not now.
 
         Raises:
             PermissionDeniedError: if this participant lacks `grant`.
@@ -157,7 +156,7 @@ class Connection:
 
         Raises:
             NotConnectedError: if the session ended first, or the connection is down at the limit.
-            DeliveryTimeoutError: past the limit.
+            DeliveryTimeoutError: if the call did not finish within the limit.
         """
         self._last_call = time.monotonic()
         bound = asyncio.timeout(limit)
@@ -178,15 +177,15 @@ class Connection:
     def lost_during(self, what: str) -> NotConnectedError:
         """The error of a call that was in progress when its session ended."""
         return NotConnectedError(
-            f"The connection to room {self.room!r} was lost during {what}; whether it arrived is not known."
+            f"The connection to room {self.room!r} was lost during {what}, which may or may not have taken effect."
         )
 
     async def is_interrupted(self) -> bool:
-        """Whether the connection is down, or turns out to be in a moment."""
+        """Whether the connection is down, or goes down within 0.3 s."""
         return await self.until(lambda: self.state != "connected", _INTERRUPTION_SHOWS_WITHIN)
 
     async def until(self, condition: Callable[[], bool], within: float) -> bool:
-        """Whether `condition` becomes true within so many seconds; checked after each change in the room."""
+        """Whether `condition` becomes true within `within` seconds; checked after each change in the room."""
         deadline = time.monotonic() + within
         while not condition():
             left = deadline - time.monotonic()
@@ -203,7 +202,7 @@ class Connection:
         return self.session.metadata if self.session is not None else ""
 
     def start(self, coro: Any) -> asyncio.Task[Any]:
-        """Run a coroutine in the background, referenced until it ends."""
+        """Run a coroutine in the background, and keep a reference to its task until it ends."""
         task = asyncio.get_running_loop().create_task(coro)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -212,10 +211,10 @@ class Connection:
     # Joining
 
     async def open(self) -> None:
-        """Join the room and be visible to the others.
+        """Join the room and become visible to the others.
 
         Raises:
-            ConnectError: with the cause and the next step.
+            ConnectError: if the room cannot be joined; the message gives the cause and the next step.
         """
         try:
             await self._join(self.options.timeout)
@@ -230,7 +229,7 @@ class Connection:
         Raises:
             ConnectError: if the room cannot be joined; it stays closed.
             ServerError: if the embedded server cannot be started; the room stays closed.
-            NotConnectedError: if it was closed meanwhile.
+            NotConnectedError: if the room is closed in the meantime.
         """
         self.left = asyncio.get_running_loop().create_future()
         self.reconnecting.retrying = asyncio.current_task()
@@ -248,10 +247,10 @@ class Connection:
             self.reconnecting.retrying = None
 
     async def join_again(self, timeout: float) -> None:
-        """Join with a new SDK room; the embedded server is started first if it does not run any more.
+        """Join with a new SDK room; start the embedded server first if it is no longer running.
 
         Raises:
-            ConnectError: with the cause and the next step.
+            ConnectError: if the room cannot be joined; the message gives the cause and the next step.
             ServerError: if the embedded server cannot be started.
         """
         if self.credentials.embedded:
@@ -265,7 +264,7 @@ class Connection:
             on_text_stream=lambda reader, sender: self._stream_opened(sdk, "text_stream", reader, sender),
             on_byte_stream=lambda reader, sender: self._stream_opened(sdk, "byte_stream", reader, sender),
         )
-        # Set before the handshake: its end already brings the first events, such as published tracks.
+        # Set before the handshake, which already delivers the first events, such as published tracks.
         self.session = sdk
         try:
             await handshake(sdk, self.credentials.url, token, self.room, timeout)
@@ -278,8 +277,8 @@ class Connection:
         await self.presence.announce()
 
     def _mint(self) -> Secret:
-        # The token carries the initial state, so that it is set when the others first see this participant. A large
-        # one is set after joining.
+        # The token carries the initial state, so the others never see this participant without it. Large state is set
+        # after joining.
         initial = self.options.initial_state
         fits = len(str(initial)) < _INITIAL_STATE_IN_TOKEN
         return self.credentials.mint(self.room, self.identity, initial if fits else {})
@@ -287,7 +286,7 @@ class Connection:
     # Leaving
 
     async def close(self, reason: str = CLOSED_HERE, flush_within: float = 30.0) -> None:
-        """Leave the room once everything sent is on its way. Safe to call at any time, and twice."""
+        """Send what the SDK has accepted, then leave the room. Safe to call at any time, and more than once."""
         self._closing += 1
         connected = self.state == "connected"
         sdk = self.drop_session()
@@ -312,23 +311,23 @@ class Connection:
                 self.left.set_result(None)
 
     def drop_session(self) -> SdkRoom | None:
-        """Take the SDK's room out of use, and keep its token: the server's last refresh outlives the one given."""
+        """Stop using the SDK's room, but keep its token: the server's latest refresh outlives the original."""
         sdk, self.session = self.session, None
         if sdk is not None and self.credentials.token is not None:
             self.credentials = Credentials(self.credentials.url, token=sdk.latest_token or self.credentials.token)
         return sdk
 
     def end_session(self, why: str) -> None:
-        """End the calls in progress, and have the systems end what was open."""
+        """End the calls in progress, and call the `on_lost` callbacks."""
         calls, self._calls = self._calls, set()
         for bound in calls:
-            # Past its time at once: the call raises TimeoutError, and is no longer in `_calls`.
+            # Expires immediately: the call raises TimeoutError, and its bound is no longer in `_calls`.
             bound.reschedule(asyncio.get_running_loop().time())
         for callback in self._lost_callbacks:
             callback(why)
 
     def set_state(self, state: ConnectionState, reason: str) -> None:
-        """Change the state and its reason; a changed state is recorded."""
+        """Set the state and its reason, and record a change of state."""
         changed = state != self.state
         self.state, self.state_reason = state, reason
         if changed:
@@ -342,7 +341,7 @@ class Connection:
 
     def _sdk_event(self, sdk: SdkRoom, event: str, *args: Any) -> None:
         if sdk is not self.session:
-            return  # left already, or replaced
+            return  # this session has ended, or was replaced
         if event == "reconnecting":
             self.reconnecting.interrupted()
         elif event == "reconnected":
@@ -350,8 +349,8 @@ class Connection:
         elif event == "disconnected":
             self.reconnecting.disconnected(args[0])
         else:
-            self.reconnecting.heard()
-            if event != "data_received":  # the only frequent one, and it changes no participant
+            self.reconnecting.note_received()
+            if event != "data_received":  # the only frequent event, and it changes no participant
                 self.presence.refresh()
                 self.reconnecting.updated(event)
             self._notify(event, *args)
@@ -361,7 +360,7 @@ class Connection:
         if sdk is not self.session:
             reader.close()
             return
-        self.reconnecting.heard()
+        self.reconnecting.note_received()
         self._notify(event, reader, sender)
 
     def _notify(self, event: str, *args: Any) -> None:

@@ -1,7 +1,7 @@
-"""URL, API key, secret and token: where they are found, the token that is minted, and how they are kept out of sight.
+"""URL, API key, secret and token: finds them, mints tokens, and keeps secrets out of outputs and logs.
 
-Order: argument, environment, `.env`, prompt; with no URL anywhere, the embedded server. See
-https://docs.livekit.io/home/get-started/authentication/ for what a token may grant.
+Order: argument, environment, `.env`, prompt. Without a URL, the embedded server is used.
+See https://docs.livekit.io/home/get-started/authentication/ for a token's grants.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _known_secrets: set[str] = set()
 
 
 class Secret:
-    """A string that shows itself to nobody: not in a repr, a traceback's locals, a format string or a pickle."""
+    """A string whose value never appears in a repr, a traceback, a format string or a pickle."""
 
     __slots__ = ("_value",)
 
@@ -42,7 +42,7 @@ class Secret:
             _known_secrets.add(value)
 
     def reveal(self) -> str:
-        """The string itself; call it in the argument list of what needs it, so that no variable holds it."""
+        """The string itself. Call this inside the argument list that needs it, so that no variable holds it."""
         return self._value
 
     def __repr__(self) -> str:
@@ -61,7 +61,7 @@ class Secret:
 
 
 def scrub(text: str) -> str:
-    """`text` without tokens and secrets."""
+    """`text` with its tokens and secrets replaced by `***`."""
     text = _JWT.sub("***", text)
     text = _PARAMETER.sub(r"\1=***", text)
     for secret in _known_secrets:
@@ -70,7 +70,7 @@ def scrub(text: str) -> str:
 
 
 class _ScrubFilter(logging.Filter):
-    """Takes tokens and secrets out of the SDK's log records before any handler sees them."""
+    """Removes tokens and secrets from the SDK's log records before any handler sees them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
@@ -85,7 +85,7 @@ class _ScrubFilter(logging.Filter):
 
 @functools.cache
 def quiet_sdk_log() -> None:
-    """Scrub the SDK's logger, and keep it out of the cells unless the user sets logging up."""
+    """Scrub the SDK's log records, and keep them out of cells unless the user configures logging."""
     for name in ("livekit", "livekit.rtc"):
         logger = logging.getLogger(name)
         logger.addFilter(_ScrubFilter())
@@ -94,7 +94,7 @@ def quiet_sdk_log() -> None:
 
 @dataclass(frozen=True)
 class Credentials:
-    """How to reach a server, and in whose name: a key with its secret, or a ready token."""
+    """A server's URL, with an API key and secret, or with an access token."""
 
     url: str
     api_key: str | None = None
@@ -104,13 +104,13 @@ class Credentials:
 
     @property
     def can_mint(self) -> bool:
-        """Whether tokens can be made here, and the server's own API used."""
+        """Whether lknb can mint tokens and use the server's API."""
         return self.api_key is not None and self.api_secret is not None
 
     def mint(self, room: str, identity: str, initial: Mapping[str, Any]) -> Secret:
-        """A token for this room only, with the rights that the six systems need, valid for an hour.
+        """A token for this room only, with the grants that the six systems need, valid for an hour.
 
-        `initial` may hold the participant's `name`, `attributes` and `metadata`.
+        `initial` may contain the participant's `name`, `attributes` and `metadata`.
         """
         grants = {
             "roomJoin": True,
@@ -123,7 +123,7 @@ class Credentials:
         return self._signed({"sub": identity, "video": grants, **{key: each for key, each in initial.items() if each}})
 
     def mint_for_api(self, room: str) -> Secret:
-        """A token for the server's own API: to look for this room, and to look into it and change it."""
+        """A token for the server's API that may list rooms, and read and change this one."""
         return self._signed({"video": {"roomList": True, "roomAdmin": True, "room": room}})
 
     def _signed(self, claims: Mapping[str, Any]) -> Secret:
@@ -132,14 +132,14 @@ class Credentials:
         now = int(time.time())
         lifetime = {"iss": self.api_key, "nbf": now - 10, "exp": now + int(TOKEN_TTL.total_seconds())}
         with warnings.catch_warnings():
-            # How long a server's secret is cannot be changed here: that of `livekit-server --dev` has six letters.
+            # The server determines the secret's length: that of `livekit-server --dev` has six letters.
             warnings.filterwarnings("ignore", "The HMAC key is")
             return Secret(jwt.encode({**lifetime, **claims}, self.api_secret.reveal(), algorithm="HS256"))
 
 
 @dataclass(frozen=True)
 class TokenClaims:
-    """What a ready token says about itself; read without checking its signature, which is the server's to do."""
+    """The claims of an access token. Its signature is not checked here; the server checks it."""
 
     identity: str
     room: str
@@ -148,10 +148,10 @@ class TokenClaims:
 
 
 def read_token(token: Secret) -> TokenClaims:
-    """The claims of a ready token.
+    """The claims of an access token.
 
     Raises:
-        ConnectError: when it is not a LiveKit token at all.
+        ConnectError: if it is not a LiveKit access token.
     """
     try:
         claims = jwt.decode(token.reveal(), options={"verify_signature": False})
@@ -160,24 +160,24 @@ def read_token(token: Secret) -> TokenClaims:
     if not isinstance(claims, dict) or not isinstance(claims.get("video"), dict):
         raise ConnectError(
             "The token is not a LiveKit access token: it cannot be decoded, or has no video grants. "
-            "Pass the token as your token server or `lk token create --join` prints it."
+            "Pass it exactly as your token server or `lk token create --join` prints it."
         )
     grants = claims["video"]
     return TokenClaims(str(claims.get("sub", "")), str(grants.get("room", "")), claims.get("exp"), grants)
 
 
 def check_token(token: Secret, room: str, identity: str | None) -> TokenClaims:
-    """The claims of a ready token, when it is good for `room` and `identity` now.
+    """The claims of an access token that is valid for `room` and `identity` now.
 
     Raises:
-        ConnectError: naming what does not fit.
+        ConnectError: if it is not valid; the message gives the reason.
     """
     claims = read_token(token)
     if not claims.grants.get("roomJoin"):
-        raise ConnectError("The token does not grant 'roomJoin'. Ask for a token that may join a room.")
+        raise ConnectError("The token does not grant 'roomJoin'. Get a token that grants it.")
     if claims.expires is not None and claims.expires < time.time():
         when = dt.datetime.fromtimestamp(claims.expires, dt.UTC).isoformat(" ", "seconds")
-        raise ConnectError(f"The token expired at {when}. Get a fresh one and connect again.")
+        raise ConnectError(f"The token expired at {when}. Get a new one and connect again.")
     if claims.room and claims.room != room:
         raise ConnectError(
             f"The token is for room {claims.room!r}, not for {room!r}. "
@@ -186,7 +186,7 @@ def check_token(token: Secret, room: str, identity: str | None) -> TokenClaims:
     if identity is not None and identity != claims.identity:
         raise ConnectError(
             f"The token is for identity {claims.identity!r}, not for {identity!r}. "
-            "Leave identity out (it is the token's), or get another token."
+            "Omit identity= to use the token's, or get another token."
         )
     return claims
 
@@ -197,18 +197,18 @@ def find(
     api_key: str | None = None,
     api_secret: Secret | None = None,
 ) -> Credentials | None:
-    """What was given, else what the environment or `.env` say; None means the embedded server.
+    """The credentials from the arguments, the environment or `.env`; None for the embedded server.
 
     Raises:
-        ConnectError: for a malformed URL, or a URL without a way to be let in.
+        ConnectError: for a malformed URL, a URL without credentials, or credentials without a URL.
     """
     settings = _settings()
     url = url or settings.get("LIVEKIT_URL")
     if not url:
         if token is not None or api_key is not None or api_secret is not None:
             raise ConnectError(
-                "A token or key was given, but no server: pass url= or set LIVEKIT_URL. "
-                "Without any of them lknb starts a server of its own."
+                "A token or key was given without a server URL. Pass url= or set LIVEKIT_URL. "
+                "Without any of them, lknb starts its own server."
             )
         return None
     url = check_url(url)
@@ -223,17 +223,17 @@ def find(
         api_secret = _ask(f"LiveKit API secret for key {api_key}: ")
     if not api_key or api_secret is None:
         raise ConnectError(
-            f"There is no way to be let in at {url}. Set LIVEKIT_API_KEY and LIVEKIT_API_SECRET (or LIVEKIT_TOKEN) in "
-            "the environment or in a .env file, or pass token= to connect."
+            f"There are no credentials for {url}. Set LIVEKIT_API_KEY and LIVEKIT_API_SECRET (or LIVEKIT_TOKEN) in "
+            "the environment or in a .env file, or pass token=."
         )
     return Credentials(url, api_key=api_key, api_secret=api_secret)
 
 
 def check_url(url: str) -> str:
-    """`url` as a WebSocket URL of a server.
+    """Check a server's URL, and return it as a WebSocket URL.
 
     Raises:
-        ConnectError: when it is malformed, or carries credentials.
+        ConnectError: if it is malformed or contains credentials.
     """
     try:
         parts = urllib.parse.urlsplit(url.strip())
@@ -241,18 +241,18 @@ def check_url(url: str) -> str:
     except ValueError:
         parts, host = urllib.parse.SplitResult("", "", "", "", ""), None
     if parts.username or parts.password or "token" in parts.query.lower():
-        raise ConnectError("The URL carries credentials. Pass them as token=, or set them in the environment.")
+        raise ConnectError("The URL contains credentials. Pass them as token=, or set them in the environment.")
     if parts.scheme not in ("ws", "wss", "http", "https") or not host:
         raise ConnectError(
-            f"{scrub(url)!r} is not a LiveKit server's URL. It looks like wss://my-project.livekit.cloud, "
-            "or ws://localhost:7880 for a server of your own."
+            f"{scrub(url)!r} is not a LiveKit server's URL. Use a URL like wss://my-project.livekit.cloud, "
+            "or ws://localhost:7880 for your own server."
         )
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     return urllib.parse.urlunsplit((scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
 
 
 def _settings() -> dict[str, str]:
-    """LIVEKIT_* of the environment, over those of the nearest `.env` above the working directory."""
+    """The LIVEKIT_* variables of the environment, which override those of the nearest `.env` upwards from here."""
     from dotenv import dotenv_values, find_dotenv
 
     path = find_dotenv(usecwd=True)
@@ -260,16 +260,16 @@ def _settings() -> dict[str, str]:
         merged = {**(dotenv_values(path) if path else {}), **os.environ}
     except (OSError, UnicodeDecodeError) as error:
         reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise ConnectError(f"{path} cannot be read: {reason}. Mend it, or move it away.") from None
+        raise ConnectError(f"{path} cannot be read: {reason}. Fix the file or move it.") from None
     return {key: value for key, value in merged.items() if key.startswith("LIVEKIT_") and value}
 
 
 def _ask(prompt: str) -> Secret | None:
-    """The secret, typed at a prompt; None where nobody can type."""
+    """Ask the user for a secret at a prompt; None if there is no interactive input."""
     if "ipykernel" not in sys.modules and not sys.stdin.isatty():
         return None
     try:
         answer = getpass.getpass(prompt)
-    except Exception:  # a front end without input, as in a notebook that is run headless
+    except Exception:  # a front end without input, such as a headless run of a notebook
         return None
     return Secret(answer) if answer else None

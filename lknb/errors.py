@@ -1,4 +1,4 @@
-"""Everything that lknb raises on purpose. All of it derives from `LknbError`.
+"""The errors that lknb raises on purpose. All derive from `LknbError`.
 
 LknbError
 ├── ConnectError              a room could not be joined
@@ -9,8 +9,8 @@ LknbError
 ├── SendError                 the SDK refused to send or to publish
 ├── DeliveryTimeoutError      an SDK call did not finish, or no event arrived in time; also a TimeoutError
 ├── StateError                the server did not confirm a state change
-├── RpcError                  a remote method call failed, or is to fail
-├── StreamError               a text or byte stream broke off, or a data track is not published
+├── RpcError                  a remote method call failed, or a handler answers it with an error
+├── StreamError               a text or byte stream was aborted or refused, or a data track is not published
 └── ServerError               the embedded livekit-server could not be found, built or started
 
 Arguments that can never work raise Python's own TypeError or ValueError.
@@ -40,7 +40,7 @@ class ConnectError(LknbError):
 class NotConnectedError(LknbError):
     """The room is closed or reconnecting, so nothing was sent.
 
-    Raised at once, rather than writing into a connection that loses the data.
+    Raised immediately, instead of writing to a connection that may lose the data.
     """
 
 
@@ -111,7 +111,7 @@ class StateError(LknbError):
 
 @public
 class StreamError(LknbError):
-    """A text or byte stream broke off or was refused, or a data track is not published."""
+    """A text or byte stream was aborted or refused, or a data track is not published."""
 
 
 @public
@@ -124,11 +124,11 @@ class RpcError(LknbError):
     """A remote method call failed. Raise it in a handler to answer the caller with an error.
 
     Codes 1001 to 1999 are LiveKit's (https://docs.livekit.io/transport/data/rpc/#errors). lknb itself answers
-    with `INVALID_ARGUMENTS`, `FORBIDDEN` and `INVALID_RESPONSE`. Every other number is yours.
+    with `INVALID_ARGUMENTS`, `FORBIDDEN` and `INVALID_RESPONSE`. Every other number is free for your own errors.
 
     Args:
-        code: a number; choose your own outside 1001 to 1999.
-        message: text for people; LiveKit carries 256 bytes of it.
+        code: a number; choose one outside 1001 to 1999.
+        message: text for people; LiveKit sends at most 256 bytes of it.
         data: text for programs, at most 15 KiB. Values other than a str are sent as JSON.
     """
 
@@ -169,6 +169,6 @@ class RpcError(LknbError):
 
 
 def did_you_mean(given: str, valid: Iterable[str]) -> str:
-    """The end of a sentence: a suggestion of the closest of `valid`, or just the full stop."""
+    """The end of a sentence: a suggestion of the closest match in `valid`, or just the full stop."""
     close = difflib.get_close_matches(given, list(valid), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else "."

@@ -30,16 +30,16 @@ Status = Literal["open", "ok", "failed", "dropped"]
 
 KINDS: tuple[str, ...] = Kind.__args__  # type: ignore[attr-defined]
 
-# A listener receives these kinds whoever caused them, and messages only from others.
+# Listeners receive these kinds from every participant, including this one; other kinds only from others.
 STATE_KINDS = frozenset({"attributes", "participant_metadata", "room_metadata", "participant", "connection", "loss"})
 
-_OVERHEAD = 600  # an Event's own objects, roughly
+_OVERHEAD = 600  # approximate bytes of an Event's own objects
 
 _numbers = itertools.count(1)
 
 
 def now() -> dt.datetime:
-    """The current time, aware, in UTC."""
+    """The current time in UTC, as a timezone-aware datetime."""
     return dt.datetime.now(dt.UTC)
 
 
@@ -75,8 +75,8 @@ class Event:
         attachments: the ids of the byte streams attached to this text.
         name: a byte stream's file name; for an incoming stream, sanitized to one safe path component.
         id: the stream's id, or a number unique in this kernel.
-        number: counts the events of this kernel; unique among them.
-        time: when it started, aware, by this machine's clock.
+        number: a sequence number, unique in this kernel.
+        time: when it started, timezone-aware, by this machine's clock.
     """
 
     kind: Kind
@@ -131,7 +131,7 @@ class Event:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it started; for what has ended, `duration`."""
+        """Seconds since it started; after it has ended, `duration`."""
         return monotonic() - self._started if self.duration is None else self.duration
 
     def grow(self, partial: Callable[[], Any]) -> None:
@@ -167,7 +167,7 @@ class Event:
 
 
 def weight(event: Event) -> tuple[int, int]:
-    """Bytes that keeping `event` takes: in memory, on disk."""
+    """Bytes needed to keep `event`: in memory, on disk."""
     data = event.data
     if isinstance(data, str | bytes):
         return len(data) + _OVERHEAD, 0

@@ -1,4 +1,4 @@
-"""The columns of a table of events, for pandas, Arrow and downloads: a column added to `COLUMNS` is in all of them."""
+"""The columns of a table of events, for pandas, Arrow and downloads. A column added to `COLUMNS` appears in all."""
 
 from __future__ import annotations
 

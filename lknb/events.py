@@ -1,6 +1,6 @@
-"""Sequences of events: `EventLog`, the bounded log of a room, and `Events`, what filters and slices return.
+"""Sequences of events: `EventLog`, the bounded log of a room, and `Events`, the result of a filter or slice.
 
-Handlers, inboxes, feeds and DataFrames all read the log, and none of them is special.
+Handlers, inboxes, feeds and DataFrames all read the same log.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Events(Sequence[Event]):
     def __repr__(self) -> str:
         lines = [f"<{self._count()}>", *(f"  {event!r}" for event in self._snapshot()[-10:])]
         if len(self) > 10:
-            lines.insert(1, f"  ... {len(self) - 10} before these")
+            lines.insert(1, f"  ... {len(self) - 10} older")
         return "\n".join(lines)
 
     def _count(self) -> str:
@@ -101,7 +101,7 @@ class Events(Sequence[Event]):
             sender: an identity.
             direction: `in` or `out`.
             status: `open`, `ok`, `failed` or `dropped`.
-            since: an aware datetime; only events that started then or later.
+            since: a timezone-aware datetime; only events that started then or later.
 
         Raises:
             ValueError: for an unknown kind.
@@ -125,9 +125,9 @@ class Events(Sequence[Event]):
         return event_table.columns(self._snapshot())
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A DataFrame with a row for each event; `time` is aware, sizes are bytes, durations seconds.
+        """A DataFrame with a row for each event. Times are timezone-aware, sizes in bytes, durations in seconds.
 
-        `text` holds text (dicts as JSON, a file's name), `data` the raw payloads of packets and frames.
+        `text` contains text (dicts as JSON, a file's name), `data` the raw payloads of packets and frames.
 
         Raises:
             ImportError: without pandas (`pip install "lknb[data]"`).
@@ -162,7 +162,7 @@ class EventLog(Events):
         self._bytes = self._spooled = 0
         self._total = 0
         # Events come from the loop thread and from any thread that pushes a frame; any thread reads the log.
-        # Re-entrant: an inbox may be collected, and unsubscribe, at any point.
+        # Re-entrant: an inbox may be garbage-collected at any point, and then unsubscribes.
         self._lock = threading.RLock()
         self._readers: tuple[Reader, ...] = ()
         self._interests: tuple[Interest, ...] = ()
@@ -216,7 +216,7 @@ class EventLog(Events):
         event.end(status, error)
         memory, disk = weight(event)
         with self._lock:
-            # A stream usually ends near the end of the log. An evicted one is no longer found, and has no weight.
+            # A stream usually ends near the end of the log. An evicted event is not found, and no longer counts.
             for index in range(len(self._kept) - 1, -1, -1):
                 kept, old_memory, old_disk = self._kept[index]
                 if kept is event:
@@ -239,11 +239,11 @@ class EventLog(Events):
         for reader in self._readers:
             try:
                 reader(event)
-            except Exception:  # one reader's fault must not keep the event from the others
+            except Exception:  # a failing reader must not keep the event from the others
                 _logger.exception("A reader of the event log failed")
 
     def want(self, interest: Interest) -> Callable[[], None]:
-        """Have the room receive these events even if that takes a subscription, as data tracks do.
+        """Have the room receive these events, even if they need a subscription, as data tracks do.
 
         Returns a function that withdraws the interest.
         """
@@ -263,7 +263,7 @@ class EventLog(Events):
 
     @property
     def interests(self) -> tuple[Interest, ...]:
-        """What `want` was called with, and is still wanted."""
+        """The interests passed to `want` that have not been withdrawn."""
         return self._interests
 
     def on_interests(self, callback: Callable[[], Any]) -> None:
@@ -271,7 +271,10 @@ class EventLog(Events):
         self._interests_changed = callback
 
     def subscribe(self, reader: Reader) -> Callable[[], None]:
-        """Call `reader` with each event as it is added, and again when an open one ends. Returns the unsubscriber."""
+        """Call `reader` with each event as it is added, and again when an open event ends.
+
+        Returns a function that unsubscribes.
+        """
         with self._lock:
             self._readers = (*self._readers, reader)
 

@@ -1,4 +1,4 @@
-"""Received files: where their bytes wait, the names they may have on disk, and what of them may be displayed."""
+"""Received files: where their bytes are kept, safe names for them on disk, and which may be displayed as images."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from typing import Any
 
 from lknb.public import public
 
-# In memory up to here; a larger file waits in the temporary directory, so that 1 GB does not need 1 GB of memory.
+# Files up to this size are kept in memory, larger files in the temporary directory.
 SPOOL_AT = 4 * 1024 * 1024
 _DISPLAY_LIMIT = 20 * 1024 * 1024
-_NAME_LIMIT = 200  # bytes; most file systems allow 255, and a number may have to be added
+_NAME_LIMIT = 200  # bytes; most file systems allow 255, which leaves room for a number
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])\s*(\.|$)", re.IGNORECASE)
 
-# Control, direction and other format characters, halves of surrogate pairs, the unassigned, and line separators.
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Unicode categories: control, format (such as text direction), surrogate, private use, unassigned, separators.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
-# By their first bytes, never by the name or type that the sender claims. SVG is markup, and not among them.
+# Detected by their first bytes, never by the sender's name or type. SVG is excluded because it is markup.
 _IMAGES = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
     (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
@@ -36,9 +36,9 @@ _IMAGES = (
 
 
 def safe_name(name: str) -> str:
-    """`name` as one harmless path component: no folders, control or direction characters, devices or hidden files."""
+    """`name` as one safe path component: no directories, control or direction characters, devices or hidden files."""
     name = unicodedata.normalize("NFC", name).replace("\\", "/").rsplit("/", 1)[-1]
-    name = "".join("_" if unicodedata.category(char) in _UNSEEN or char in '<>:"|?*' else char for char in name)
+    name = "".join("_" if unicodedata.category(char) in _UNSAFE or char in '<>:"|?*' else char for char in name)
     name = name.strip(". ")
     if not name:
         return "unnamed"
@@ -47,23 +47,23 @@ def safe_name(name: str) -> str:
     stem, dot, extension = name.rpartition(".")
     if not dot or len(extension.encode()) > 20:
         stem, dot, extension = name, "", ""
-    room = _NAME_LIMIT - len((dot + extension).encode())
-    stem = stem.encode()[:room].decode(errors="ignore")
+    available = _NAME_LIMIT - len((dot + extension).encode())
+    stem = stem.encode()[:available].decode(errors="ignore")
     return stem + dot + extension if dot else stem.rstrip(". ")
 
 
 @public
 class ReceivedFile:
-    """A byte stream that arrived whole.
+    """A byte stream that was received completely.
 
     Attributes:
         name: the sender's name for it, as one safe path component.
-        mime_type: what the sender says it is; a claim, nothing more.
-        size: bytes.
-        sha256: the digest of what arrived, in hex.
-        verified: True when the sender gave a digest and it is this one; None when it gave none.
-        image_type: the MIME type of an image that is safe to display, told by its first bytes; None for all else.
-        sender: the identity that sent it.
+        mime_type: the type that the sender claims; not checked.
+        size: size in bytes.
+        sha256: the SHA-256 digest of the received bytes, in hex.
+        verified: True if the sender's digest matches; None if the sender gave none.
+        image_type: the MIME type of an image that is safe to display, detected by its first bytes; otherwise None.
+        sender: the sender's identity.
         attributes: the stream's attributes.
     """
 
@@ -89,20 +89,20 @@ class ReceivedFile:
 
     @property
     def on_disk(self) -> bool:
-        """Whether the bytes wait in a temporary file rather than in memory."""
+        """Whether the bytes are in a temporary file instead of in memory."""
         return self._spool.on_disk
 
     @property
     def data(self) -> bytes:
-        """The whole content, read into memory."""
+        """The complete content, read into memory."""
         return self._spool.read()
 
     def read(self, at: int = 0, count: int = -1) -> bytes:
-        """A part of the content, for what need not be in memory as a whole.
+        """Read part of the content, without loading all of it into memory.
 
         Args:
-            at: where it begins, in bytes.
-            count: at most so many bytes; the rest if negative.
+            at: the offset in bytes.
+            count: the maximum number of bytes; if negative, everything to the end.
         """
         return self._spool.read(at, count)
 
@@ -113,13 +113,13 @@ class ReceivedFile:
         return f"<ReceivedFile {self.name!r} {self.mime_type!r} {self.size:,} B from {self.sender!r}>"
 
     def save(self, folder: str | Path = ".", name: str | None = None) -> Path:
-        """Write the file into `folder` (made if missing) and return its path.
+        """Write the file to `folder` and return its path. The folder is created if it does not exist.
 
-        Nothing is overwritten: a taken name gets a number. The path never leaves `folder`.
+        Nothing is overwritten: a number is added to a name that is taken. The path never leaves `folder`.
 
         Args:
-            folder: where to.
-            name: another name; made safe in the same way.
+            folder: the directory to write to.
+            name: a name to use instead of `self.name`; it is made safe in the same way.
         """
         directory = Path(folder)
         directory.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ class ReceivedFile:
         for number in range(10_000):
             path = directory / (wanted.name if not number else f"{wanted.stem} ({number}){wanted.suffix}")
             try:
-                # "x" fails on whatever is there already, a dangling link included.
+                # "x" fails if anything exists at this path, even a dangling link.
                 with path.open("xb") as target:
                     try:
                         self._spool.copy_to(target)
@@ -137,7 +137,7 @@ class ReceivedFile:
             except FileExistsError:
                 continue
             return path
-        raise FileExistsError(f"There are 10,000 files called {wanted.name!r} in {directory}; choose another folder.")
+        raise FileExistsError(f"{directory} already has 10,000 files named {wanted.name!r}. Choose another folder.")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         bundle: dict[str, Any] = {"text/plain": repr(self)}
@@ -147,10 +147,10 @@ class ReceivedFile:
 
 
 class Spool:
-    """Bytes as they arrive: counted, digested, in memory while few and in an unnamed temporary file when many."""
+    """Received bytes, counted and hashed: in memory up to a limit, then in an unnamed temporary file."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=SPOOL_AT)  # noqa: SIM115 - closed when this is collected
+        self._file = tempfile.SpooledTemporaryFile(max_size=SPOOL_AT)  # noqa: SIM115 - closed when this is garbage-collected
         weakref.finalize(self, self._file.close)
         self._digest = hashlib.sha256()
         # The file has one position, and cells and handlers may read at the same time.
@@ -165,38 +165,38 @@ class Spool:
 
     @property
     def sha256(self) -> str:
-        """The digest of all so far, in hex."""
+        """The SHA-256 digest of the bytes so far, in hex."""
         return self._digest.hexdigest()
 
     @property
     def on_disk(self) -> bool:
-        """Whether it has grown into a file."""
+        """Whether the bytes have moved to a temporary file."""
         return self.size > SPOOL_AT
 
     def read(self, at: int = 0, count: int = -1) -> bytes:
-        """All of it, or `count` bytes from `at` on."""
+        """All bytes, or at most `count` bytes from the offset `at`."""
         with self._lock:
             self._file.seek(at)
             return self._file.read(count)
 
     def copy_to(self, target: Any) -> None:
-        """Write all of it to an open file, in pieces."""
+        """Copy all bytes to an open file, in chunks."""
         with self._lock:
             self._file.seek(0)
             shutil.copyfileobj(self._file, target, 1024 * 1024)
 
     def image_type(self) -> str | None:
-        """The MIME type, when the first bytes are those of an image that is safe to display."""
+        """The MIME type if the first bytes are those of an image that is safe to display, otherwise None."""
         with self._lock:
             self._file.seek(0)
             head = self._file.read(16)
         return next((mime for magic, mime in _IMAGES if magic.match(head)), None)
 
     def close(self) -> None:
-        """Let the bytes go."""
+        """Discard the bytes."""
         self._file.close()
 
 
 def guess_type(name: str) -> str:
-    """The MIME type that a file's name suggests."""
+    """The MIME type that matches a file name's extension."""
     return mimetypes.guess_type(name)[0] or "application/octet-stream"

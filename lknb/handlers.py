@@ -1,7 +1,7 @@
 """Handlers of events and of remote methods: registering them, and running them for their cells.
 
-A handler belongs to the cell that wrote it: running the cell again replaces it, its output goes to that cell, and its
-exceptions are shown there. Each handler receives its events one at a time, in order, independently of all others.
+A handler belongs to the cell that registered it: running the cell again replaces it, and its output and exceptions
+appear in that cell. Each handler receives its events one at a time, in order, independently of all others.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ _STREAMS_AT_ONCE = 64  # streams that one synchronous handler reads concurrently
 @public
 @dataclass(eq=False)
 class Handler:
-    """A function that serves events of one interest, or calls of one method.
+    """A function that receives matching events, or serves the calls of one method.
 
     Attributes:
         kind: the kind of event, or `rpc`.
         topic: the topic, track or method; None for every topic.
         function: the user's function.
-        cell: the run of the cell that wrote it.
-        since: when it was registered, aware.
+        cell: the run of the cell that registered it.
+        since: when it was registered, timezone-aware.
         calls: number of calls.
-        errors: number of calls that raised. An RpcError is a method's answer, and does not count.
+        errors: number of calls that raised. An RpcError does not count: it is a method's answer.
         dropped: number of events dropped because the handler could not keep up.
         running: number of calls in progress.
-        last_run: when the last call started, aware.
-        last_duration: seconds of the call that ended last; None before the first has ended.
-        max_duration: seconds of the longest call.
+        last_run: when the last call started, timezone-aware.
+        last_duration: seconds that the last completed call took; None before the first has completed.
+        max_duration: seconds that the longest call took.
     """
 
     kind: str
@@ -75,7 +75,7 @@ class Handler:
 
     def __post_init__(self) -> None:
         if self.thread not in ("worker", "main"):
-            raise ValueError(f'thread= is "worker" or "main", not {self.thread!r}.')
+            raise ValueError(f'thread= must be "worker" or "main", not {self.thread!r}.')
         self._context = contextvars.copy_context()
         self._is_async = is_async(self.function)
         self._parameters = () if self.kind == "rpc" else offered_parameters(self.function)
@@ -96,7 +96,7 @@ class Handler:
 
     @property
     def mean_duration(self) -> float | None:
-        """Seconds of the average call; None before the first has ended."""
+        """Mean seconds per call; None before the first has completed."""
         ended = self.calls - self.running
         return self._seconds / ended if ended else None
 
@@ -111,7 +111,7 @@ class Handler:
         if self.kind == other.kind == "rpc" and self.topic == other.topic:
             return True
         if self.cell is not None and other.cell is not None:
-            # Everything else that the earlier run wrote ends when this run has succeeded: see `belongings`.
+            # All other handlers of the earlier run end when this run has succeeded: see `belongings`.
             return self.cell.ran_again(other.cell) and (self.kind, self.topic) == (other.kind, other.topic)
         same_interest = (self.kind, self.interest) == (other.kind, other.interest)
         return same_interest and _label(self.function) == _label(other.function)
@@ -125,7 +125,7 @@ class Handler:
         self.last_run = now()
         self.running += 1
         self.calls += 1
-        # A copy each time: two calls cannot enter one context at once.
+        # A copy for each call: two calls cannot enter the same context at the same time.
         context = self._context.copy()
         started = time.monotonic()
         try:
@@ -202,9 +202,9 @@ class Handler:
         self._context.copy().run(show)
 
     def stop(self) -> None:
-        """Serve nothing more; a call in progress finishes."""
+        """Stop serving; a call in progress finishes."""
         self.active = False
-        if self.kind != "connection":  # it must still receive that the room was closed
+        if self.kind != "connection":  # it must still receive the event that the room was closed
             self._waiting.clear()
             self._waiting_bytes = 0
         self._workers.stop()
@@ -216,7 +216,7 @@ class Handlers:
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        # The new one first: a method that both serve must not go unserved in between.
+        # Begin the new handler first, so that a method which both serve is never unserved.
         self._active: Belongings[Handler] = Belongings(end=self._ended, begin=self._added)
         self._on_change: list[Callable[[Handler, bool], None]] = []
         self._release: dict[Handler, Callable[[], None]] = {}
@@ -233,17 +233,17 @@ class Handlers:
         self._on_change.append(callback)
 
     def add(self, handler: Handler) -> None:
-        """Register a handler, in place of those that it replaces."""
+        """Register a handler, and end those that it replaces."""
         self._active.add(handler)
 
     def remove(self, target: Callable[..., Any] | str | Handler) -> int:
-        """End the handlers that are `target`: a handler, a function, or a name or topic; returns how many.
+        """End the handlers that match `target`, a handler, a function, a name or a topic; return their number.
 
         Raises:
             TypeError: for None, which would match every handler of every topic.
         """
         if target is None:
-            raise TypeError("Name what to end: a handler, a function, or a name or topic.")
+            raise TypeError("Specify what to end: a handler, a function, a name or a topic.")
         return self._active.end_if(
             lambda each: target is each or target == each.function or target in (each.name, each.topic)
         )
@@ -273,14 +273,14 @@ class Handlers:
             callback(handler, added)
 
     def _dispatch(self, event: Event) -> None:
-        # The reader of an open stream offers it, and a broken one is in the log, not a message.
+        # An open stream is offered by its reader. A failed one is in the log, but is not a message.
         if event.status != "ok":
             return
         for handler in self.matching(event):
             if handler.streams:
                 continue
             if not handler.takes(event.size or 0):
-                handler.say(f"{handler!r} does not receive a stream of {event.size:,} bytes, over its max_size.")
+                handler.say(f"{handler!r} does not receive a stream of {event.size:,} bytes: it exceeds max_size.")
                 continue
             if LOOP.is_current():
                 handler.offer(event)
@@ -304,8 +304,8 @@ def offered_parameters(function: Callable[..., Any]) -> tuple[str, ...]:
             and parameter.kind is not parameter.VAR_POSITIONAL
         ):
             raise TypeError(
-                f"The handler's parameter {name!r} is none of data, event, sender{did_you_mean(name, _OFFERED)} "
-                "Declare only those of the three that it needs, for example `def handler(data, sender):`."
+                f"The handler's parameter {name!r} is not one of data, event, sender{did_you_mean(name, _OFFERED)} "
+                "Declare only the ones it needs, for example `def handler(data, sender):`."
             )
     return tuple(name for name in _OFFERED if name in parameters)
 
@@ -318,7 +318,7 @@ def _label(function: Callable[..., Any]) -> tuple[Any, ...]:
     """What a redefined function shares with its earlier definition, and with no other function."""
     name = getattr(function, "__qualname__", repr(function))
     if inspect.ismethod(function):
-        return function.__module__, name, id(function.__self__)  # another object's method is a different one
+        return function.__module__, name, id(function.__self__)  # the same method of another object is another handler
     if name.endswith("<lambda>"):
         return function.__module__, name, getattr(function, "__code__", None)  # all lambdas have this name
     return getattr(function, "__module__", None), name

@@ -1,4 +1,4 @@
-"""The handshake that joins a room: bounded, never cancelled, and no ghost left behind when nobody waits any more."""
+"""The handshake that joins a room: time-limited, never cancelled, and leaving no orphaned participant behind."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _UNFINISHED: set[asyncio.Task[Any]] = set()
 async def handshake(sdk: SdkRoom, url: str, token: Secret, room: str, timeout: float) -> None:
     """Join with `sdk`, within `timeout` seconds.
 
-    The SDK kills the process some seconds after its own connect was cancelled. So a handshake that takes too long, or
-    whose cell was interrupted, goes on to its end behind our back, and is followed by leaving.
+    Cancelling the SDK's connect kills the process some seconds later. So a handshake that takes too long, or whose cell
+    is interrupted, continues in the background and then leaves the room.
 
     Raises:
-        ConnectError: with the cause and the next step.
+        ConnectError: if it fails; the message gives the cause and the next step.
     """
     deadline = time.monotonic() + timeout
     turns = _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_A_TIME))
     try:
         await asyncio.wait_for(turns.acquire(), timeout)
     except TimeoutError:
-        raise ConnectError("Ten other rooms were still being joined; try again when they have been.") from None
+        raise ConnectError("Ten other rooms are still being joined. Try again when they have finished.") from None
     limit = max(0.1, deadline - time.monotonic())
     joining = _keep(_join(sdk, url, token, limit))
     joining.add_done_callback(lambda _: turns.release())
@@ -55,20 +55,21 @@ async def handshake(sdk: SdkRoom, url: str, token: Secret, room: str, timeout: f
 
 
 def unanswered(url: str, timeout: float) -> str:
-    """Why a server may not have answered, and what to do."""
-    if not _reaches_beyond_itself():
+    """Explain why a server may not have answered, and what to do."""
+    if not _has_network():
         return (
-            f"{url} did not answer within {timeout:g} s: this machine has no network but loopback, and LiveKit's SDK "
-            "needs another one, even for a server on the same machine. Join any network; it need not lead anywhere."
+            f"{url} did not answer within {timeout:g} s: this machine has no network interface except loopback, and "
+            "LiveKit's SDK needs another one, even for a server on the same machine. Connect to any network, with or "
+            "without internet access."
         )
     return (
-        f"{url} did not answer within {timeout:g} s. Is it a LiveKit server, and does a firewall let you through? "
-        "A slow link may need a larger timeout=."
+        f"{url} did not answer within {timeout:g} s. Check that it is a LiveKit server and that no firewall blocks "
+        "it. A slow connection may need a larger timeout=."
     )
 
 
-def _reaches_beyond_itself() -> bool:
-    """Whether a network interface other than loopback is up and has an address: the SDK's WebRTC uses no other."""
+def _has_network() -> bool:
+    """Whether a network interface other than loopback is up and has an address. WebRTC in the SDK needs one."""
     up = {name for name, each in psutil.net_if_stats().items() if each.isup}
     addresses = (
         ipaddress.ip_address(each.address.partition("%")[0])
@@ -80,9 +81,12 @@ def _reaches_beyond_itself() -> bool:
 
 
 async def _join(sdk: SdkRoom, url: str, token: Secret, limit: float) -> str | None:
-    """Connect, and return why not: the SDK's exception holds the token, and must not become anybody's context."""
+    """Connect; return the reason if that fails.
+
+    The SDK's exception contains the token, so it must not become the context of another exception.
+    """
     try:
-        # The SDK tries four times; the first attempt gets half of our time.
+        # The SDK tries four times; the first attempt gets half of the time.
         await sdk.join(url, token, attempt_timeout=max(1.0, limit / 2))
     except rtc.ConnectError as error:
         return scrub(error.message)
@@ -97,7 +101,7 @@ def _leave(joining: asyncio.Task[str | None], sdk: SdkRoom) -> None:
 
 
 def _keep(coro: Any) -> asyncio.Task[Any]:
-    """A task that is referenced until it ends: the loop itself would let it be collected."""
+    """Start a task, and keep a reference until it ends: the loop itself keeps only a weak one."""
     task = asyncio.get_running_loop().create_task(coro)
     _UNFINISHED.add(task)
     task.add_done_callback(_UNFINISHED.discard)
@@ -105,25 +109,25 @@ def _keep(coro: Any) -> asyncio.Task[Any]:
 
 
 def explain(failure: str, url: str, room: str) -> str:
-    """The SDK's reason for a failed connect, as what failed and what to do."""
+    """Turn the SDK's reason for a failed connect into a message that says what to do."""
     first = failure.splitlines()[0] if failure else "no reason given"
     if "refused" in failure:
         return f"Nothing answers at {url} (connection refused). Is livekit-server running there?"
     if "lookup" in failure or "Name or service" in failure or "nodename" in failure:
-        return f"The host of {url} is not known. Check the URL for a typing error."
+        return f"The host of {url} could not be found. Check the URL for a typo."
     if re.search(r"\b40[13]\b", failure):
         if "permissions denied" in failure:
-            return f"{url} refused the token: it does not let you join room {room!r}. Ask for a token that does."
+            return f"{url} refused the token: it does not grant joining room {room!r}. Get a token that does."
         if "expired" in failure:
-            return f"{url} refused the token: it has expired. Get a fresh one."
+            return f"{url} refused the token: it has expired. Get a new one."
         if "API key" in failure:
-            return f"{url} refused the token: it does not know the API key. Check LIVEKIT_API_KEY."
+            return f"{url} refused the token: the server does not know the API key. Check LIVEKIT_API_KEY."
         return (
-            f"{url} refused the token: its signature does not fit. Check LIVEKIT_API_SECRET, or whether the token was "
-            "made for another server."
+            f"{url} refused the token: its signature is invalid. Check LIVEKIT_API_SECRET, and that the token was made "
+            "for this server."
         )
     if re.search(r"\b404\b", failure):
         return f"{url} answers, but is not a LiveKit server (404). Check the URL."
     if "certificate" in failure.lower() or "tls" in failure.lower():
-        return f"{url} could not be trusted: {first}"
+        return f"{url} could not be reached over TLS: {first}"
     return f"{url} could not be joined: {first}"

@@ -18,12 +18,12 @@ from lknb.loop import LOOP
 from lknb.public import public
 
 TIMEOUT = 10.0
-"""Seconds to wait for an event, unless set."""
+"""Default number of seconds to wait for an event."""
 
 
 @public
 class Inbox:
-    """Received events of one interest, from `room.listen` on, in order; each is read once.
+    """The received events that match, from `room.listen` on, in order. Each is read once.
 
     Iterate over it (`for`, or `async for` on any event loop), or read one event with `next`. At most 10,000 events and
     64 MiB wait to be read; beyond that the oldest are dropped and counted. Iteration waits for events, and ends when
@@ -47,7 +47,7 @@ class Inbox:
         # Guards the four above; notified on every arrival and on close.
         self._changed = threading.Condition()
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
-        # The log holds an inbox weakly: it goes once its cell has replaced it, or nobody reads it any more.
+        # The log refers to an inbox weakly, so an inbox is freed when no variable refers to it any more.
         arrived = weakref.WeakMethod(self._arrived)
         unsubscribe = log.subscribe(lambda event: _pass_on(arrived, event))
         self._end = weakref.finalize(self, _end, unsubscribe, log.want(interest))
@@ -89,7 +89,7 @@ class Inbox:
             try:
                 loop.call_soon_threadsafe(_resolve, future)
             except RuntimeError:
-                pass  # the waiter's loop is closed, and the waiter gone with it
+                pass  # the waiter's loop is closed, so nothing waits any more
 
     def _take(self) -> Event | None:
         if self._items:

@@ -12,7 +12,7 @@ from lknb.event import KINDS, STATE_KINDS, Event, Kind
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """The events that somebody wants; None stands for every kind, topic or sender."""
+    """Which events are wanted. None means every kind, topic or sender."""
 
     kinds: frozenset[Kind] | None = None
     topic: str | None = None

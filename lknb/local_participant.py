@@ -1,4 +1,4 @@
-"""`room.local_participant`: what this participant is in its room, and how to change it."""
+"""`room.local_participant`: this notebook's participant, its state, and how to change it."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class LocalParticipant:
     See https://docs.livekit.io/transport/data/state/participant-attributes/.
 
     Attributes:
-        attributes: this participant's attributes, a mutable mapping: `room.attributes` is the same one.
+        attributes: this participant's attributes, a mutable mapping; `room.attributes` is the same mapping.
     """
 
-    AWAITABLE: ClassVar[str] = "room.aio.local_participant"
+    _awaitable: ClassVar[str] = "room.aio.local_participant"
 
     def __init__(self, systems: Systems) -> None:
         self._systems = systems

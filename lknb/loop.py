@@ -1,7 +1,7 @@
 """The one daemon thread whose asyncio loop owns every SDK object, and how the rest of the program waits for it.
 
-A cell that computes for a minute blocks the kernel's own loop, not this one: handlers answer and feeds move on.
-Cells wait with `LoopThread.run`, other event loops with `LoopThread.wait`; both derive from the same coroutines.
+A cell that computes for a minute blocks the kernel's loop, not this one: handlers still run and feeds still update.
+Cells wait with `LoopThread.run`, other event loops with `LoopThread.wait`; both run the same coroutines.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LoopThread:
     """A daemon thread that runs one asyncio loop for the life of the process; started on first use."""
 
     def __init__(self) -> None:
-        # Guards the start, so that two cells or threads that connect at once share one loop.
+        # Guards the start, so that two threads that connect at the same time share one loop.
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -42,7 +42,7 @@ class LoopThread:
         """The loop, running.
 
         Raises:
-            LknbError: in a forked child, where neither the thread nor the SDK exist any more.
+            LknbError: in a forked child, which has neither the thread nor the SDK.
         """
         self.refuse_forked()
         if self._loop is None:
@@ -67,7 +67,7 @@ class LoopThread:
         loop.close()
 
     def is_running(self) -> bool:
-        """Whether the thread has been started, and not been stopped."""
+        """Whether the thread has been started and not stopped."""
         return self._thread is not None
 
     def stop(self) -> None:
@@ -80,7 +80,7 @@ class LoopThread:
             thread.join(_SLICE)
 
     def frame(self) -> FrameType | None:
-        """What the loop thread is executing now."""
+        """The stack frame that the loop thread is executing now."""
         return sys._current_frames().get(self._thread.ident or 0) if self._thread is not None else None
 
     def is_current(self) -> bool:
@@ -88,7 +88,7 @@ class LoopThread:
         return threading.current_thread() is self._thread
 
     def refuse_forked(self) -> None:
-        """Raise in a forked child, where what is waited for would never come."""
+        """Raise in a forked child, where waiting would never end."""
         if self._pid != os.getpid():
             raise LknbError(
                 "This process was forked from one that uses lknb, and a LiveKit connection cannot be used across "
@@ -96,7 +96,7 @@ class LoopThread:
             )
 
     def refuse_here(self, name: str, instead: str | None = None) -> None:
-        """Raise where waiting would never end: on the loop thread, which would wait for itself; in a forked child."""
+        """Raise if waiting would never end: on the loop thread, which would wait for itself, or in a forked child."""
         self.refuse_forked()
         if self.is_current():
             raise LknbError(
@@ -106,7 +106,7 @@ class LoopThread:
             )
 
     def submit(self, coro: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """Start `coro` on the loop, in a copy of the caller's context: what it prints goes to the caller's cell."""
+        """Start `coro` on the loop, in a copy of the caller's context, so that its output goes to the caller's cell."""
         try:
             loop = self.loop
         except LknbError:
@@ -115,11 +115,15 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(coro, loop)
 
     def run(self, coro: Coroutine[Any, Any, T], name: str, instead: str | None = None) -> T:
-        """Wait for `coro` from any thread but the loop's own; an interrupt cancels it.
+        """Wait for `coro` from any thread except the loop's own. An interrupt cancels it.
+
+        Args:
+            coro: the coroutine to run on the loop.
+            name: the method's name in the error message.
+            instead: the call that the error message recommends; `await room.aio.NAME(...)` if not given.
 
         Raises:
-            LknbError: when called on the loop thread. `name` is what the message calls the method, `instead` what it
-                advises if that is not the method of that name of `room.aio`.
+            LknbError: if called on the loop thread or in a forked child.
         """
         try:
             self.refuse_here(name, instead)
@@ -203,6 +207,6 @@ def at_exit(coro_function: Any, seconds: float) -> None:
         try:
             future.result(timeout=seconds)
         except (Exception, concurrent.futures.CancelledError):
-            future.cancel()  # the process ends anyway, and the server notices what is left
+            future.cancel()  # the process ends anyway, and the server notices that the participant is gone
 
     atexit.register(finish)

@@ -21,20 +21,20 @@ _QUALITIES = {-1: "unknown", 0: "poor", 1: "good", 2: "excellent", 3: "lost"}
 @public
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A participant as last heard of. Ask `room.participants` again for the newest.
+    """A snapshot of a participant. Read `room.participants` again for the current state.
 
     Attributes:
         identity: unique in the room.
-        name: for people; may be empty.
-        metadata: their metadata.
-        attributes: their attributes, read-only.
+        name: the display name; may be empty.
+        metadata: the metadata; may be empty.
+        attributes: the attributes, read-only.
         kind: `standard`, `agent`, `sip`, `ingress`, `egress`, ...
-        state: `active` once it can receive; `joining`, `joined` before.
-        joined_at: when, aware; None when not known yet.
-        quality: of the connection: `excellent`, `good`, `poor`, `lost` or `unknown`.
+        state: `active` once it can receive; before that `joining` or `joined`.
+        joined_at: when it joined, timezone-aware; None if not known yet.
+        quality: the connection quality: `excellent`, `good`, `poor`, `lost` or `unknown`.
         permissions: what the participant may do, by the names of LiveKit's permissions.
-        data_tracks: the names of the data tracks that it publishes.
-        is_local: whether it is this notebook's own.
+        data_tracks: the names of its published data tracks.
+        is_local: whether it is this notebook's participant.
         sid: LiveKit's id of this session of the participant.
     """
 
@@ -58,7 +58,7 @@ class Participant:
 
 
 def snapshot(participant: rtc.Participant, data_tracks: tuple[str, ...], *, is_local: bool) -> Participant:
-    """What the SDK knows of a participant now; called on the loop thread only."""
+    """A snapshot of an SDK participant. Call this on the loop thread only."""
     permission = participant.permissions
     return Participant(
         identity=participant.identity,
@@ -66,7 +66,7 @@ def snapshot(participant: rtc.Participant, data_tracks: tuple[str, ...], *, is_l
         metadata=participant.metadata,
         attributes=MappingProxyType(participant.attributes),
         kind=_KINDS.get(participant.kind, f"kind {participant.kind}"),
-        # The SDK never updates the state of the local one, which is here and can receive.
+        # The SDK never updates the local participant's state, but it is in the room and can receive.
         state="active" if is_local else _STATES.get(participant.state, "unknown"),
         joined_at=participant.joined_at,
         quality=_QUALITIES.get(int(participant.connection_quality), "unknown"),
@@ -87,7 +87,7 @@ def snapshot(participant: rtc.Participant, data_tracks: tuple[str, ...], *, is_l
 
 @public
 class Participants(Mapping[str, Participant]):
-    """Everybody in the room by identity, this notebook's own participant included.
+    """Everybody in the room by identity, including this notebook's participant.
 
     The mapping is replaced as a whole when something changes, so reading it needs no lock.
     """
@@ -96,7 +96,7 @@ class Participants(Mapping[str, Participant]):
         self._now: Mapping[str, Participant] = {}
 
     def replace(self, participants: Mapping[str, Participant]) -> None:
-        """Set who is here."""
+        """Replace the whole mapping."""
         self._now = participants
 
     def __getitem__(self, identity: str) -> Participant:
@@ -112,7 +112,7 @@ class Participants(Mapping[str, Participant]):
         return identity in self._now
 
     def table(self) -> Table:
-        """Everybody with their state, a row each."""
+        """A table of everybody in the room, with a row for each participant."""
         rows = [
             (
                 each.identity + (" (you)" if each.is_local else ""),
@@ -128,7 +128,7 @@ class Participants(Mapping[str, Participant]):
             for each in self._now.values()
         ]
         columns = ("identity", "name", "kind", "state", "quality", "attributes", "metadata", "data tracks", "joined")
-        return Table(columns, rows, empty="Nobody is here.")
+        return Table(columns, rows, empty="No participants.")
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()

@@ -16,9 +16,9 @@ from lknb.participants import Participants, snapshot
 if TYPE_CHECKING:
     from lknb.connection import Connection
 
-# The server announces a participant on a plain SDK up to 3 s after it joined.
+# The server announces a participant that does not use lknb up to 3 s after it joined.
 _LATE_JOINER = 3.5
-_LATE_JOINER_IF_ASKED = 0.5
+_LATE_JOINER_UNKNOWN_TO_SERVER = 0.5
 _ANNOUNCE_WITHIN = 3.0
 
 _CHANGES = {
@@ -44,42 +44,42 @@ class Presence:
         self.data_tracks_of: Callable[[str], tuple[str, ...]] = lambda identity: ()
 
     async def recipients(self, to: str | Iterable[str] | None) -> list[str]:
-        """The identities to send to; an empty list means everybody. Waits a moment for an unknown identity.
+        """The identities to send to; an empty list means everybody. Waits briefly for an unknown identity.
 
         Raises:
             UnknownParticipantError: if one of them is not in the room.
-            ValueError: for an empty list, which LiveKit would take for everybody.
+            ValueError: for an empty list, which LiveKit would treat as everybody.
         """
         if to is None:
             return []
         identities = [to] if isinstance(to, str) else list(to)
         if not identities:
-            raise ValueError("to=[] names nobody. Leave to out to send to everybody.")
+            raise ValueError("to=[] contains no identity. Omit to= to send to everybody.")
         for identity in identities:
             await self.find(identity)
         return identities
 
     async def find(self, identity: str) -> None:
-        """Wait a moment for `identity` to be in the room and ready to receive.
+        """Wait briefly until `identity` is in the room and ready to receive.
 
         Raises:
-            UnknownParticipantError: if it is not there by then.
+            UnknownParticipantError: if it is not in the room by then.
         """
         connection = self._connection
         if not isinstance(identity, str):
-            raise TypeError(f"An identity is a string, not {type(identity).__name__}: {identity!r}.")
+            raise TypeError(f"An identity must be a str, not {type(identity).__name__}: {identity!r}.")
         if identity == connection.identity:
-            raise ValueError(f"{identity!r} is this participant itself; LiveKit sends nothing back to the sender.")
+            raise ValueError(f"{identity!r} is this participant. LiveKit does not deliver a message to its sender.")
         if self._is_ready(identity):
             return
         limit = _LATE_JOINER
         if connection.credentials.can_mint:
-            # The server knows its participants before it announces them, and delivers to them: asking saves the wait.
+            # The server knows its participants, and delivers to them, before it announces them. Its API saves the wait.
             present = await server_api.identities(connection.credentials, connection.room)
             if present is not None:
                 if identity in present:
                     return
-                limit = _LATE_JOINER_IF_ASKED
+                limit = _LATE_JOINER_UNKNOWN_TO_SERVER
         await connection.until(lambda: self._is_ready(identity), limit)
         # A participant that has joined but is slow to become active counts: the server holds reliable data for it.
         if identity not in connection.sdk.remote_participants:
@@ -93,8 +93,8 @@ class Presence:
         """Announce this participant immediately; returns whether the server answered.
 
         The server broadcasts an attribute change, with the participant's state, without its usual delay. Deleting a
-        missing key changes nothing, and is broadcast all the same. Without the grant to change attributes, the server
-        announces the participant in its own time.
+        missing key changes nothing, but is broadcast too. Without the grant to change attributes, the server announces
+        the participant after the usual delay.
         """
         sdk = self._connection.session
         if sdk is None or not sdk.local_participant.permissions.can_update_metadata:

@@ -1,4 +1,4 @@
-"""A line that shows how a transfer gets on: bytes, rate, time left; only when it takes longer than half a second."""
+"""A line with a transfer's progress: bytes, rate and time left. Appears only after half a second."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _EVERY = 0.25
 
 
 class Progress:
-    """Shows one transfer in the cell (or terminal) whose context it is updated in.
+    """Shows the progress of one transfer, in the cell or terminal whose context calls `update`.
 
     Args:
-        label: what moves, as plain text.
-        total: its bytes, when known.
+        label: what is transferred, as plain text.
+        total: its size in bytes, if known.
     """
 
     def __init__(self, label: str, total: int | None) -> None:
@@ -26,14 +26,14 @@ class Progress:
         self._line: Any = None
 
     def update(self, done: int) -> None:
-        """Say how many bytes have moved; cheap, and shown at most four times a second."""
+        """Report the bytes transferred so far. Cheap: the line changes at most four times a second."""
         at = time.monotonic()
         if at - self._begun >= APPEARS_AFTER and at - self._shown >= _EVERY:
             self._shown = at
             self._show(self.describe(done, at - self._begun))
 
     def close(self, done: int, error: str | None = None) -> None:
-        """Leave a last line, if there was one before."""
+        """Show the final line, if a line was shown before."""
         if self._line is None:
             return
         seconds = time.monotonic() - self._begun
@@ -41,7 +41,7 @@ class Progress:
         self._show(f"{self._label}: {outcome} ({size(done / seconds)}/s)", last=True)
 
     def describe(self, done: int, seconds: float) -> str:
-        """The line for `done` bytes after `seconds`."""
+        """The progress line for `done` bytes after `seconds`."""
         rate = done / seconds if seconds else 0.0
         if not self._total:
             return f"{self._label}: {size(done)} ({size(rate)}/s)"
@@ -64,7 +64,7 @@ class Progress:
 
 
 def _display() -> Any:
-    """IPython's display function, inside a kernel; None elsewhere."""
+    """IPython's display function in a kernel; None elsewhere."""
     if "ipykernel" not in sys.modules:
         return None
     from IPython import get_ipython
@@ -74,7 +74,7 @@ def _display() -> Any:
 
 
 def size(count: float) -> str:
-    """A number of bytes for people."""
+    """Format a number of bytes in a readable unit."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -1,8 +1,8 @@
-"""Reconnecting: what the SDK leaves undone after it reconnected, and joining again after it gave up.
+"""Reconnecting: completes what the SDK leaves undone when it reconnects, and joins again when it gives up.
 
-After a resume, nothing has changed. After a full reconnect, the session is a new one: open writers and pending calls
-fail, state is written again, and a `loss` event says what may be missing. When the SDK gives up, lknb joins again with
-a fresh token, for ten minutes.
+After a resume, nothing has changed. After a full reconnect, the session is new: open writers and pending calls fail,
+state is written again, and a `loss` event reports what may be missing. When the SDK gives up, lknb tries to join again
+with a new token for ten minutes.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from lknb.connection import Connection
 
 RETRY_FOR = 600.0
-"""Seconds for which lknb tries to join again after the SDK gave up."""
+"""Seconds for which lknb tries to join again after the SDK has given up."""
 
 _RETRY_PAUSE = 10.0
-# The connection may have been dead this long before the SDK says `reconnecting`: it notices after 12 to 15 s.
+# The connection may have been dead this long before the SDK reports `reconnecting`: it notices after 12 to 15 s.
 _UNNOTICED = dt.timedelta(seconds=20)
-# How long to wait for the sign of a new session: if the server was asked, and if not.
-_SIGN_IF_ASKED = 0.3
-_SIGN_UNASKED = 3.5
+# Seconds to wait for the sign of a new session, with and without an announcement that the server answered.
+_SIGN_IF_ANNOUNCED = 0.3
+_SIGN_UNANNOUNCED = 3.5
 
 _FINAL = {
     rtc.DisconnectReason.DUPLICATE_IDENTITY: "another participant joined with the same identity",
@@ -54,32 +54,32 @@ class Reconnecting:
         self.room_sid = ""
         self.retrying: asyncio.Task[None] | None = None
         self._session_sid = ""
-        self._last_heard = now()
+        self._last_received = now()
         self._down_since: dt.datetime | None = None
 
-    def heard(self) -> None:
+    def note_received(self) -> None:
         """Note that something was received: the connection was alive until now."""
-        self._last_heard = now()
+        self._last_received = now()
 
     def joined(self) -> None:
-        """Note the ids of the session that has just begun."""
+        """Note the ids of the new session."""
         sdk = self._connection.session
         assert sdk is not None
         self._session_sid = sdk.local_participant.sid
         self.room_sid = self.room_sid or sdk.server_sid
-        self.heard()
+        self.note_received()
 
     # What the SDK reports
 
     def interrupted(self) -> None:
         """The SDK lost the connection, and tries to resume it."""
-        self._down_since = self._down_since or max(self._last_heard, now() - _UNNOTICED)
+        self._down_since = self._down_since or max(self._last_received, now() - _UNNOTICED)
         self._connection.set_state("reconnecting", "the SDK lost the connection")
         if self._connection.credentials.embedded:
             self._connection.start(self._revive_server())
 
     async def _revive_server(self) -> None:
-        # It starts with the same ports and key, so that the SDK reconnects by itself.
+        # The server starts with the same ports and keys, so the SDK reconnects by itself.
         with contextlib.suppress(ServerError):
             await asyncio.to_thread(server.ensure)
 
@@ -88,19 +88,19 @@ class Reconnecting:
         connection = self._connection
         if connection.session is None:
             return
-        # A new session's id comes with the next news of this participant: up to 3 s late, or at once if asked for.
-        asked = await connection.presence.announce()
-        if await connection.until(self._is_new_session, _SIGN_IF_ASKED if asked else _SIGN_UNASKED):
+        # A new session's id arrives with this participant's next update: immediately if announced, else up to 3 s late.
+        announced = await connection.presence.announce()
+        if await connection.until(self._is_new_session, _SIGN_IF_ANNOUNCED if announced else _SIGN_UNANNOUNCED):
             await self._rebuilt()
         elif connection.state == "reconnecting":
             self._down_since = None
             connection.set_state("connected", "resumed; nothing was lost")
 
     def updated(self, sdk_event: str) -> None:
-        """Something else happened in the room: it may be the sign of a new session, or of a new room."""
+        """Another SDK event: it may be the sign of a new session or a new room."""
         connection = self._connection
         if connection.state == "connected" and self._is_new_session():
-            connection.start(self._rebuilt())  # the sign came later than `reconnected` waited for it
+            connection.start(self._rebuilt())  # the sign arrived after `reconnected` stopped waiting for it
         if sdk_event in ("room_updated", "room_sid_changed") and connection.session is not None:
             self._note_room_sid(connection.session.server_sid)
 
@@ -109,7 +109,7 @@ class Reconnecting:
         connection = self._connection
         if connection.state == "closed":
             return
-        self._down_since = self._down_since or max(self._last_heard, now() - _UNNOTICED)
+        self._down_since = self._down_since or max(self._last_received, now() - _UNNOTICED)
         name = rtc.DisconnectReason.Name(reason) if reason in rtc.DisconnectReason.values() else str(reason)
         final = _FINAL.get(reason)
         connection.end_session(final or f"the connection was lost: {name}")
@@ -130,7 +130,7 @@ class Reconnecting:
         await self.begin_session(anew=False)
 
     async def begin_session(self, *, anew: bool, reason: str = "reconnected") -> None:
-        """Make a new session usable: set the state, record the loss, and have the systems restore what was theirs."""
+        """Make a new session usable: set the state, record the loss, and have the systems restore their state."""
         connection, sdk = self._connection, self._connection.session
         if sdk is None:
             return
@@ -143,7 +143,7 @@ class Reconnecting:
         another_room = self._note_room_sid(sid or sdk.server_sid)
         since, self._down_since = self._down_since, None
         connection.set_state("connected", reason)
-        self._record_loss(since or self._last_heard, another_room=another_room)
+        self._record_loss(since or self._last_received, another_room=another_room)
         for callback in connection.restored_callbacks:
             try:
                 await callback(anew)
@@ -157,7 +157,7 @@ class Reconnecting:
             return False
         self.room_sid = sid
         if before and self._connection.state == "connected":
-            self._record_loss(self._last_heard, another_room=True)
+            self._record_loss(self._last_received, another_room=True)
         return bool(before)
 
     def _record_loss(self, since: dt.datetime, *, another_room: bool) -> None:
@@ -167,14 +167,14 @@ class Reconnecting:
                 "in",
                 topic="reconnect",
                 data={"from": since, "until": now(), "another_room": another_room},
-                error="the room was created anew" if another_room else "what was sent meanwhile may be missing",
+                error="the room was recreated" if another_room else "messages sent in the meantime may be missing",
             )
         )
 
     # Joining again
 
     async def _retry_joining(self) -> None:
-        """Join again until it works, for ten minutes."""
+        """Try to join again, for ten minutes."""
         connection = self._connection
         connection.drop_session()
         begun, attempt = time.monotonic(), 0

@@ -1,4 +1,4 @@
-"""`Room`: what a notebook holds of a LiveKit room, and `room.aio`, the same for code on an event loop."""
+"""`Room`: a LiveKit room that a notebook has joined, and `room.aio`: its methods as coroutines."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Rejoin = Callable[["Room"], Coroutine[Any, Any, None]]
 
 
 def _with_parentheses(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
-    """A decorator's factory that explains itself if it is used without parentheses."""
+    """Make using a decorator factory without parentheses raise a helpful error."""
 
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -110,20 +110,20 @@ class AioRoom:
 class Room:
     """A room that this notebook has joined. `lknb.connect` returns it.
 
-    Every method that sends or asks blocks until it is done, and can be called from any thread; `room.aio` has the same
-    methods as coroutines. Sending methods take `to`: an identity, several, or None for everybody. They raise
-    `NotConnectedError` at once while the room is reconnecting, rather than writing into a connection that may lose the
+    Every method that sends or calls blocks until it has finished, and can be used from any thread; `room.aio` has the
+    same methods as coroutines. Sending methods take `to`: an identity, several, or None for everybody. While the room
+    is reconnecting, they raise `NotConnectedError` immediately instead of writing to a connection that may lose the
     data.
 
     Attributes:
         aio: the blocking methods as coroutines, for any event loop.
         local_participant: this notebook's participant: its name, metadata, attributes and permissions.
-        events: the log of everything that happened, newest last.
+        events: the log of everything that happened in the room, newest last.
         widgets: the open widgets of this room.
         links: the active links of this room, made by `link`.
     """
 
-    AWAITABLE: ClassVar[str] = "room.aio"
+    _awaitable: ClassVar[str] = "room.aio"
 
     aio: AioRoom
     local_participant: LocalParticipant
@@ -155,7 +155,7 @@ class Room:
 
     @property
     def sid(self) -> str:
-        """LiveKit's id of the room; a room that was created anew has another one."""
+        """LiveKit's id of the room; a recreated room has a new id."""
         return self._connection.reconnecting.room_sid
 
     @property
@@ -208,7 +208,7 @@ class Room:
 
     @property
     def handlers(self) -> tuple[Handler, ...]:
-        """The registered handlers, with the counts of their calls and errors."""
+        """The registered handlers, with counts of their calls and errors."""
         return tuple(self._systems.handlers)
 
     def __repr__(self) -> str:
@@ -252,7 +252,7 @@ class Room:
         """Register a handler for text streams. Use as a decorator.
 
         A handler receives whichever of `data`, `event` and `sender` it declares as parameters. A plain function runs
-        on a thread of its own, an async function on lknb's loop. A handler receives its events one at a time, in
+        on its own thread, an async function on lknb's loop. A handler receives its events one at a time, in
         order. Running its cell again replaces it; its output and its exceptions appear in its cell.
 
         Args:
@@ -260,7 +260,7 @@ class Room:
             sender: only from this identity.
             stream: call the handler as soon as a stream opens, with an iterator of its pieces as `data` (an async
                 iterator for an async handler). Streams are then handled concurrently.
-            max_size: bytes that a stream may have; the room's limit if not given.
+            max_size: maximum bytes of a stream; the room's limit if not given.
             thread: "main" runs the handler on the kernel's main thread, between cells, as plotting requires.
 
         Raises:
@@ -292,7 +292,7 @@ class Room:
             topic: only this topic; None for every topic.
             sender: only from this identity.
             stream: call the handler as soon as a stream opens, with an iterator of its chunks.
-            max_size: bytes that a stream may have; the room's limit (64 MiB unless set) if not given.
+            max_size: maximum bytes of a stream; the room's limit (64 MiB unless set) if not given.
             thread: "main" runs the handler on the kernel's main thread.
 
         Raises:
@@ -374,7 +374,7 @@ class Room:
         kinds: Iterable[Kind] | None = None,
     ) -> Callable[[F], F]:
         if thread not in ("worker", "main"):
-            raise ValueError(f'thread= is "worker" or "main", not {thread!r}.')
+            raise ValueError(f'thread= must be "worker" or "main", not {thread!r}.')
 
         def register(function: F) -> F:
             self._refuse_closed()
@@ -405,9 +405,9 @@ class Room:
 
         Args:
             method: the name to call it by, at most 64 bytes.
-            callers: an identity or several that may call; None for everybody.
+            callers: the identity or identities that may call; None for everybody.
             concurrency: number of concurrent calls; further calls wait, within their time limits.
-            raw: pass the payload as the str it is, and send a returned str as it is.
+            raw: pass the payload as an unparsed str, and send a returned str unchanged.
             thread: "main" runs the function on the kernel's main thread, between cells.
 
         Raises:
@@ -434,10 +434,10 @@ class Room:
         return register
 
     def off(self, handler: Callable[..., Any] | str | Handler) -> int:
-        """End handlers: by the function, its name, its topic or method, or an entry of `room.handlers`.
+        """End handlers, given the function, its name, its topic or method, or an entry of `room.handlers`.
 
         Returns:
-            How many were ended.
+            The number of handlers that were ended.
         """
         return self._systems.handlers.remove(handler)
 
@@ -462,7 +462,7 @@ class Room:
         Raises:
             ValueError: for an unknown kind.
             NotConnectedError: if the room is closed.
-            PermissionDeniedError: for data tracks alone, without the grant canSubscribe.
+            PermissionDeniedError: if only data tracks are requested, without the grant canSubscribe.
 
         Examples:
             >>> with room.listen("data", topic="imu") as inbox:
@@ -503,7 +503,7 @@ class Room:
             >>> room.feed("rpc")
             >>> room.feed(topic="imu").plot()
         """
-        from lknb.widgets.feed import Feed  # here: a room is of use without widgets
+        from lknb.widgets.feed import Feed  # here, because a room works without widgets
 
         return Feed(self, kind, topic, sender)
 
@@ -521,17 +521,18 @@ class Room:
         return Panel(self, *tabs)
 
     def link(self, widget: traitlets.HasTraits, attribute: str, *, trait: str = "value", of: str | None = None) -> Link:
-        """Keep a widget's trait and an attribute equal, from now on.
+        """Keep a widget's trait and an attribute in sync.
 
-        This participant's own attribute follows the widget, at most five times a second and always to the last
-        value, and the widget follows the attribute. If the attribute is already set, the widget takes its value;
-        otherwise the widget's value is written. Another participant's attribute (`of`) is only followed: moving the
-        widget by hand lasts until its next change. While that participant is away, the widget keeps its value.
+        This participant's own attribute follows the widget, and the widget follows the attribute. Changes of the widget
+        are written at most five times a second; the last value is always written. If the attribute is already set, the
+        widget takes its value; otherwise the widget's value is written. With `of`, the widget only follows another
+        participant's attribute: a value set by hand lasts until the attribute changes. While that participant is not in
+        the room, the widget keeps its value.
 
-        A str is written as it is, and "" deletes the attribute; numbers, bools, lists and dicts are written as JSON.
-        If the trait rejects a value, because of its type or range, the cell shows a warning and the widget keeps its
-        own value. A value that could not be written is reported there too, and written as soon as possible. The link
-        ends with `unlink`, when its cell runs again, when the widget is closed, and with the room.
+        A str is written unchanged, and "" deletes the attribute; numbers, bools, lists and dicts are written as JSON.
+        If the trait rejects a value because of its type or range, the cell shows a warning and the widget keeps its
+        value. A value that could not be written is reported there too, and written as soon as possible. The link ends
+        with `unlink`, when its cell runs again, when the widget is closed, and when the room is closed.
 
         Args:
             widget: the widget with the trait, such as an ipywidgets slider.
@@ -542,7 +543,7 @@ class Room:
         Raises:
             ValueError: for a trait that the widget does not have.
             TypeError: for a trait whose value JSON cannot represent, if it is to be written.
-            PermissionDeniedError: for an own attribute without the grant canUpdateOwnMetadata.
+            PermissionDeniedError: for this participant's own attribute, without the grant canUpdateOwnMetadata.
             NotConnectedError: if the room is closed.
 
         Examples:
@@ -554,7 +555,7 @@ class Room:
         self._refuse_closed()
         link = Link(self, widget, attribute, trait, of)
         if link.of == self.identity:
-            self._connection.require_for_later("canUpdateOwnMetadata", "Linking an attribute of one's own")
+            self._connection.require_for_later("canUpdateOwnMetadata", "Linking this participant's own attribute")
         self.links.add(link)
         link.start()
         return link
@@ -562,7 +563,7 @@ class Room:
     # Leave
 
     def close(self) -> None:
-        """Leave the room once everything sent is on its way. Handlers end; inboxes can still be read to their end.
+        """Send what the SDK has accepted, then leave the room. Handlers end; inboxes can still be read to their end.
 
         Closing a closed room does nothing.
         """
@@ -571,18 +572,18 @@ class Room:
     def rejoin(self) -> None:
         """Join again after the room was closed, with the same identity; does nothing while the room is open.
 
-        The log goes on, with a `loss` event for the time between, and this participant's attributes, metadata, name
-        and data tracks are restored. Handlers, inboxes and widgets ended with the closing: run their cells again.
+        The log continues, with a `loss` event for the time between, and this participant's attributes, metadata, name
+        and data tracks are restored. Handlers, inboxes and widgets ended when the room closed: run their cells again.
 
         Raises:
-            ConnectError: with the cause and the next step; the room stays closed. Also if another room of this kernel
-                has taken this identity meanwhile.
+            ConnectError: if the room cannot be joined, or another room of this kernel uses the identity now; the
+                message gives the cause and the next step. The room stays closed.
             ServerError: if the embedded server cannot be started.
         """
         LOOP.run(self._rejoin(self), "rejoin")
 
     def _closed(self) -> None:
-        # Before the handlers end: the static HTML that widgets leave shows them.
+        # Before the handlers end, because the widgets' static HTML lists them.
         for widget in self.widgets:
             widget.close()
         self._systems.handlers.end()

@@ -1,6 +1,6 @@
-"""The SDK's room with what lknb needs of it; every touch of the SDK's private parts is in this module.
+"""The SDK's room, extended for lknb. Only this module uses the SDK's private names.
 
-Checked against livekit 1.2.1 by tests/test_sdk.py, and the dependency is pinned below the next minor version.
+tests/test_sdk.py checks it against livekit 1.2.1, and the dependency is pinned below the next minor version.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ __all__ = [
 _UPDATE = TextStreamInfo.OperationType.UPDATE
 
 _LAST_CALLBACKS = 0.05
-# The link counts as quiet when no more than keep-alives has gone out for so long.
+# Seconds without traffic after which the link counts as quiet.
 _QUIET = 0.08
 _QUIET_AFTER_TRAFFIC = 0.5
-_KEEP_ALIVE = 600
+_KEEP_ALIVE = 600  # bytes between two samples that are keep-alives, not traffic
 
 
 @atexit.register
 def _let_callbacks_end() -> None:
-    """Registered before the SDK's own clean-up, and so run after it.
+    """Pause after the SDK's own clean-up, so that its threads can finish their calls into Python.
 
-    Its threads may be about to call into Python. One that does so when the interpreter is already being taken down
-    aborts the process; the pause lets them through before.
+    A thread that calls into Python while the interpreter shuts down aborts the process. This function is registered
+    before the clean-up, so it runs after it.
     """
     if FfiClient._instance is not None:
         time.sleep(_LAST_CALLBACKS)
 
 
 class _EveryTopic(dict[str, StreamOpened]):
-    """The SDK asks `.get(topic)` for a stream's handler: this one answers for every topic."""
+    """A table of stream handlers with one handler for every topic. The SDK looks it up with `.get(topic)`."""
 
     def __init__(self, handler: StreamOpened) -> None:
         self._handler = handler
@@ -69,13 +69,13 @@ class _EveryTopic(dict[str, StreamOpened]):
 
 
 class TextHeader(NamedTuple):
-    """What the header of a text stream says beyond what the SDK's own methods send and tell.
+    """The fields of a text stream's header that the SDK's own methods neither send nor expose.
 
     Attributes:
-        id: the stream's id; of an edit, that of the text it takes the place of.
-        reply_to: the id of the stream that this one answers.
-        version: counts the edits; None in what is no edit.
-        attachments: the ids of the byte streams that belong to it.
+        id: the stream's id; for an edit, the id of the text that it replaces.
+        reply_to: the id of the stream that this one replies to.
+        version: the number of the edit; None if it is not an edit.
+        attachments: the ids of the byte streams attached to it.
     """
 
     id: str
@@ -85,19 +85,19 @@ class TextHeader(NamedTuple):
 
 
 class Traffic(NamedTuple):
-    """Bytes that have been sent, and the seconds of a round trip."""
+    """Bytes sent so far, and the round-trip time in seconds."""
 
     bytes_sent: int
     round_trip: float
 
 
 class SdkRoom(rtc.Room):
-    """An `rtc.Room` that hands all that happens to one place.
+    """An `rtc.Room` that passes every event to one callback.
 
     Args:
-        on_event: called with each SDK event's name and arguments, and with three names that the SDK does not emit. It
-            replaces the SDK's emitter, which inspects the signature of every callback for every event.
-        on_text_stream: called with the reader of each text stream, whatever its topic, and the sender's identity.
+        on_event: called with each event's name and arguments, including three events that the SDK does not emit. It is
+            used because the SDK's emitter inspects the signature of every callback for every event.
+        on_text_stream: called with the reader of each text stream, of any topic, and the sender's identity.
         on_byte_stream: the same for byte streams.
     """
 
@@ -111,7 +111,7 @@ class SdkRoom(rtc.Room):
         quiet_sdk_log()
         super().__init__(loop=asyncio.get_running_loop())
         self._on_event = on_event
-        self._opened: TextStreamInfo | None = None  # the text stream that is being handed over
+        self._opened: TextStreamInfo | None = None  # the text stream that is being delivered
 
         def with_header(reader: Any, sender: str) -> None:
             if self._opened is not None:
@@ -128,7 +128,7 @@ class SdkRoom(rtc.Room):
 
     def _on_room_event(self, event: RoomEvent) -> None:
         super()._on_room_event(event)
-        # The SDK keeps these to itself; they tell that a session, or the room, is a new one.
+        # The SDK does not emit these. The first two may show that the session or the room is new.
         name = event.WhichOneof("message")
         if name in ("participants_updated", "room_sid_changed"):
             self._on_event(name)
@@ -136,14 +136,14 @@ class SdkRoom(rtc.Room):
             self._on_event(name, event.chat_message.message, event.chat_message.participant_identity)
 
     def _handle_text_stream_opened(self, opened: TextStreamOpened) -> None:
-        # On its way to the reader the SDK drops what this one answers, and whether it is an edit.
+        # The SDK's reader does not expose what the text replies to, nor whether it is an edit.
         self._opened = opened.reader.info
         super()._handle_text_stream_opened(opened)
 
     async def join(self, url: str, token: Secret, attempt_timeout: float) -> None:
-        """Connect. Never cancel it: the SDK kills the process some seconds later.
+        """Connect. Never cancel this: the SDK kills the process some seconds later.
 
-        One-time gathering keeps three files open for a connection instead of about thirty.
+        Gathering candidates only once keeps three files open per connection instead of about thirty.
         """
         options = rtc.RoomOptions(
             connect_timeout=attempt_timeout,
@@ -154,7 +154,11 @@ class SdkRoom(rtc.Room):
         await self.connect(url, token.reveal(), options)
 
     async def traffic(self) -> Traffic:
-        """What has gone over the wire so far. Raises RuntimeError when there is no connection."""
+        """The bytes sent so far and the round-trip time.
+
+        Raises:
+            RuntimeError: if there is no connection.
+        """
         stats = await self.get_rtc_stats()
         pairs = [
             each.candidate_pair.candidate_pair
@@ -167,10 +171,10 @@ class SdkRoom(rtc.Room):
         )
 
     async def flush(self, within: float) -> None:
-        """Wait until what the SDK has accepted has left: leaving drops the rest, as much as two megabytes of it.
+        """Wait until the SDK has sent everything it accepted: leaving drops the rest, up to two megabytes.
 
-        It has when nothing but keep-alives has gone out for two round trips; for longer when something was moving,
-        since on a busy machine that pauses too.
+        Everything is sent when only keep-alives have gone out for two round trips, or for longer after traffic, because
+        a busy machine also pauses while it sends.
         """
         deadline = time.monotonic() + within
         sent, quiet, quiet_since = -1, _QUIET, time.monotonic()
@@ -192,7 +196,7 @@ class SdkRoom(rtc.Room):
 
     @property
     def server_sid(self) -> str:
-        """The room's session id: another one means that it is another room of the same name."""
+        """The room's id; a different id means another room of the same name."""
         return self._info.sid
 
     @property
@@ -202,7 +206,7 @@ class SdkRoom(rtc.Room):
 
 
 def header_of(reader: Any) -> TextHeader:
-    """What the header of the text stream that `reader` reads said."""
+    """The header of the text stream that `reader` reads."""
     header: TextHeader | None = getattr(reader, "header", None)
     return header or TextHeader(reader.info.stream_id, attachments=tuple(reader.info.attachments))
 
@@ -210,7 +214,11 @@ def header_of(reader: Any) -> TextHeader:
 async def send_text(
     local: Any, text: str, topic: str, to: list[str], attributes: dict[str, str], head: TextHeader
 ) -> None:
-    """`local.send_text`, which cannot say what `head` does. Raises StreamError."""
+    """Send text like `local.send_text`, with the header fields of `head`.
+
+    Raises:
+        StreamError: if the SDK refuses or fails to send it.
+    """
     request = FfiRequest()
     request.send_text.local_participant_handle = local._ffi_handle.handle
     request.send_text.text = text
@@ -229,7 +237,11 @@ async def send_text(
 async def open_text(
     local: Any, topic: str, to: list[str], attributes: dict[str, str], head: TextHeader
 ) -> rtc.TextStreamWriter:
-    """`local.stream_text`, which cannot say what `head` does. Raises StreamError."""
+    """Open a stream like `local.stream_text`, with the header fields of `head`.
+
+    Raises:
+        StreamError: if the SDK refuses or fails to open it.
+    """
     writer = rtc.TextStreamWriter(local, topic=topic)
     writer._options.CopyFrom(_options(local, topic, to, attributes, head))
     await writer._send_header()
@@ -260,5 +272,5 @@ def _header(info: TextStreamInfo) -> TextHeader:
 
 
 def subscription_count() -> int:
-    """How many readers the SDK's event queue has in this process: what a leak would show in."""
+    """The number of readers of the SDK's event queue in this process. It grows if readers leak."""
     return len(FfiClient.instance.queue._subscribers)

@@ -1,4 +1,4 @@
-"""The server's own API, for what participants cannot do or learn in time. It needs an API key and its secret.
+"""The server's API, for what participants cannot do, or learn too late. It needs an API key and its secret.
 
 See https://docs.livekit.io/home/server/managing-rooms/.
 """
@@ -14,7 +14,7 @@ _WITHIN = 1.0
 
 
 def client(credentials: Credentials, room: str) -> Any:
-    """LiveKit's client of the API, for one room, as an async context manager."""
+    """LiveKit's API client for one room, as an async context manager."""
     from livekit import api
 
     token = credentials.token or credentials.mint_for_api(room)
@@ -22,7 +22,7 @@ def client(credentials: Credentials, room: str) -> Any:
 
 
 async def identities(credentials: Credentials, room: str) -> set[str] | None:
-    """Who is in the room, those included whom the server has not announced yet; None when it does not say in time."""
+    """The identities in the room, including those not announced yet; None if the server does not answer in time."""
     from livekit import api
 
     try:
@@ -30,18 +30,18 @@ async def identities(credentials: Credentials, room: str) -> set[str] | None:
             answer = await asyncio.wait_for(
                 server.room.list_participants(api.ListParticipantsRequest(room=room)), _WITHIN
             )
-    except Exception:  # a short cut only: without it there is a slower way
+    except Exception:  # only a shortcut: callers have a slower way
         return None
     return {participant.identity for participant in answer.participants}
 
 
 async def room_sid(credentials: Credentials, room: str) -> str | None:
-    """The id of the room of that name; None when the server does not say in time."""
+    """The id of the room of this name; None without such a room or an answer in time."""
     from livekit import api
 
     try:
         async with client(credentials, room) as server:
             answer = await asyncio.wait_for(server.room.list_rooms(api.ListRoomsRequest(names=[room])), _WITHIN)
-    except Exception:  # a short cut only: we are told later
+    except Exception:  # only a shortcut: the SDK gets the id later
         return None
     return str(answer.rooms[0].sid) if answer.rooms else None

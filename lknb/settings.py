@@ -51,13 +51,13 @@ def server_idle() -> float:
 
 
 def cache_dir() -> Path:
-    """Directory of built and downloaded binaries (`LKNB_CACHE_DIR`). This does not create it."""
+    """Directory of built and downloaded binaries (`LKNB_CACHE_DIR`). Does not create it."""
     path = os.environ.get("LKNB_CACHE_DIR")
     return Path(path).absolute() if path else platformdirs.user_cache_path("lknb", appauthor=False)
 
 
 def state_dir() -> Path:
-    """Directory of the running server's record, configuration and log (`LKNB_STATE_DIR`). This does not create it.
+    """Directory of the running server's record, configuration and log (`LKNB_STATE_DIR`). Does not create it.
 
     The default contains the host's name: several hosts may share one home directory, but not one server.
     """

@@ -1,4 +1,4 @@
-"""Two faces of one coroutine method: a blocking one for cells, and an awaitable one for any event loop.
+"""Two forms of one coroutine method: a blocking one for cells, and an awaitable one for any event loop.
 
 The systems are written once, as coroutines for the loop thread. `Room`, `LocalParticipant` and their awaitable twins
 list the same methods, derived here with the parameters, the result and the docstring of the original. The first
@@ -30,10 +30,10 @@ def blocking(
 
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        instead = f"await {self.AWAITABLE}.{method.__name__}(...)"
+        instead = f"await {self._awaitable}.{method.__name__}(...)"
         return LOOP.run(method(system(self._systems), *args, **kwargs), method.__name__, instead)
 
-    # With __wrapped__ in place, inspect would take the blocking method for the coroutine function that it waits for.
+    # With __wrapped__, inspect would mistake the blocking method for the coroutine function that it waits for.
     call.__signature__ = inspect.signature(call)  # type: ignore[attr-defined]
     del call.__wrapped__
     return call

@@ -1,4 +1,4 @@
-"""Tables of what comes from a room: HTML in a notebook, text in a terminal, everything in them escaped."""
+"""Tables of a room's data: HTML in a notebook, text in a terminal, all of it escaped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WIDEST = 60
 
 @public
 class Table:
-    """Rows under headings. It shows itself as a table wherever it is displayed.
+    """Rows under headings, displayed as a table in a notebook or a terminal.
 
     Attributes:
         columns: the headings.
@@ -64,7 +64,7 @@ class Table:
 
 
 def plain(value: Any) -> str:
-    """`value` in one short line, without characters that could steer a terminal or turn the text around."""
+    """`value` as one short line, without characters that control a terminal or the text direction."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -78,7 +78,7 @@ def plain(value: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    # What has no place to break, as compact JSON, would push the columns after it out of the page.
+    # Without this, a long word such as compact JSON pushes the following columns off the page.
     long = any(len(word) > 30 for word in text.split())
     style = "text-align: left; overflow-wrap: anywhere" if long else "text-align: left"
     return f'<td style="{style}">{html.escape(text)}</td>'

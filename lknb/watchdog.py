@@ -49,7 +49,7 @@ def _report() -> None:
             where = name_cells(f'File "{at.f_code.co_filename}", line {at.f_lineno}')
             handler.say(
                 f"The async handler {handler.name} has blocked lknb's event loop for {LIMIT:g} s ({where}): every room "
-                "stands still meanwhile. Make it a plain `def`, which runs on a thread of its own, or await slow calls."
+                "is stalled. Make it a plain `def`, which runs on its own thread, or await slow calls."
             )
             return
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""Where a user's function runs: on daemon threads, on lknb's loop, or on the kernel's main thread."""
+"""Runs users' functions: on daemon threads, on lknb's loop, or on the kernel's main thread."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _IDLE_SECONDS = 5.0
 class Workers:
     """Daemon threads for functions that may block, started when needed and ended when idle.
 
-    The standard library's pool joins its threads when the interpreter ends, so that a handler that sleeps for an hour
-    would hold the kernel's shutdown up for as long.
+    The standard library's pool joins its threads when the interpreter ends, so a handler that sleeps for an hour would
+    delay the kernel's shutdown by as much.
     """
 
     def __init__(self, limit: int, name: str) -> None:
         self._limit = limit
         self._name = f"lknb-{name}"
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        # Protects the two counts, and keeps a thread from ending while a job is put for it.
+        # Protects the two counts, and keeps a thread from ending while a job is queued for it.
         self._lock = threading.Lock()
         self._threads = 0
         self._free = 0
@@ -46,7 +46,7 @@ class Workers:
         return await job.future
 
     def stop(self) -> None:
-        """Let idle threads end; busy ones end after their call."""
+        """End idle threads now, and busy threads after their call."""
         with self._lock:
             for _ in range(self._threads):
                 self._jobs.put(None)
@@ -58,44 +58,44 @@ class Workers:
             except queue.Empty:
                 with self._lock:
                     if not self._jobs.empty():
-                        continue  # one came just now
+                        continue  # a job has just arrived
                     self._threads -= 1
                     self._free = max(0, self._free - 1)
                     return
             if job is None:
                 with self._lock:
                     if not self._jobs.empty():
-                        continue  # calls that were accepted before the end are made
+                        continue  # jobs accepted before `stop` still run
                     self._threads -= 1
                     self._free = max(0, self._free - 1)
                 return
             job.do()
             with self._lock:
-                # Jobs that waited because all threads were busy have nobody promised to them.
+                # No thread is reserved for jobs that were queued while all threads were busy.
                 if self._jobs.empty():
                     self._free += 1
 
 
 @dataclass(slots=True)
 class Job:
-    """A call, and the future on another loop that gets its outcome."""
+    """A call, and the future on another loop that receives its outcome."""
 
     function: Callable[[], Any]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
 
     def do(self) -> None:
-        """Make the call here, and settle the future there."""
+        """Make the call on this thread, and settle the future on its loop."""
         if self.future.cancelled():
             return
         try:
             result, error = self.function(), None
-        except BaseException as raised:  # also SystemExit: a handler's sys.exit() must not end the thread unanswered
+        except BaseException as raised:  # also SystemExit, which must not end the thread without an outcome
             result, error = None, raised
         try:
             self.loop.call_soon_threadsafe(self._settle, result, error)
         except RuntimeError:
-            pass  # the loop is gone, and with it everybody who waited
+            pass  # the loop is closed, so nothing waits for the outcome
 
     def _settle(self, result: Any, error: BaseException | None) -> None:
         if self.future.done():
@@ -111,7 +111,7 @@ class Job:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling `function` gives a coroutine."""
+    """Whether calling `function` returns a coroutine."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
@@ -124,7 +124,7 @@ def main_loop() -> asyncio.AbstractEventLoop:
             pass
     raise LknbError(
         'thread="main" needs a notebook kernel: it runs the handler on the main thread between cells. '
-        "Register it from a cell, or leave thread= out."
+        "Register it from a cell, or omit thread=."
     )
 
 
@@ -151,7 +151,7 @@ async def run_on(
 
 
 async def contained(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Await `function`, but let no sys.exit() in it end the event loop and with it every room."""
+    """Await `function`; raise RuntimeError for a sys.exit() in it, which would end the event loop and every room."""
     try:
         return await function(*args, **kwargs)
     except (SystemExit, KeyboardInterrupt) as error:

@@ -30,7 +30,9 @@ class Derived(griffe.Extension):
         """Replace the derived attributes by functions, and the names of defaults by their values."""
         _show_values(pkg, pkg)
         connecting = pkg["connecting"]
-        connecting.set_member("connect", _copy(connecting, connecting.members["connect"], connecting["_asked"], "Room"))
+        connecting.set_member(
+            "connect", _copy(connecting, connecting.members["connect"], connecting["_request"], "Room")
+        )
         for name in ("room.Room", "room.AioRoom", "local_participant.LocalParticipant"):
             owner = pkg[name]
             for attribute in list(owner.attributes.values()):

@@ -57,7 +57,7 @@ def test_stop_reports_whether_server_ran(capsys: pytest.CaptureFixture[str]) -> 
     server.ensure()
     assert cli.main(["server", "stop"]) == 0
     assert cli.main(["server", "stop"]) == 0
-    assert capsys.readouterr().out == "stopped\nit was not running\n"
+    assert capsys.readouterr().out == "stopped\nnot running\n"
 
 
 def test_log_prints_last_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,5 +123,5 @@ def test_version_matches_package(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         expected = (0, f"lknb {version('lknb')}\n", "")
     except PackageNotFoundError:
-        expected = (1, "", "lknb: it is not installed, so it has no version. Install it, as with: pip install .\n")
+        expected = (1, "", "lknb: not installed, so its version is unknown. Install it: pip install .\n")
     assert (exit_.value.code or 0, shown.out, shown.err) == expected

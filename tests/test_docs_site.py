@@ -300,7 +300,7 @@ def test_ipython_message_without_extension_is_quoted(shell: Shell) -> None:
 
 def test_names_on_pages_exist() -> None:
     """`room.name`, `lknb.name` and the errors, wherever they stand in a page."""
-    attributes = {"aio", "attributes", "events"}
+    attributes = {"aio", "attributes", "events", "local_participant"}
     for page in [*PAGES, DOCS / "magics.md"]:
         text = page.read_text()
         for name in re.findall(r"\broom\.(\w+)\b", text):
@@ -389,9 +389,9 @@ def test_site_builds_without_warnings_and_fetches_nothing(site: Path) -> None:
         assert shown == sum(each.language != "hidden" for each in blocks(page)), named(page)
     reference = pages["reference/python.html"]
     for method in ("send_text", "perform_rpc", "publish_data", "on_text", "listen", "panel"):
-        assert f'id="lknb.room.Room.{method}"' in reference, method
+        assert f'id="lknb.Room.{method}"' in reference, method
     assert "attachments" in reference
-    assert 'id="lknb.handlers.Handler.offer"' not in reference  # which nobody but lknb calls
+    assert 'id="lknb.Handler.offer"' not in reference  # which nobody but lknb calls
     assert "CHAT" not in reference  # but what it stands for
 
 
@@ -428,7 +428,7 @@ def test_site_opens_from_folder(site: Path, browser: Browser) -> None:
         ), path.name
     page.goto((site / "systems" / "rpc.html").as_uri())
     page.locator("label.md-header__button[for=__search]").click()
-    page.locator("input[name=query]").press_sequentially("signature does not fit")
+    page.locator("input[name=query]").press_sequentially("signature is invalid")
     page.locator(".md-search-result__link[href*=troubleshooting]").first.click()
     page.wait_for_url("**/troubleshooting.html**")
     assert not wrong

@@ -66,7 +66,7 @@ def test_handler_receives_the_parameters_it_declares(alice: lknb.Room, bob: lknb
 
 
 def test_unknown_parameter_is_rejected(bob: lknb.Room) -> None:
-    with pytest.raises(TypeError, match=r"'sende' is none of data, event, sender; did you mean 'sender'\?"):
+    with pytest.raises(TypeError, match=r"'sende' is not one of data, event, sender; did you mean 'sender'\?"):
 
         @bob.on_data("t")
         def handler(data: bytes, sende: str) -> None: ...
@@ -537,7 +537,7 @@ def test_off_removes_handler(alice: lknb.Room, bob: lknb.Room, by: str) -> None:
 
 def test_off_needs_target(bob: lknb.Room) -> None:
     bob.on_data()(lambda data: None)
-    with pytest.raises(TypeError, match="Name what to end"):
+    with pytest.raises(TypeError, match="Specify what to end"):
         bob.off(None)  # type: ignore[arg-type]
     assert len(bob.handlers) == 1
 

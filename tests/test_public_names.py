@@ -136,7 +136,7 @@ MOST_USED = [
 
 
 def public(thing: Any) -> set[str]:
-    return {name for name in dir(thing) if not name.startswith("_")} - {"AWAITABLE"}
+    return {name for name in dir(thing) if not name.startswith("_")}
 
 
 def test_exported_names_match_list() -> None:

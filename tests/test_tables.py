@@ -114,7 +114,7 @@ def test_long_log_shows_newest_events_and_says_so() -> None:
 
 def test_empty_log_and_empty_room_say_so() -> None:
     assert "No events" in Events()._repr_html_()
-    assert "Nobody" in Participants()._repr_html_()
+    assert "No participants" in Participants()._repr_html_()
 
 
 def test_table_is_sequence_of_rows() -> None:

@@ -109,7 +109,7 @@ def test_producer_follows_commands(pair: tuple[Run, Run]) -> None:
     producer, analyst = pair
     assert analyst.texts["call"].splitlines() == [
         "20.0",
-        "400 INVALID_ARGUMENTS: 1 to 50 a second, not 1000",
+        "400 INVALID_ARGUMENTS: hz must be from 1 to 50, not 1000",
     ]
     assert "stopped by the analyst" in producer.texts["produce"]
     assert "pace" in producer.texts["log"]

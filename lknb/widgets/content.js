@@ -1,51 +1,63 @@
-// Payloads for people: JSON as a tree, bytes as hex, images as images, everything else as the text it is.
-import { clock, h, inert, lasted, quoted, say, size } from "./dom.js";
+// Payloads for people: JSON as a tree, bytes as hex, images as images, everything else as text.
+import { formatDuration, formatSize, formatTime, h, quoted, setText } from "./dom.js";
 
-/** @typedef {import("./sync.js").Row} Row */
+/** @import { EventRow, WholeEvent } from "./rows.js" */
 
-/** A tree of more than this is folded. */
-const UNFOLDED = 30;
-const DEEPEST = 40;
-const IMAGES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
+/** Branches with more entries start folded. */
+const MAX_UNFOLDED = 30;
+const MAX_DEPTH = 40;
+const MAX_ENTRIES = 1000;
+const MAX_DUMPED_BYTES = 65_536;
+/** Types of images that cannot carry a script. */
+const IMAGE_TYPES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
 
 /**
  * The beginning of a payload in one line.
- * @param {Row} row
+ * @param {EventRow} event
  */
-export function content(row) {
-	return quoted(row.preview, row.content === "hex" || row.content === "json" ? "lknb-line lknb-code" : "lknb-line");
+export function contentLine(event) {
+	return quoted(
+		event.preview,
+		event.content === "hex" || event.content === "json" ? "lknb-line lknb-code" : "lknb-line",
+	);
 }
 
 /**
- * A payload in full.
- * @param {Row} row
- * @param {DataView} [buffer] an image's bytes
+ * An event in full.
+ * @param {WholeEvent} event
+ * @param {DataView<ArrayBuffer>} [buffer] an image's bytes
  * @returns {HTMLElement}
  */
-export function details(row, buffer) {
-	const facts = h("dl", { class: "lknb-facts" });
-	const fact = (/** @type {string} */ name, /** @type {unknown} */ value) => {
-		if (value !== null && value !== undefined && value !== "")
-			facts.append(h("dt", null, name), h("dd", null, quoted(value)));
-	};
-	fact("time", clock(row.time));
-	fact("from", row.sender);
-	fact("to", row.to?.join(", ") || (row.direction === "out" ? "everybody" : ""));
-	fact("topic", row.topic);
-	fact("size", size(row.size));
-	fact("took", lasted(row.duration));
-	fact("sent", row.reliable === false ? "lossy" : row.reliable === true ? "reliably" : "");
-	for (const [key, value] of Object.entries(row.attributes ?? {})) fact(key, value);
-	fact("error", row.error);
+export function eventDetails(event, buffer) {
 	const parts = [];
-	if (buffer && IMAGES.has(row.type)) parts.push(image(buffer, row.type, row.preview));
-	else if (row.preview) parts.push(copyable(row.preview, row.content));
-	if (row.result) parts.push(h("strong", null, "Answer"), copyable(row.result, "text"));
-	if (row.more && !buffer)
-		parts.push(
-			h("p", { class: "lknb-note" }, "This is the beginning; the whole of it is on its way or too large to show."),
-		);
-	return h("div", { class: "lknb-details" }, facts, ...parts);
+	if (buffer && IMAGE_TYPES.has(event.type ?? "")) parts.push(image(buffer, event.type ?? "", event.preview));
+	else if (event.preview) parts.push(copyable(event.preview, event.content));
+	if (event.result) parts.push(h("strong", null, "Answer"), copyable(event.result, "text"));
+	if (event.more && !buffer)
+		parts.push(h("p", { class: "lknb-note" }, "Only the beginning: the rest is being loaded, or too large to show."));
+	return h("div", { class: "lknb-details" }, facts(event), ...parts);
+}
+
+/** @param {WholeEvent} event */
+function facts(event) {
+	/** @type {[name: string, value: unknown][]} */
+	const rows = [
+		["time", formatTime(event.time)],
+		["from", event.sender],
+		["to", event.to.join(", ") || (event.direction === "out" ? "everybody" : "")],
+		["topic", event.topic],
+		["size", formatSize(event.size)],
+		["took", formatDuration(event.duration)],
+		["sent", event.reliable === false ? "lossy" : event.reliable === true ? "reliably" : ""],
+		...Object.entries(event.attributes ?? {}),
+		["error", event.error],
+	];
+	const given = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
+	return h(
+		"dl",
+		{ class: "lknb-facts" },
+		given.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, quoted(value))]),
+	);
 }
 
 /**
@@ -54,20 +66,14 @@ export function details(row, buffer) {
  * @param {string} kind
  */
 export function copyable(text, kind) {
-	const copy = h(
-		"button",
-		{
-			type: "button",
-			async onclick() {
-				await navigator.clipboard.writeText(text).then(
-					() => say(copy, "Copied"),
-					() => say(copy, "Select and copy it: the page may not use the clipboard"),
-				);
-			},
-		},
-		"Copy",
-	);
-	return h("div", { class: "lknb-payload" }, copy, payload(text, kind));
+	const copy = async () => {
+		await navigator.clipboard.writeText(text).then(
+			() => setText(button, "Copied"),
+			() => setText(button, "The browser refused. Select the text to copy it."),
+		);
+	};
+	const button = h("button", { type: "button", onclick: copy }, "Copy");
+	return h("div", { class: "lknb-payload" }, button, payload(text, kind));
 }
 
 /**
@@ -76,16 +82,16 @@ export function copyable(text, kind) {
  * @returns {HTMLElement}
  */
 function payload(text, kind) {
-	const value = parsed(text);
+	const value = parseContainer(text);
 	if (value !== undefined) return tree(value);
 	return h("pre", { class: "lknb-text" }, kind === "hex" ? hexDump(text) : text);
 }
 
 /**
  * @param {string} text
- * @returns {object | undefined} undefined when it is no JSON object or array
+ * @returns {object | undefined} undefined when it is not a JSON object or array
  */
-export function parsed(text) {
+export function parseContainer(text) {
 	if (!/^\s*[[{]/.test(text)) return undefined;
 	try {
 		const value = JSON.parse(text);
@@ -97,7 +103,7 @@ export function parsed(text) {
 
 /**
  * A JSON value as a tree of native, foldable elements.
- * @param {any} value
+ * @param {unknown} value
  * @param {string} [name]
  * @param {number} [depth]
  * @returns {HTMLElement}
@@ -105,62 +111,57 @@ export function parsed(text) {
 export function tree(value, name = "", depth = 0) {
 	const key = name === "" ? "" : h("span", { class: "lknb-key" }, quoted(name), ": ");
 	if (value === null || typeof value !== "object") {
-		return h(
-			"div",
-			{ class: "lknb-leaf" },
-			key,
-			h("bdi", { class: `lknb-${value === null ? "null" : typeof value}` }, JSON.stringify(value)),
-		);
+		const type = value === null ? "null" : typeof value;
+		return h("div", { class: "lknb-leaf" }, key, h("bdi", { class: `lknb-${type}` }, JSON.stringify(value)));
 	}
 	const entries = Object.entries(value);
-	const brief = Array.isArray(value) ? `[${entries.length}]` : `{${entries.length}}`;
-	const place = h("div", { class: "lknb-branch" });
+	const count = Array.isArray(value) ? `[${entries.length}]` : `{${entries.length}}`;
+	const children = h("div", { class: "lknb-branch" });
 	const branch = h(
 		"details",
-		{ open: depth < 2 && entries.length <= UNFOLDED && depth < DEEPEST },
-		h("summary", null, key, brief),
-		place,
+		{ open: depth < 2 && entries.length <= MAX_UNFOLDED && depth < MAX_DEPTH },
+		h("summary", null, key, count),
+		children,
 	);
-	// Made when it is opened: a payload may have a hundred thousand of them.
-	const grow = () => {
-		if (!branch.open || place.childElementCount) return;
-		if (depth >= DEEPEST) place.append(h("div", null, inert("deeper than is shown")));
-		else place.append(...entries.slice(0, 1000).map(([each, inner]) => tree(inner, each, depth + 1)));
-		if (entries.length > 1000) place.append(h("div", null, `and ${entries.length - 1000} more`));
+	// Filled when opened: a payload may have a hundred thousand entries.
+	const fill = () => {
+		if (!branch.open || children.childElementCount) return;
+		if (depth >= MAX_DEPTH) children.append(h("div", null, "nested too deeply to show"));
+		else children.append(...entries.slice(0, MAX_ENTRIES).map(([key, inner]) => tree(inner, key, depth + 1)));
+		if (entries.length > MAX_ENTRIES) children.append(h("div", null, `and ${entries.length - MAX_ENTRIES} more`));
 	};
-	branch.addEventListener("toggle", grow);
-	grow();
+	branch.addEventListener("toggle", fill);
+	fill();
 	return branch;
 }
 
 /**
- * Pairs of hex digits as lines of sixteen, with offsets and what is printable.
+ * Pairs of hex digits as lines of sixteen, with offsets and the printable characters.
  * @param {string} pairs
  */
 export function hexDump(pairs) {
-	const bytes = pairs.split(" ").filter(Boolean);
+	const bytes = pairs.split(" ").filter(Boolean).slice(0, MAX_DUMPED_BYTES);
 	const lines = [];
-	for (let at = 0; at < Math.min(bytes.length, 65_536); at += 16) {
+	for (let at = 0; at < bytes.length; at += 16) {
 		const line = bytes.slice(at, at + 16);
-		const shown = line
+		const characters = line
 			.map((pair) => Number.parseInt(pair, 16))
 			.map((code) => (code > 31 && code < 127 ? String.fromCharCode(code) : "."));
-		lines.push(`${at.toString(16).padStart(8, "0")}  ${line.join(" ").padEnd(47)}  ${shown.join("")}`);
+		lines.push(`${at.toString(16).padStart(8, "0")}  ${line.join(" ").padEnd(47)}  ${characters.join("")}`);
 	}
 	return lines.join("\n");
 }
 
 /**
- * An image, of a type that cannot carry a script.
- * @param {DataView} buffer
- * @param {string} type
+ * @param {BlobPart} content
+ * @param {string} type of an image that cannot carry a script
  * @param {string} alt
  */
-export function image(buffer, type, alt) {
-	const url = URL.createObjectURL(new Blob([/** @type {any} */ (buffer)], { type }));
-	const shown = h("img", { class: "lknb-image", src: url, alt });
-	const done = () => URL.revokeObjectURL(url);
-	shown.addEventListener("load", done);
-	shown.addEventListener("error", done);
-	return shown;
+export function image(content, type, alt) {
+	const url = URL.createObjectURL(new Blob([content], { type }));
+	const element = h("img", { class: "lknb-image", src: url, alt });
+	const release = () => URL.revokeObjectURL(url);
+	element.addEventListener("load", release);
+	element.addEventListener("error", release);
+	return element;
 }

@@ -1,14 +1,17 @@
-// Elements made without markup: all text is set as text, and what could disguise it is made visible.
+// Elements made without markup: all text is set as text, and characters that could disguise it are made visible.
 
 /**
- * Control and direction characters, which could hide or turn around what a line says; tabs and line ends stay, and what
- * joins two emoji into one.
+ * Control and direction characters, which could hide or reverse parts of a line. Tabs and line ends stay, and so does
+ * the joiner between two emoji.
  */
 const DISGUISING =
 	/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|(?<!\p{Extended_Pictographic}\ufe0f?|\p{Emoji_Modifier})\u200d|\u200d(?!\p{Extended_Pictographic})/gu;
 
+const ATTRIBUTES = new Set(["role", "for", "scope", "colspan", "list"]);
+const TEXT_PROPERTIES = new Set(["title", "textContent", "placeholder", "label", "alt"]);
+
 /**
- * Text as it may be shown.
+ * Text that is safe to show.
  * @param {unknown} value
  */
 export function inert(value) {
@@ -19,35 +22,32 @@ export function inert(value) {
 /** @typedef {Node | string | number | null | undefined | false} Child */
 
 /**
- * An element. `class`, `on` followed by an event's name, `dataset` and properties of the element are set as such, what
- * has a hyphen or is `role`, `for`, `scope`, `colspan` or `list` as an attribute.
+ * Create an element. In `options`, `class`, `on` followed by an event's name, `dataset` and properties of the element
+ * are set as such; names with a hyphen and `role`, `for`, `scope`, `colspan` and `list` become attributes.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
- * @param {Record<string, any> | null} [options]
+ * @param {Record<string, unknown> | null} [options]
  * @param {...(Child | Child[])} children strings are shown as they are, never as markup
  * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function h(tag, options, ...children) {
 	const element = document.createElement(tag);
-	const properties = /** @type {Record<string, any>} */ (/** @type {unknown} */ (element));
+	const properties = /** @type {Record<string, unknown>} */ (/** @type {unknown} */ (element));
 	for (const [name, value] of Object.entries(options ?? {})) {
-		if (name === "class") element.className = value;
-		else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+		if (name === "class") element.className = String(value);
+		else if (name.startsWith("on")) element.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
 		else if (name.includes("-") || ATTRIBUTES.has(name)) element.setAttribute(name, inert(value));
-		else properties[name] = typeof value === "string" && SHOWN.has(name) ? inert(value) : value;
+		else properties[name] = typeof value === "string" && TEXT_PROPERTIES.has(name) ? inert(value) : value;
 	}
-	element.append(...children.flat().filter(given).map(node));
+	element.append(...children.flat().filter(isGiven).map(node));
 	return element;
 }
-
-const ATTRIBUTES = new Set(["role", "for", "scope", "colspan", "list"]);
-const SHOWN = new Set(["title", "textContent", "placeholder", "label", "alt"]);
 
 /**
  * @param {Child} child
  * @returns {child is Node | string | number}
  */
-function given(child) {
+function isGiven(child) {
 	return child !== null && child !== undefined && child !== false;
 }
 
@@ -57,78 +57,144 @@ function node(child) {
 }
 
 /**
- * What somebody in the room wrote: its direction cannot reach the text around it.
+ * Text that somebody in the room wrote: its direction cannot reach the text around it.
  * @param {unknown} value
- * @param {string} [kind] a class
+ * @param {string} [className]
  */
-export function quoted(value, kind = "") {
-	return h("bdi", { class: kind }, inert(value));
+export function quoted(value, className = "") {
+	return h("bdi", { class: className }, inert(value));
 }
 
 /**
- * Set an element's text if it is another one, so that nothing is drawn or read out for nothing.
+ * Several of them, with commas in between.
+ * @param {string[]} values
+ */
+export function quotedList(values) {
+	return values.flatMap((value, index) => [index ? ", " : "", quoted(value)]);
+}
+
+/**
+ * Set an element's text only when it changes, so that nothing is redrawn or read out without need.
  * @param {HTMLElement} element
  * @param {unknown} value
  */
-export function say(element, value) {
+export function setText(element, value) {
 	const text = inert(value);
 	if (element.textContent !== text) element.textContent = text;
 }
 
 /**
- * Make the children of `parent` those of `entries`, in this order, keeping the elements of keys that stay.
- * @template T
- * @template {HTMLElement} E
- * @param {HTMLElement} parent
- * @param {Iterable<[string, T]>} entries
- * @param {(key: string, item: T) => E} make
- * @param {(element: E, item: T, key: string) => void} fill called when an item is new or is another object than before
+ * Draws one item of a list in an element of its own.
+ * @template Item
+ * @typedef {{ element: HTMLElement, fill(item: Item, key: string): void }} ItemView
  */
-export function keyed(parent, entries, make, fill) {
-	const had = /** @type {Map<string, { element: E, item: T }>} */ (KEYED.get(parent) ?? new Map());
-	const has = new Map();
-	const listed = new Map(entries);
-	// First, so that those that stay need not move: what moves loses the focus.
-	for (const [key, { element }] of had) {
-		if (listed.has(key)) continue;
-		element.remove();
-		had.delete(key);
-	}
-	/** @type {Element | null} */
-	let at = parent.firstElementChild;
-	if (at?.tagName === "THEAD") at = at.nextElementSibling; // a table's head stays above its bodies
-	for (const [key, item] of listed) {
-		let known = had.get(key);
-		if (!known) known = { element: make(key, item), item: /** @type {any} */ (undefined) };
-		if (known.item !== item) {
-			fill(known.element, item, key);
-			known.item = item;
-		}
-		has.set(key, known);
-		if (known.element === at) at = at.nextElementSibling;
-		else parent.insertBefore(known.element, at);
-	}
-	KEYED.set(parent, has);
-}
-
-/** @type {WeakMap<HTMLElement, Map<string, any>>} */
-const KEYED = new WeakMap();
 
 /**
- * Offer bytes as a file to be saved.
- * @param {string} name
- * @param {DataView | ArrayBuffer | string} content
+ * The children of an element, each drawn by a view that stays as long as its key is listed. Children that the element
+ * has already, such as a table's head, stay above them.
+ * @template Item
+ * @template {ItemView<Item>} View
  */
-export function save(name, content) {
-	// Of no type that a browser would open instead.
-	const url = URL.createObjectURL(new Blob([/** @type {BlobPart} */ (content)], { type: "application/octet-stream" }));
-	const link = h("a", { href: url, download: name });
-	link.click();
+export class KeyedList {
+	/**
+	 * @param {HTMLElement} parent
+	 * @param {(key: string, item: Item) => View} make
+	 */
+	constructor(parent, make) {
+		this.parent = parent;
+		this.make = make;
+		this.above = parent.lastElementChild;
+		/** @type {Map<string, { view: View, item?: Item }>} */
+		this.entries = new Map();
+	}
+
+	/**
+	 * List these items in this order. A view is filled when its item is new or another object than before.
+	 * @param {Iterable<[string, Item]>} items
+	 */
+	draw(items) {
+		const listed = new Map(items);
+		// First, so that the others need not move: an element that moves loses the focus.
+		for (const [key, { view }] of this.entries) {
+			if (listed.has(key)) continue;
+			view.element.remove();
+			this.entries.delete(key);
+		}
+		let next = this.above ? this.above.nextElementSibling : this.parent.firstElementChild;
+		for (const [key, item] of listed) {
+			const entry = this.entries.get(key) ?? { view: this.make(key, item) };
+			if (entry.item !== item) {
+				entry.view.fill(item, key);
+				entry.item = item;
+			}
+			this.entries.set(key, entry);
+			if (entry.view.element === next) next = next.nextElementSibling;
+			else this.parent.insertBefore(entry.view.element, next);
+		}
+	}
+
+	/**
+	 * @param {string} key
+	 * @returns {View | undefined}
+	 */
+	get(key) {
+		return this.entries.get(key)?.view;
+	}
+
+	get size() {
+		return this.entries.size;
+	}
+
+	views() {
+		return [...this.entries.values()].map(({ view }) => view);
+	}
+}
+
+/**
+ * A view whose whole content is one text.
+ * @param {HTMLElement} element
+ * @returns {ItemView<string>}
+ */
+export function textView(element) {
+	return { element, fill: (text) => setText(element, text) };
+}
+
+/**
+ * Make a function that calls `act` once, as soon as `element` is in sight.
+ * @param {AbortSignal} signal
+ * @returns {(element: HTMLElement, act: () => void) => void}
+ */
+export function onceVisible(signal) {
+	/** @type {WeakMap<Element, () => void>} */
+	const actions = new WeakMap();
+	const observer = new IntersectionObserver((entries) => {
+		for (const { isIntersecting, target } of entries) {
+			if (!isIntersecting) continue;
+			observer.unobserve(target);
+			actions.get(target)?.();
+		}
+	});
+	signal.addEventListener("abort", () => observer.disconnect());
+	return (element, act) => {
+		actions.set(element, act);
+		observer.observe(element);
+	};
+}
+
+/**
+ * Offer bytes as a file to download.
+ * @param {string} name
+ * @param {BlobPart} content
+ */
+export function offerDownload(name, content) {
+	// A media type that no browser opens in place of saving it.
+	const url = URL.createObjectURL(new Blob([content], { type: "application/octet-stream" }));
+	h("a", { href: url, download: name }).click();
 	setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
 /** @param {number | null | undefined} bytes */
-export function size(bytes) {
+export function formatSize(bytes) {
 	if (bytes === null || bytes === undefined) return "";
 	for (const unit of ["B", "kB", "MB"]) {
 		if (bytes < 1000) return unit === "B" ? `${bytes} B` : `${bytes.toFixed(1)} ${unit}`;
@@ -138,18 +204,26 @@ export function size(bytes) {
 }
 
 /**
- * A moment as hours, minutes, seconds and milliseconds, here.
+ * Local hours, minutes, seconds and milliseconds.
  * @param {number} time milliseconds since 1970
  */
-export function clock(time) {
-	const at = new Date(time);
-	const two = (/** @type {number} */ number) => String(number).padStart(2, "0");
-	const millis = String(at.getMilliseconds()).padStart(3, "0");
-	return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${millis}`;
+export function formatTime(time) {
+	return `${formatSeconds(time)}.${String(new Date(time).getMilliseconds()).padStart(3, "0")}`;
+}
+
+/**
+ * Local hours, minutes and seconds.
+ * @param {number} time milliseconds since 1970
+ */
+export function formatSeconds(time) {
+	const date = new Date(time);
+	return [date.getHours(), date.getMinutes(), date.getSeconds()]
+		.map((number) => String(number).padStart(2, "0"))
+		.join(":");
 }
 
 /** @param {number | null | undefined} seconds */
-export function lasted(seconds) {
+export function formatDuration(seconds) {
 	if (seconds === null || seconds === undefined) return "";
 	return seconds < 1 ? `${(seconds * 1000).toFixed(1)} ms` : `${seconds.toFixed(1)} s`;
 }

@@ -1,14 +1,17 @@
 // Panel: a room in tabs, with its connection's state above them.
 import { chat } from "./chat.js";
-import { h, quoted, say } from "./dom.js";
+import { h, quoted, setText } from "./dom.js";
 import { feed } from "./feed.js";
 import { participants } from "./participants.js";
 import { rpc } from "./rpc.js";
 import { telemetry } from "./telemetry.js";
 import { transfers } from "./transfers.js";
-import { outcome, widget } from "./view.js";
+import { Outcome, widget } from "./view.js";
 
-/** @type {Record<string, { title: string, show: import("./view.js").Show }>} */
+/** @import { PanelPart, PanelValues } from "./rows.js" */
+/** @import { Context, Show } from "./view.js" */
+
+/** @type {Record<string, { title: string, show: Show }>} */
 const TABS = {
 	participants: { title: "Participants", show: participants },
 	feed: { title: "Feed", show: feed },
@@ -18,108 +21,132 @@ const TABS = {
 	telemetry: { title: "Telemetry", show: telemetry },
 };
 
-/**
- * @param {Record<string, import("./view.js").Context>} contexts
- * @param {(parts: string[]) => void} shows
- * @param {string[]} names
- */
-function panel(contexts, shows, names) {
-	const bar = h("div", { class: "lknb-tabs", role: "tablist", "aria-label": "Views of the room" });
-	const place = h("div", { class: "lknb-pages" });
-	/** @type {Map<string, { tab: HTMLElement, page: HTMLElement, filled: boolean }>} */
-	const pages = new Map();
-	const choose = (/** @type {string} */ name) => {
-		for (const [other, { tab, page }] of pages) {
-			const chosen = other === name;
-			tab.setAttribute("aria-selected", String(chosen));
-			tab.tabIndex = chosen ? 0 : -1;
-			page.hidden = !chosen;
-		}
-		const chosen = /** @type {{ page: HTMLElement, filled: boolean }} */ (pages.get(name));
-		if (!chosen.filled) {
-			chosen.filled = true;
-			chosen.page.append(TABS[name].show(contexts[name]));
-		}
-		shows(["panel", name]);
-	};
-	for (const name of names) {
-		const tab = h("button", { type: "button", role: "tab", onclick: () => choose(name) }, TABS[name].title);
-		const page = h("div", { role: "tabpanel", "aria-label": TABS[name].title, hidden: true });
-		pages.set(name, { tab, page, filled: false });
-		bar.append(tab);
-		place.append(page);
+/** The tabs and their pages. A page is made when it is first chosen. */
+class Tabs {
+	/**
+	 * @param {string[]} names
+	 * @param {(name: string) => HTMLElement} show
+	 * @param {(name: string) => void} chosen
+	 */
+	constructor(names, show, chosen) {
+		this.show = show;
+		this.chosen = chosen;
+		this.tabs = names.map((name) => {
+			const { title } = TABS[name];
+			const button = h("button", { type: "button", role: "tab", onclick: () => this.choose(name) }, title);
+			const page = h("div", { role: "tabpanel", "aria-label": title, hidden: true });
+			return { name, button, page };
+		});
+		this.bar = h(
+			"div",
+			{
+				class: "lknb-tabs",
+				role: "tablist",
+				"aria-label": "Views of the room",
+				hidden: names.length < 2,
+				onkeydown: (/** @type {KeyboardEvent} */ event) => this.keyPressed(event),
+			},
+			this.tabs.map(({ button }) => button),
+		);
+		this.pages = h(
+			"div",
+			{ class: "lknb-pages" },
+			this.tabs.map(({ page }) => page),
+		);
+		this.choose(names[0]);
 	}
-	bar.addEventListener("keydown", (event) => {
-		const at = names.findIndex((name) => pages.get(name)?.tab === event.target);
-		const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: names.length - 1 }[event.key];
-		if (at < 0 || to === undefined) return;
-		event.preventDefault(); // Home and End would move the page
-		const next = names[(to + names.length) % names.length];
-		choose(next);
-		pages.get(next)?.tab.focus();
-	});
-	bar.hidden = names.length < 2;
-	choose(names[0]);
-	return h("div", null, head(contexts.panel), bar, place);
+
+	/** @param {string} name */
+	choose(name) {
+		for (const tab of this.tabs) {
+			const isChosen = tab.name === name;
+			tab.button.setAttribute("aria-selected", String(isChosen));
+			tab.button.tabIndex = isChosen ? 0 : -1;
+			tab.page.hidden = !isChosen;
+			if (isChosen && !tab.page.hasChildNodes()) tab.page.append(this.show(name));
+		}
+		this.chosen(name);
+	}
+
+	/** @param {KeyboardEvent} event */
+	keyPressed(event) {
+		const index = this.tabs.findIndex(({ button }) => button === event.target);
+		const target = { ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: -1 }[event.key];
+		if (index < 0 || target === undefined) return;
+		event.preventDefault(); // Home and End would scroll the page
+		const { name, button } = this.tabs[(target + this.tabs.length) % this.tabs.length];
+		this.choose(name);
+		button.focus();
+	}
 }
 
-/**
- * Where and who this notebook is, how that is, and leaving or joining again.
- * @param {import("./view.js").Context} context
- */
-function head({ ask, follow }) {
-	const { element: said, report } = outcome();
-	const state = h("span", { class: "lknb-state", role: "status" });
-	const who = h("span", { class: "lknb-who" });
-	const why = h("p", { class: "lknb-note", hidden: true });
-	let closed = false;
-	let doing = false;
-	const button = h("button", {
-		type: "button",
-		async onclick() {
-			if (doing) return;
-			doing = true;
-			// Not disabled, so that it keeps the focus.
-			button.setAttribute("aria-disabled", "true");
-			say(said, closed ? "Joining" : "Leaving");
-			await report(ask(closed ? "rejoin" : "leave"));
-			doing = false;
-			button.removeAttribute("aria-disabled");
-		},
-	});
-	button.hidden = true;
-	follow(({ values }) => {
-		if (values.state === undefined) {
-			say(state, "Waiting for the kernel");
-			return;
-		}
-		closed = values.state === "closed";
-		state.dataset.state = values.state;
-		say(state, values.state);
-		const there = values.participants === null ? "" : `, ${values.participants} in the room`;
-		const name = values.name ? ` (${values.name})` : "";
-		if (who.dataset.text !== JSON.stringify(values)) {
-			who.dataset.text = JSON.stringify(values);
-			who.replaceChildren(quoted(values.identity), quoted(name), " in ", quoted(values.room), there);
-		}
-		const ended = values.ended.length ? ` Handlers have ended: ${values.ended.join(", ")}. Run their cells again.` : "";
-		say(why, `${values.reason}.${ended}`);
-		why.hidden = values.state === "connected" && !ended;
-		say(button, closed ? "Rejoin" : "Leave");
-		button.title = closed ? "Join the room again" : "Leave the room: handlers end, and you can join again here";
-		button.hidden = false;
-	});
-	return h("div", { class: "lknb-head" }, h("div", { class: "lknb-bar" }, state, who, button), why, said);
+/** Where and who this notebook is, the state of its connection, and leaving or joining again. */
+class Head {
+	/** @param {Context<PanelPart>} context */
+	constructor({ ask, follow }) {
+		this.ask = ask;
+		this.outcome = new Outcome();
+		this.state = h("span", { class: "lknb-state", role: "status" }, "Waiting for the kernel");
+		this.who = h("span", { class: "lknb-who" });
+		this.drawn = "";
+		this.why = h("p", { class: "lknb-note", hidden: true });
+		this.button = h("button", { type: "button", hidden: true, onclick: () => this.leaveOrRejoin() });
+		this.isClosed = false;
+		this.isBusy = false;
+		const bar = h("div", { class: "lknb-bar" }, this.state, this.who, this.button);
+		this.element = h("div", { class: "lknb-head" }, bar, this.why, this.outcome.element);
+		follow(({ values }) => this.draw(values));
+	}
+
+	async leaveOrRejoin() {
+		if (this.isBusy) return;
+		this.isBusy = true;
+		// Not disabled, so that it keeps the focus.
+		this.button.setAttribute("aria-disabled", "true");
+		this.outcome.show(this.isClosed ? "Joining" : "Leaving");
+		await this.outcome.report(this.ask(this.isClosed ? "rejoin" : "leave"));
+		this.isBusy = false;
+		this.button.removeAttribute("aria-disabled");
+	}
+
+	/** @param {PanelValues} values */
+	draw(values) {
+		const { state, reason, ended } = values;
+		this.isClosed = state === "closed";
+		this.state.dataset.state = state;
+		setText(this.state, state);
+		this.drawWho(values);
+		const handlers = ended.length ? ` Handlers have ended: ${ended.join(", ")}. Run their cells again.` : "";
+		setText(this.why, `${reason}.${handlers}`);
+		this.why.hidden = state === "connected" && !handlers;
+		setText(this.button, this.isClosed ? "Rejoin" : "Leave");
+		this.button.title = this.isClosed
+			? "Join the room again"
+			: "Leave the room: handlers end, and you can join again here";
+		this.button.hidden = false;
+	}
+
+	/** @param {PanelValues} values */
+	drawWho({ identity, name, room, participants }) {
+		const drawn = JSON.stringify([identity, name, room, participants]);
+		if (drawn === this.drawn) return;
+		this.drawn = drawn;
+		const count = participants === null ? "" : `, ${participants} in the room`;
+		this.who.replaceChildren(quoted(identity), quoted(name ? ` (${name})` : ""), " in ", quoted(room), count);
+	}
 }
 
 export default widget(
 	"The room",
 	(model) => ["panel", ...model.get("tabs")],
-	(contexts, shows) => {
-		return panel(
-			contexts,
-			shows,
-			Object.keys(contexts).filter((name) => name in TABS),
+	(contexts, setInView) => {
+		const head = new Head(contexts.panel);
+		const names = Object.keys(contexts).filter((name) => name in TABS);
+		const tabs = new Tabs(
+			names,
+			(name) => TABS[name].show(contexts[name]),
+			(name) => setInView(["panel", name]),
 		);
+		return h("div", null, head.element, tabs.bar, tabs.pages);
 	},
 );

@@ -1,39 +1,71 @@
-// What the browser knows of a room's parts, kept in step with the kernel; one store for all views of a widget.
+// What the browser knows of a room's parts, kept in step with the kernel: one store for all views of a widget.
 
 /**
  * What anywidget hands to a module.
  * @typedef {object} Model
  * @property {(name: string) => any} get
- * @property {(name: string, value: any) => void} set
- * @property {() => void} save_changes
  * @property {(content: object, callbacks?: object, buffers?: ArrayBuffer[]) => void} send
  * @property {(name: string, callback: (...args: any[]) => void) => void} on
- * @property {(name?: string | null, callback?: ((...args: any[]) => void) | null) => void} off
- * @property {any} [widget_manager]
+ * @property {{ context?: NotebookContext }} [widget_manager]
  */
 
-/** @typedef {Record<string, any>} Row */
+/**
+ * What JupyterLab and Jupyter Notebook know of the notebook that a widget is in; other front ends have none of it.
+ * @typedef {object} NotebookContext
+ * @property {SessionContext} [sessionContext]
+ * @property {Signal<string>} [saveState]
+ * @property {import("./save.js").NotebookModel} [model]
+ */
 
 /**
- * What one part's views see.
+ * @typedef {object} SessionContext
+ * @property {Signal<string>} [statusChanged]
+ * @property {Signal<{ newValue: unknown }>} [kernelChanged]
+ */
+
+/**
+ * @template Value
+ * @typedef {(sender: unknown, value: Value) => void} Slot
+ */
+
+/**
+ * @template Value
+ * @typedef {object} Signal
+ * @property {(slot: Slot<Value>, thisArg?: object) => void} connect
+ * @property {(slot: Slot<Value>, thisArg?: object) => void} disconnect
+ */
+
+/**
+ * The types of one part: its single values, its rows by list, and what its actions answer.
+ * @typedef {{ values: object, rows: object, answers: object }} Part
+ */
+
+/**
+ * What the kernel has sent about one part.
+ * @template {Part} [P=Part]
  * @typedef {object} PartState
- * @property {Record<string, any>} values
- * @property {Record<string, Map<string, Row>>} rows
+ * @property {P["values"]} values
+ * @property {{ [List in keyof P["rows"]]: Map<string, P["rows"][List]> }} rows oldest first
  */
+
+/** @typedef {[key: string, row: object][]} Rows */
+/** @typedef {{ set: object, rows: Record<string, Rows> }} Snapshot */
+/** @typedef {{ set?: object, put?: Record<string, Rows>, drop?: Record<string, string[]> }} Changes */
 
 /**
- * The answer of a call: a JSON value, and bytes if it has any.
- * @typedef {{ value: any, buffer?: DataView }} Answer
+ * The answer to a call: a JSON value, and bytes if it has any.
+ * @template [Value=any]
+ * @typedef {{ value: Value, buffer?: DataView<ArrayBuffer> }} Answer
  */
 
-/** After so long without a sign that a call was taken, the kernel is busy. */
+/** Milliseconds after which a kernel that has not taken up a call is busy. */
 const BUSY_AFTER = 700;
-/** Another snapshot is asked for at most so often. */
+/** Milliseconds between two requests for a snapshot, at least. */
 const HELLO_EVERY = 1000;
-/** What JupyterLab calls a kernel that will not answer any more. */
+/** JupyterLab's names for the states of a kernel that will not answer any more. */
 const ENDED = new Set(["dead", "terminating", "restarting", "autorestarting"]);
 
-/** What the kernel said about one call. */
+/** A call that the kernel has not answered yet. */
 class Call {
 	/**
 	 * @param {(answer: Answer) => void} resolve
@@ -52,24 +84,24 @@ export class Store {
 	/** @param {Model} model */
 	constructor(model) {
 		this.model = model;
-		this.browser = unique();
-		/** Set once the kernel has been heard. */
+		this.browser = randomName();
+		/** Whether the kernel has sent anything yet. */
 		this.ready = false;
 		/** Calls that the kernel has not taken up yet, because it is busy. */
 		this.waiting = 0;
 		/** Whether the kernel, or its side of this widget, is gone. */
 		this.gone = false;
-		/** The model's id, once the kernel has said it. */
+		/** The model's id, once the kernel has sent it. */
 		this.id = "";
-		/** Messages that never came; a fresh snapshot followed. */
+		/** Messages that were lost; a snapshot followed. */
 		this.missed = 0;
-		/** @type {Map<string, PartState>} */
+		/** @type {Map<string, { values: object, rows: Record<string, Map<string, object>> }>} */
 		this.parts = new Map();
 		/** @type {Set<() => void>} */
 		this.followers = new Set();
 		/** @type {Map<string, Call>} */
 		this.calls = new Map();
-		/** @type {Map<object, string[]>} */
+		/** The parts that each view shows. @type {Map<object, string[]>} */
 		this.inView = new Map();
 		this.number = 0;
 		this.nextCall = 1;
@@ -77,17 +109,17 @@ export class Store {
 		this.askedAt = 0;
 		/** @type {ReturnType<typeof setTimeout> | undefined} */
 		this.recovering = undefined;
-		model.on("msg:custom", (message, buffers) => this.heard(message, buffers ?? []));
-		// Told when the kernel is started again, and after the page was cut off from it.
-		model.on("comm_live_update", () => this.doubt());
+		model.on("msg:custom", (message, buffers) => this.receive(message, buffers ?? []));
+		// JupyterLab announces this when the kernel restarts, and when the page has reconnected to it.
+		model.on("comm_live_update", () => this.doubtKernel());
 		this.session = model.widget_manager?.context?.sessionContext;
 		this.session?.statusChanged?.connect(this.statusChanged, this);
 		this.session?.kernelChanged?.connect(this.kernelChanged, this);
 	}
 
-	/** The widget is no more: its room was closed, its cell was run again, or the page lets go of it. */
+	/** End with the widget: its room was closed, its cell runs again, or the page removes it. */
 	end() {
-		this.tell({ type: "bye" });
+		this.send({ type: "bye" });
 		this.session?.statusChanged?.disconnect(this.statusChanged, this);
 		this.session?.kernelChanged?.disconnect(this.kernelChanged, this);
 		clearTimeout(this.recovering);
@@ -95,7 +127,7 @@ export class Store {
 	}
 
 	/**
-	 * @param {any} _
+	 * @param {unknown} _
 	 * @param {string} status
 	 */
 	statusChanged(_, status) {
@@ -103,15 +135,15 @@ export class Store {
 	}
 
 	/**
-	 * @param {any} _
-	 * @param {{ newValue: any }} change
+	 * @param {unknown} _
+	 * @param {{ newValue: unknown }} change
 	 */
 	kernelChanged(_, { newValue }) {
 		if (!newValue) this.kernelGone();
 	}
 
-	/** Something happened to the connection with the kernel: it is taken for gone until it is heard. */
-	doubt() {
+	/** Take the kernel for gone until it answers: something happened to the connection. */
+	doubtKernel() {
 		if (!this.session) this.kernelGone();
 		this.hello();
 	}
@@ -128,14 +160,17 @@ export class Store {
 		this.refresh();
 	}
 
-	/** Ask for everything that is in view. */
+	/** Ask for a snapshot of everything that is in view. */
 	hello() {
 		this.askedAt = Date.now();
-		this.tell({ type: "hello", parts: this.shown() });
+		this.send({ type: "hello", parts: this.partsInView() });
 	}
 
-	/** @param {Record<string, any>} message */
-	tell(message, /** @type {ArrayBuffer[]} */ buffers = []) {
+	/**
+	 * @param {object} message
+	 * @param {ArrayBuffer[]} [buffers]
+	 */
+	send(message, buffers = []) {
 		try {
 			this.model.send({ ...message, browser: this.browser }, undefined, buffers);
 		} catch {
@@ -145,37 +180,39 @@ export class Store {
 
 	/**
 	 * @param {any} message
-	 * @param {DataView[]} buffers
+	 * @param {DataView<ArrayBuffer>[]} buffers
 	 */
-	heard(message, buffers) {
-		if (message?.type === "state") this.state(message);
-		else if (message?.type === "taken") this.taken(message.id);
-		else if (message?.type === "reply") this.reply(message, buffers);
+	receive(message, buffers) {
+		if (message?.type === "state") this.receiveState(message);
+		else if (message?.type === "taken") this.callTaken(message.id);
+		else if (message?.type === "reply") this.receiveReply(message, buffers);
 		else if (message?.type === "forgotten" && message.browser === this.browser && !this.gone) this.recover();
 	}
 
-	/** @param {{ number: number, model?: string, parts: Record<string, any> }} message */
-	state(message) {
+	/** @param {{ number: number, model?: string, parts: Record<string, Snapshot | Changes> }} message */
+	receiveState(message) {
 		const expected = this.number + 1;
-		const lost = this.ready && message.number > expected;
+		const isGap = this.ready && message.number > expected;
 		this.gone = false;
 		this.id = message.model ?? "";
 		this.number = message.number;
-		for (const [name, told] of Object.entries(message.parts)) {
-			if (told.rows) this.parts.set(name, fresh(told));
-			else if (this.parts.has(name)) change(/** @type {PartState} */ (this.parts.get(name)), told);
+		for (const [name, update] of Object.entries(message.parts)) {
+			const known = this.parts.get(name);
+			if ("rows" in update) this.parts.set(name, stateOf(update));
+			else if (known) apply(known, update);
 		}
 		this.ready = true;
-		this.tell({ type: "ack", number: message.number });
-		if (lost) {
+		this.send({ type: "ack", number: message.number });
+		if (isGap) {
 			this.missed += message.number - expected;
 			this.recover();
 		}
 		this.refresh();
 	}
 
+	/** Ask for a snapshot now, or as soon as the last request is old enough. */
 	recover() {
-		const wait = Math.min(HELLO_EVERY, this.askedAt + HELLO_EVERY - Date.now()); // clocks are set back at times
+		const wait = Math.min(HELLO_EVERY, this.askedAt + HELLO_EVERY - Date.now()); // a clock may be set back
 		if (wait <= 0) this.hello();
 		else if (!this.recovering) {
 			this.recovering = setTimeout(() => {
@@ -186,7 +223,7 @@ export class Store {
 	}
 
 	/** @param {string} id */
-	taken(id) {
+	callTaken(id) {
 		const call = this.calls.get(id);
 		if (!call) return;
 		clearTimeout(call.timer);
@@ -198,59 +235,59 @@ export class Store {
 
 	/**
 	 * @param {{ id: string, value?: any, error?: string }} message
-	 * @param {DataView[]} buffers
+	 * @param {DataView<ArrayBuffer>[]} buffers
 	 */
-	reply(message, buffers) {
+	receiveReply(message, buffers) {
 		const call = this.calls.get(message.id);
 		if (!call) return;
-		this.taken(message.id);
+		this.callTaken(message.id);
 		this.calls.delete(message.id);
 		if (message.error !== undefined) call.reject(new Error(message.error));
 		else call.resolve({ value: message.value, buffer: buffers[0] });
 	}
 
 	/**
-	 * Have the kernel do something.
+	 * Have the kernel run an action.
 	 * @param {string} part
 	 * @param {string} action
-	 * @param {Record<string, any>} [args]
+	 * @param {object} [args]
 	 * @param {ArrayBuffer[]} [buffers]
-	 * @param {boolean} [unasked] whether nobody has asked for it, who would wonder why it takes long
+	 * @param {boolean} [inBackground] true when no user waits for it, so that a busy kernel is not worth a note
 	 * @returns {Promise<Answer>}
 	 */
-	call(part, action, args = {}, buffers = [], unasked = false) {
+	call(part, action, args = {}, buffers = [], inBackground = false) {
 		if (this.gone) return Promise.reject(new Error("The kernel is gone. Run the cell again."));
-		// All browsers get all replies, and know their own by the name in front.
+		// All browsers receive all replies, and recognize their own by the name in front.
 		const id = `${this.browser}:${this.nextCall++}`;
 		return new Promise((resolve, reject) => {
-			const late = () => {
+			const markBusy = () => {
 				this.waiting += 1;
 				this.refresh();
 			};
-			const timer = unasked ? undefined : setTimeout(late, BUSY_AFTER);
+			const timer = inBackground ? undefined : setTimeout(markBusy, BUSY_AFTER);
 			this.calls.set(id, new Call(resolve, reject, timer));
-			this.tell({ type: "do", id, part, action, args }, buffers);
+			this.send({ type: "do", id, part, action, args }, buffers);
 		});
 	}
 
 	/**
-	 * Say which parts a view shows now; none when it is hidden or gone.
+	 * Set which parts a view shows now; none when it is hidden or removed.
 	 * @param {object} view
 	 * @param {string[]} parts
 	 */
-	shows(view, parts) {
-		const before = this.shown().join();
+	setInView(view, parts) {
+		const before = this.partsInView().join();
 		if (parts.length) this.inView.set(view, parts);
 		else this.inView.delete(view);
-		const now = this.shown();
-		if (now.join() !== before) this.tell({ type: "shows", parts: now });
+		const now = this.partsInView();
+		if (now.join() !== before) this.send({ type: "shows", parts: now });
 	}
 
-	shown() {
+	partsInView() {
 		return [...new Set([...this.inView.values()].flat())].sort();
 	}
 
-	/** Have all views drawn anew, before the next frame. */
+	/** Redraw all views before the next frame. */
 	refresh() {
 		if (this.frame) return;
 		this.frame = requestAnimationFrame(() => {
@@ -259,14 +296,15 @@ export class Store {
 				try {
 					follower();
 				} catch (error) {
-					console.error(error); // one view's fault shall not stop the others
+					console.error(error); // one view's fault must not stop the others
 				}
 			}
 		});
 	}
 
 	/**
-	 * @param {() => void} draw called before a frame when something has changed
+	 * Call `draw` before a frame whenever something has changed.
+	 * @param {() => void} draw
 	 * @param {AbortSignal} signal
 	 */
 	follow(draw, signal) {
@@ -276,40 +314,36 @@ export class Store {
 	}
 
 	/**
-	 * What is known of a part; empty while nothing is.
+	 * What is known of a part; undefined until the kernel has sent it.
 	 * @param {string} name
-	 * @returns {PartState}
 	 */
 	part(name) {
-		return this.parts.get(name) ?? { values: {}, rows: {} };
+		return this.parts.get(name);
 	}
+}
+
+/** @param {Snapshot} snapshot */
+function stateOf(snapshot) {
+	const rows = Object.entries(snapshot.rows).map(([list, entries]) => [list, new Map(entries)]);
+	return { values: snapshot.set, rows: Object.fromEntries(rows) };
 }
 
 /**
- * @param {{ set: Record<string, any>, rows: Record<string, [string, Row][]> }} told
- * @returns {PartState}
+ * @param {{ values: object, rows: Record<string, Map<string, object>> }} state
+ * @param {Changes} changes
  */
-function fresh(told) {
-	const rows = Object.entries(told.rows).map(([name, list]) => [name, new Map(list)]);
-	return { values: told.set, rows: Object.fromEntries(rows) };
-}
-
-/**
- * @param {PartState} state
- * @param {{ set?: Record<string, any>, put?: Record<string, [string, Row][]>, drop?: Record<string, string[]> }} told
- */
-function change(state, told) {
-	Object.assign(state.values, told.set);
-	for (const [name, keys] of Object.entries(told.drop ?? {})) {
-		for (const key of keys) state.rows[name]?.delete(key);
+function apply(state, changes) {
+	Object.assign(state.values, changes.set);
+	for (const [list, keys] of Object.entries(changes.drop ?? {})) {
+		for (const key of keys) state.rows[list]?.delete(key);
 	}
-	for (const [name, list] of Object.entries(told.put ?? {})) {
-		state.rows[name] ??= new Map();
-		for (const [key, row] of list) state.rows[name].set(key, row);
+	for (const [list, entries] of Object.entries(changes.put ?? {})) {
+		state.rows[list] ??= new Map();
+		for (const [key, row] of entries) state.rows[list].set(key, row);
 	}
 }
 
-/** Random enough to tell browsers apart, also on pages without TLS. */
-function unique() {
+/** Random enough to tell browsers apart; `crypto.randomUUID` is missing on pages without TLS. */
+function randomName() {
 	return Array.from(crypto.getRandomValues(new Uint32Array(3)), (word) => word.toString(36)).join("");
 }

@@ -1,446 +1,225 @@
-// Telemetry: numbers in packets and data tracks as live lines and as a live table, drawn by perspective.
-import { h, inert, keyed, quoted, say } from "./dom.js";
-import { outcome, widget } from "./view.js";
+// Telemetry: numbers in packets and data tracks as live lines and as a live table.
+import { Chart } from "./chart.js";
+import { h, KeyedList, quoted, setText } from "./dom.js";
+import { loadPerspective } from "./perspective.js";
+import { Outcome, widget } from "./view.js";
 
-/** So many fields are drawn until somebody chooses. */
-const CHOSEN = 8;
-/** Where the page keeps perspective, which can be loaded into it only once. */
-const SHARED = Symbol.for("lknb.perspective");
+/** @import { TelemetryPart, TelemetryValues } from "./rows.js" */
+/** @import { PartState } from "./sync.js" */
+/** @import { Context } from "./view.js" */
 
-/** Milliseconds after which loading it is tried again. */
-const RETRY = 10_000;
-
-/** @typedef {{ count: number, anew: boolean, time: string, source: string, columns: string[] }} Batch */
+/** Fields drawn until the user chooses some. */
+const FIRST_FIELDS = 8;
+const THEME_ATTRIBUTES = ["class", "data-jp-theme-light", "data-jp-theme-name", "data-vscode-theme-kind", "theme"];
 
 /**
- * @param {import("./view.js").Context} context
+ * @param {Context<TelemetryPart>} context
  * @returns {HTMLElement}
  */
-export function telemetry({ ask, load, follow, signal, store }) {
-	/** @type {import("./sync.js").PartState} */
-	let latest = { values: {}, rows: {} };
-	let form = "lines";
-	let paused = false;
-	/** @type {Map<string, boolean>} */
-	const choices = new Map();
-	/** @type {string[]} */
-	let offered = [];
+export function telemetry(context) {
+	return new Telemetry(context).element;
+}
 
-	const { element: said, report } = outcome();
-	const counts = h("span", { class: "lknb-counts" });
-	const pause = h("button", { type: "button", "aria-pressed": "false" }, "Pause");
-	const clear = h(
-		"button",
-		{ type: "button", title: "Forget what is shown; the room's log keeps it", onclick: () => report(ask("clear")) },
-		"Clear",
-	);
-	const forms = ["lines", "table"].map((name) => {
-		const label = name === "lines" ? "Lines" : "Table";
-		return h("button", { type: "button", "aria-pressed": String(name === form), onclick: () => choose(name) }, label);
-	});
-	const fields = h("div", { class: "lknb-fields", role: "group", "aria-label": "Fields" });
-	const trouble = h("p", { class: "lknb-note lknb-undecoded", role: "status", hidden: true });
-	const empty = h("p", { class: "lknb-empty" });
-	const place = h("div", { class: "lknb-chart", role: "region", "aria-label": "Lines", hidden: true });
-	const root = h(
-		"div",
-		{ class: "lknb-telemetry" },
-		h(
+class Telemetry {
+	/** @param {Context<TelemetryPart>} context */
+	constructor({ ask, load, follow, signal, store }) {
+		this.store = store;
+		this.signal = signal;
+		/** @type {PartState<TelemetryPart> | undefined} */
+		this.state = undefined;
+		this.isPaused = false;
+		const outcome = new Outcome();
+		this.form = new FormChoice(() => this.redraw());
+		this.fields = new FieldChoice(() => this.redraw());
+		this.counts = h("span", { class: "lknb-counts" }, "Waiting for the kernel");
+		this.pause = h("button", { type: "button", "aria-pressed": "false", onclick: () => this.togglePause() }, "Pause");
+		const clear = h(
+			"button",
+			{
+				type: "button",
+				title: "Remove what is shown; the room's log keeps it",
+				onclick: () => outcome.report(ask("clear")),
+			},
+			"Clear",
+		);
+		this.trouble = h("p", { class: "lknb-note lknb-undecoded", role: "status", hidden: true });
+		this.empty = h("p", { class: "lknb-empty" });
+		this.place = h("div", { class: "lknb-chart", role: "region", "aria-label": "Lines", hidden: true });
+		this.element = h(
 			"div",
-			{ class: "lknb-bar" },
-			h("div", { class: "lknb-group", role: "group", "aria-label": "Show as" }, ...forms),
-			pause,
-			clear,
-			counts,
-		),
-		fields,
-		said,
-		trouble,
-		empty,
-		place,
-	);
-	const chart = new Chart(
-		place,
-		load,
-		() => store.hello(),
-		(message) => report(Promise.reject(new Error(message))),
-	);
-	signal.addEventListener("abort", () => chart.end());
-
-	pause.addEventListener("click", () => {
-		paused = !paused;
-		pause.setAttribute("aria-pressed", String(paused));
-		say(pause, paused ? "Resume" : "Pause");
-		// What came meanwhile is in the next snapshot.
-		if (!paused) store.hello();
-		draw(latest);
-	});
-
-	/** @param {string} name */
-	function choose(name) {
-		form = name;
-		for (const [index, button] of forms.entries()) {
-			button.setAttribute("aria-pressed", String((index === 0) === (name === "lines")));
-		}
-		place.setAttribute("aria-label", name === "lines" ? "Lines" : "Table");
-		draw(latest);
+			{ class: "lknb-telemetry" },
+			h("div", { class: "lknb-bar" }, this.form.element, this.pause, clear, this.counts),
+			this.fields.element,
+			outcome.element,
+			this.trouble,
+			this.empty,
+			this.place,
+		);
+		this.chart = new Chart(this.place, {
+			load,
+			hello: () => store.hello(),
+			fail: (message) => outcome.fail(message),
+		});
+		signal.addEventListener("abort", () => this.chart.end());
+		followTheme(() => this.redraw(), signal);
+		// Before there is anything to draw: once samples come, the kernel may be busy with a cell and not answer.
+		loadPerspective(load).catch(() => undefined);
+		follow((state) => this.draw(state));
 	}
 
-	/** @param {import("./sync.js").PartState} state */
-	function draw(state) {
-		latest = state;
+	redraw() {
+		if (this.state) this.draw(this.state);
+	}
+
+	/** @param {PartState<TelemetryPart>} state */
+	draw(state) {
+		this.state = state;
 		const { values } = state;
-		say(counts, counted(values, paused));
-		offer(values.fields ?? []);
-		const problems = told(values);
-		trouble.hidden = !problems;
-		say(trouble, problems);
-		const shown = offered.filter((name) => choices.get(name));
-		const some = Boolean(values.total && offered.length);
-		empty.hidden = some && shown.length > 0;
-		say(empty, some ? "No field is chosen." : advice(values));
-		place.hidden = !empty.hidden;
-		if (place.hidden || signal.aborted) return;
-		const config = { form, fields: shown, several: differing(values.sources ?? []), dark: isDark(root) };
-		chart.show(state, config, paused);
+		setText(this.counts, describeCounts(values, this.isPaused));
+		this.fields.draw(values.fields);
+		const trouble = describeTrouble(values);
+		this.trouble.hidden = !trouble;
+		setText(this.trouble, trouble);
+		const fields = this.fields.chosen;
+		const hasNumbers = values.total > 0 && values.fields.length > 0;
+		this.empty.hidden = hasNumbers && fields.length > 0;
+		setText(this.empty, hasNumbers ? "No field is chosen." : describeWaiting(values));
+		this.place.hidden = !this.empty.hidden;
+		this.place.setAttribute("aria-label", this.form.value === "lines" ? "Lines" : "Table");
+		if (this.place.hidden || this.signal.aborted) return;
+		const config = {
+			form: this.form.value,
+			fields,
+			splitBy: differingColumns(values.sources),
+			isDark: isDark(this.element),
+		};
+		this.chart.show(state, config, this.isPaused);
+	}
+
+	togglePause() {
+		this.isPaused = !this.isPaused;
+		this.pause.setAttribute("aria-pressed", String(this.isPaused));
+		setText(this.pause, this.isPaused ? "Resume" : "Pause");
+		// The next snapshot has what came meanwhile.
+		if (!this.isPaused) this.store.hello();
+		this.redraw();
+	}
+}
+
+/** Lines or table. */
+class FormChoice {
+	/** @param {() => void} changed */
+	constructor(changed) {
+		this.changed = changed;
+		/** @type {"lines" | "table"} */
+		this.value = "lines";
+		this.lines = h("button", { type: "button", "aria-pressed": "true", onclick: () => this.choose("lines") }, "Lines");
+		this.table = h("button", { type: "button", "aria-pressed": "false", onclick: () => this.choose("table") }, "Table");
+		this.element = h("div", { class: "lknb-group", role: "group", "aria-label": "Show as" }, this.lines, this.table);
+	}
+
+	/** @param {"lines" | "table"} value */
+	choose(value) {
+		this.value = value;
+		this.lines.setAttribute("aria-pressed", String(value === "lines"));
+		this.table.setAttribute("aria-pressed", String(value === "table"));
+		this.changed();
+	}
+}
+
+/** The fields that can be drawn; the user's choices outlast a field that is gone for a while. */
+class FieldChoice {
+	/** @param {() => void} changed */
+	constructor(changed) {
+		this.element = h("div", { class: "lknb-fields", role: "group", "aria-label": "Fields" });
+		/** @type {string[]} */
+		this.names = [];
+		/** @type {Map<string, boolean>} */
+		this.choices = new Map();
+		/** @type {KeyedList<string, { element: HTMLElement, fill(): void }>} */
+		this.list = new KeyedList(this.element, (name) => {
+			const choose = () => {
+				this.choices.set(name, box.checked);
+				changed();
+			};
+			const box = h("input", { type: "checkbox", checked: this.choices.get(name), onchange: choose });
+			return { element: h("label", { class: "lknb-field" }, box, quoted(name)), fill() {} };
+		});
+	}
+
+	get chosen() {
+		return this.names.filter((name) => this.choices.get(name));
 	}
 
 	/** @param {string[]} names */
-	function offer(names) {
-		if (names.join("\n") === offered.join("\n")) return;
-		offered = names;
-		for (const [index, name] of names.entries()) if (!choices.has(name)) choices.set(name, index < CHOSEN);
-		keyed(
-			fields,
-			names.map((name) => [name, name]),
-			(name) => {
-				const box = h("input", { type: "checkbox", checked: choices.get(name) });
-				box.addEventListener("change", () => {
-					choices.set(name, box.checked);
-					draw(latest);
-				});
-				return h("label", { class: "lknb-field" }, box, quoted(name));
-			},
-			() => undefined,
-		);
-	}
-
-	const themed = new MutationObserver(() => draw(latest));
-	for (const element of [document.body, document.documentElement]) {
-		themed.observe(element, {
-			attributeFilter: ["class", "data-jp-theme-light", "data-jp-theme-name", "data-vscode-theme-kind", "theme"],
-		});
-	}
-	matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(latest), { signal });
-	signal.addEventListener("abort", () => themed.disconnect());
-	// Before there is anything to draw: a kernel that computes answers nobody, and samples come meanwhile.
-	library(load).catch(() => undefined);
-	follow(draw);
-	return root;
-}
-
-/** One perspective-viewer and its table, which follow what the kernel tells. */
-class Chart {
-	/**
-	 * @param {HTMLElement} place
-	 * @param {import("./view.js").Context["load"]} load
-	 * @param {() => void} hello asks for a snapshot
-	 * @param {(message: string) => void} failed
-	 */
-	constructor(place, load, hello, failed) {
-		this.failed = failed;
-		this.place = place;
-		this.load = load;
-		this.hello = hello;
-		/** @type {any} */
-		this.viewer = undefined;
-		/** @type {any} */
-		this.table = undefined;
-		/** @type {string[]} the table's columns */
-		this.columns = [];
-		/** The number of the last batch that is in the table. */
-		this.done = 0;
-		this.asked = -1;
-		this.configured = "";
-		/** @type {Promise<void> | undefined} */
-		this.work = undefined;
-		this.again = false;
-		this.ended = false;
-		this.failedAt = 0;
-	}
-
-	/**
-	 * Draw what is known now; what is told while it draws is drawn next.
-	 * @param {import("./sync.js").PartState} state
-	 * @param {Record<string, any>} config
-	 * @param {boolean} paused
-	 */
-	show(state, config, paused) {
-		if (Math.abs(Date.now() - this.failedAt) < RETRY) return; // also when the clock was set back
-		this.state = state;
-		this.config = config;
-		this.paused = paused;
-		this.again = true;
-		this.work ??= this.run().finally(() => {
-			this.work = undefined;
-		});
-	}
-
-	async run() {
-		try {
-			while (this.again && !this.ended) {
-				this.again = false;
-				if (!this.paused) await this.take();
-				if (this.viewer && !this.ended) await this.configure();
-			}
-		} catch (error) {
-			this.failedAt = Date.now();
-			this.done = -1; // from a snapshot, the next time
-			if (!this.ended)
-				this.failed(`Lines and table cannot be shown: ${error instanceof Error ? error.message : error}`);
-		}
-	}
-
-	async take() {
-		const state = /** @type {import("./sync.js").PartState} */ (this.state);
-		const waiting = /** @type {[number, Batch][]} */ (
-			[...(state.rows.batches ?? [])].map(([key, batch]) => [Number(key), batch])
-		);
-		let batches = waiting.filter(([number]) => number > this.done);
-		const anew = batches.map(([, batch]) => batch.anew).lastIndexOf(true);
-		if (anew >= 0) batches = batches.slice(anew);
-		else if (batches.length && batches[0][0] !== this.done + 1) {
-			// The kernel keeps only the newest: this page was too slow, or came later.
-			if (this.asked !== this.done) this.hello();
-			this.asked = this.done;
-			return;
-		}
-		if (!batches.length) return;
-		const loading = h(
-			"p",
-			{ class: "lknb-empty", role: "status" },
-			"Getting lines and table ready: 6 MB, once per page.",
-		);
-		if (!this.viewer) this.place.append(loading);
-		const client = await library(this.load).finally(() => loading.remove());
-		if (this.ended) return;
-		const { fields, sources, window } = state.values;
-		if (anew >= 0) {
-			const columns = fields.slice(0, batches[0][1].columns.length);
-			if (this.table && columns.join("\n") === this.columns.join("\n")) await this.table.clear();
-			else await this.build(client, columns, window);
-		}
-		for (const [number, batch] of batches) {
-			if (batch.count) await this.table.update(unpacked(batch, this.columns, sources));
-			this.done = number;
-		}
-	}
-
-	/**
-	 * Another table and another viewer: a table keeps the columns that it was made with.
-	 * @param {any} client
-	 * @param {string[]} columns
-	 * @param {number} window
-	 */
-	async build(client, columns, window) {
-		const before = { viewer: this.viewer, table: this.table };
-		const types = Object.fromEntries(columns.map((name) => [name, "float"]));
-		this.table = await client.table(
-			{ time: "datetime", sender: "string", topic: "string", ...types },
-			{ limit: window },
-		);
-		this.columns = columns;
-		this.configured = "";
-		this.viewer = document.createElement("perspective-viewer");
-		this.viewer.className = "lknb-viewer";
-		// Its own menu, not Jupyter's.
-		this.viewer.addEventListener("contextmenu", (/** @type {Event} */ event) => event.stopPropagation());
-		this.place.append(this.viewer);
-		await this.viewer.load(client);
-		await this.configure();
-		await discard(before);
-	}
-
-	async configure() {
-		const { form, fields, several, dark } = /** @type {Record<string, any>} */ (this.config);
-		const shown = fields.filter((/** @type {string} */ name) => this.columns.includes(name));
-		const wanted = JSON.stringify([form, shown, several, dark]);
-		if (wanted === this.configured || !shown.length) return;
-		this.configured = wanted;
-		const lines = form === "lines";
-		await this.viewer.restore({
-			table: await this.table.get_name(),
-			plugin: lines ? "Y Line" : "Datagrid",
-			columns: lines ? shown : ["time", "sender", "topic", ...shown],
-			group_by: lines ? ["time"] : [],
-			split_by: lines ? several : [],
-			sort: lines ? [] : [["time", "desc"]],
-			aggregates: lines ? Object.fromEntries(shown.map((/** @type {string} */ name) => [name, "avg"])) : {},
-			columns_config: lines
-				? {}
-				: Object.fromEntries([["time", CLOCK], ...shown.map((/** @type {string} */ name) => [name, DIGITS])]),
-			theme: dark ? "Pro Dark" : "Pro Light",
-			title: lines ? "Lines" : "Table",
-			settings: false,
-		});
-	}
-
-	async end() {
-		this.ended = true;
-		await this.work;
-		await discard(this);
-	}
-}
-
-const CLOCK = {
-	date_format: {
-		format: "custom",
-		year: "disabled",
-		month: "disabled",
-		day: "disabled",
-		hour: "2-digit",
-		minute: "2-digit",
-		second: "2-digit",
-		fractionalSecondDigits: 3,
-		hour12: false,
-	},
-};
-const DIGITS = { number_format: { minimumFractionDigits: 0, maximumFractionDigits: 6 } };
-
-/** @param {{ viewer?: any, table?: any }} given */
-async function discard({ viewer, table }) {
-	try {
-		await viewer?.delete();
-		viewer?.remove();
-		await table?.delete({ lazy: true });
-	} catch {
-		viewer?.remove();
+	draw(names) {
+		this.names = names;
+		for (const [index, name] of names.entries())
+			if (!this.choices.has(name)) this.choices.set(name, index < FIRST_FIELDS);
+		this.list.draw(names.map((name) => [name, name]));
 	}
 }
 
 /**
- * Perspective's engine in this page.
- * @param {import("./view.js").Context["load"]} load
- * @returns {Promise<any>}
+ * Call `changed` whenever the page may have taken another theme.
+ * @param {() => void} changed
+ * @param {AbortSignal} signal
  */
-function library(load) {
-	const page = /** @type {any} */ (globalThis);
-	page[SHARED] ??= engine(load).catch((error) => {
-		delete page[SHARED];
-		throw error;
-	});
-	return page[SHARED];
-}
-
-/** @param {import("./view.js").Context["load"]} load */
-async function engine(load) {
-	const { value, buffer } = await load("library");
-	const style = document.createElement("style");
-	style.textContent = value.style;
-	document.head.append(style);
-	const url = URL.createObjectURL(new Blob([/** @type {BlobPart} */ (buffer)], { type: "text/javascript" }));
-	tolerate();
-	try {
-		const module = await import(url);
-		await module.ready;
-		return await module.worker();
-	} finally {
-		URL.revokeObjectURL(url);
-	}
-}
-
-/**
- * Let perspective's module come more than once, as it does with each widget of perspective's own, before or after this
- * one: it defines some elements without asking whether they are there, and the page would refuse the rest of it.
- */
-function tolerate() {
-	const registry = /** @type {any} */ (customElements);
-	const define = customElements.define.bind(customElements);
-	registry.define = (
-		/** @type {string} */ name,
-		/** @type {CustomElementConstructor} */ element,
-		/** @type {ElementDefinitionOptions} */ options,
-	) => {
-		if (!/^(regular|perspective)-/.test(name) || !customElements.get(name)) define(name, element, options);
-	};
-}
-
-/**
- * A batch as columns of values; null where there is none.
- * @param {Batch} batch
- * @param {string[]} names
- * @param {[string, string][]} sources
- */
-export function unpacked(batch, names, sources) {
-	const whose = [...new Uint16Array(bytes(batch.source))].map((index) => sources[index] ?? ["", ""]);
-	/** @type {Record<string, any[]>} */
-	const columns = {
-		time: [...new Float64Array(bytes(batch.time))],
-		sender: whose.map(([sender]) => inert(sender)),
-		topic: whose.map(([, topic]) => inert(topic)),
-	};
-	for (const [index, name] of names.entries()) {
-		columns[name] = Array.from(new Float64Array(bytes(batch.columns[index])), (value) =>
-			Number.isNaN(value) ? null : value,
-		);
-	}
-	return columns;
-}
-
-/** @param {string} text base64 */
-function bytes(text) {
-	return Uint8Array.from(atob(text), (char) => char.charCodeAt(0)).buffer;
-}
-
-/**
- * What tells the samples apart: senders, topics, both or nothing.
- * @param {[string, string][]} sources
- */
-function differing(sources) {
-	const several = (/** @type {0 | 1} */ at) => new Set(sources.map((source) => source[at])).size > 1;
-	return [several(0) && "sender", several(1) && "topic"].filter(Boolean);
+function followTheme(changed, signal) {
+	const observer = new MutationObserver(changed);
+	for (const element of [document.body, document.documentElement])
+		observer.observe(element, { attributeFilter: THEME_ATTRIBUTES });
+	signal.addEventListener("abort", () => observer.disconnect());
+	matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed, { signal });
 }
 
 /** @param {HTMLElement} element */
 function isDark(element) {
-	// Jupyter says so before its new colours have come.
+	// Jupyter sets this before its new colours apply.
 	const light = document.body.dataset.jpThemeLight;
 	if (light) return light === "false";
 	const [red, green, blue] = (getComputedStyle(element).color.match(/[\d.]+/g) ?? ["0", "0", "0"]).map(Number);
-	// Light text stands on something dark.
+	// Light text is on a dark background.
 	return red * 0.3 + green * 0.6 + blue * 0.1 > 127;
 }
 
 /**
- * @param {Record<string, any>} values
- * @param {boolean} paused
+ * The columns that tell the samples apart: sender, topic, both or none.
+ * @param {[sender: string, topic: string][]} sources
  */
-function counted(values, paused) {
-	if (values.total === undefined) return "Waiting for the kernel";
+function differingColumns(sources) {
+	const columns = [];
+	if (new Set(sources.map(([sender]) => sender)).size > 1) columns.push("sender");
+	if (new Set(sources.map(([, topic]) => topic)).size > 1) columns.push("topic");
+	return columns;
+}
+
+/**
+ * @param {TelemetryValues} values
+ * @param {boolean} isPaused
+ */
+function describeCounts({ total, rate, window, thinned }, isPaused) {
 	const parts = [
-		`${values.total.toLocaleString()} ${values.total === 1 ? "sample" : "samples"}`,
-		`${values.rate.toLocaleString()} per second`,
-		`the newest ${values.window.toLocaleString()} are shown`,
+		`${total.toLocaleString()} ${total === 1 ? "sample" : "samples"}`,
+		`${rate.toLocaleString()} per second`,
+		`the newest ${window.toLocaleString()} are shown`,
 	];
-	if (values.thinned) parts.push(`${values.thinned.toLocaleString()} not drawn one by one`);
-	if (paused) parts.push("paused");
+	if (thinned) parts.push(`${thinned.toLocaleString()} not drawn one by one`);
+	if (isPaused) parts.push("paused");
 	return parts.join(", ");
 }
 
-/** @param {Record<string, any>} values */
-function told(values) {
+/** @param {TelemetryValues} values */
+function describeTrouble({ undecoded, reason, refused: [count, names] }) {
 	const parts = [];
-	if (values.undecoded)
-		parts.push(`${values.undecoded.toLocaleString()} could not be decoded; the last: ${values.reason}.`);
-	const [count, names] = values.refused ?? [0, []];
+	if (undecoded) parts.push(`${undecoded.toLocaleString()} could not be decoded; the last: ${reason}.`);
 	if (count) parts.push(`${count.toLocaleString()} more fields are not shown, such as ${names.join(", ")}.`);
 	return parts.join(" ");
 }
 
-/** @param {Record<string, any>} values */
-function advice(values) {
-	const only = values.only ?? {};
-	const fields = only.fields?.length ? ` with the field ${only.fields.join(" or ")}` : "";
+/** @param {TelemetryValues} values */
+function describeWaiting({ only }) {
+	const fields = only.fields.length ? ` with the field ${only.fields.join(" or ")}` : "";
 	const topic = only.topic ? ` on ${only.topic}` : "";
 	return `No numbers yet${fields}${topic}. Send JSON such as {"x": 1.5} with room.publish_data, or push frames to a data track.`;
 }
@@ -448,5 +227,5 @@ function advice(values) {
 export default widget(
 	"Telemetry of the room",
 	() => ["telemetry"],
-	(contexts) => telemetry(contexts.telemetry),
+	({ telemetry: context }) => telemetry(context),
 );

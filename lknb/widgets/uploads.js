@@ -1,22 +1,25 @@
-// Files from the page to the kernel, in pieces, to be sent from there.
+// Files on their way from the page to the kernel, in pieces; the kernel sends them to the room.
+
+/** @import { UploadAnswers } from "./rows.js" */
+/** @import { Ask } from "./view.js" */
 
 /** Bytes of a file that one message between page and kernel carries. */
 const PIECE = 1024 * 1024;
 
 /**
- * Hand a file over; resolves with what the kernel calls it. Aborted meanwhile, the kernel lets go of it.
- * @param {import("./view.js").Context["ask"]} ask
+ * Upload a file; resolves with the kernel's key for it. When `signal` aborts, the kernel discards what it has.
+ * @param {Ask<{ values: object, rows: object, answers: UploadAnswers }>} ask
  * @param {File} file
  * @param {AbortSignal} signal
- * @param {(done: number) => void} moved
+ * @param {(done: number) => void} progress called with the bytes uploaded so far
  * @returns {Promise<string>}
  */
-export async function handOver(ask, file, signal, moved) {
+export async function upload(ask, file, signal, progress) {
 	const { value: key } = await ask("begin", { name: file.name, size: file.size });
 	for (let at = 0; at < file.size && !signal.aborted; at += PIECE) {
 		const piece = await file.slice(at, at + PIECE).arrayBuffer();
 		await ask("upload", { key, at }, [piece]);
-		moved(at + piece.byteLength);
+		progress(at + piece.byteLength);
 	}
 	if (!signal.aborted) return key;
 	await ask("discard", { key });

@@ -1,30 +1,40 @@
 // What all widgets are made of: a store, and views that follow it while they are in sight.
-import { h, say } from "./dom.js";
-import { saving } from "./save.js";
+import { h, setText } from "./dom.js";
+import { saveSnapshots } from "./save.js";
 import { Store } from "./sync.js";
 
+/** @import { Answer, Model, Part, PartState } from "./sync.js" */
+
 /**
- * What shows one part of a room.
+ * Have the kernel run an action of a part.
+ * @template {Part} P
+ * @typedef {<Action extends keyof P["answers"] & string>(
+ *   action: Action, args?: object, buffers?: ArrayBuffer[]
+ * ) => Promise<Answer<P["answers"][Action]>>} Ask
+ */
+
+/**
+ * What a view of one part gets.
+ * @template {Part} [P=any]
  * @typedef {object} Context
  * @property {Store} store
- * @property {string} part the part's name
  * @property {AbortSignal} signal ends with the view
- * @property {any} [host] anywidget's, to show other widgets
- * @property {(action: string, args?: Record<string, any>, buffers?: ArrayBuffer[]) => Promise<import("./sync.js").Answer>} ask
- *   has the kernel do something for this part
- * @property {(action: string) => Promise<import("./sync.js").Answer>} load the same for what the page needs by itself
- * @property {(draw: (state: import("./sync.js").PartState) => void) => void} follow calls `draw` when the part changes
+ * @property {Ask<P>} ask has the kernel do what the user wants
+ * @property {Ask<P>} load the same for what the page needs by itself
+ * @property {(draw: (state: PartState<P>) => void) => void} follow
+ *   calls `draw` with what the kernel has sent, and again when that changes
  */
 
 /** @typedef {(context: Context) => HTMLElement} Show */
+/** @typedef {(contexts: Record<string, Context>, setInView: (parts: string[]) => void) => HTMLElement} ShowAll */
 
 /**
- * The module of a widget that shows these parts.
- * @param {string} label for people who cannot see it
- * @param {(model: import("./sync.js").Model) => string[]} named the names of the parts that it can show
- * @param {(contexts: Record<string, Context>, shows: (parts: string[]) => void) => HTMLElement} show
+ * Make the default export of a widget's module.
+ * @param {string} label for screen readers
+ * @param {(model: Model) => string[]} partsOf the names of the parts that the widget can show
+ * @param {ShowAll} show
  */
-export function widget(label, named, show) {
+export function widget(label, partsOf, show) {
 	return () => {
 		/** @type {Store} */
 		let store;
@@ -33,65 +43,86 @@ export function widget(label, named, show) {
 		/** @type {HTMLElement[]} */
 		const roots = [];
 		return {
-			/** @param {{ model: import("./sync.js").Model }} given */
+			/** @param {{ model: Model }} props */
 			initialize({ model }) {
 				store = new Store(model);
-				parts = named(model);
+				parts = partsOf(model);
 				store.hello();
-				const saved = saving(model, () => ({ id: store.id, root: roots.at(-1) }));
+				const endSaving = saveSnapshots(model, () => ({ id: store.id, root: roots.at(-1) }));
 				return () => {
 					store.end();
-					saved();
+					endSaving();
 				};
 			},
-			/** @param {{ el: HTMLElement, host?: any }} given */
-			render({ el, host }) {
-				const ending = new AbortController();
-				const { signal } = ending;
-				let inView = parts;
-				let seen = true;
-				const update = () => store.shows(el, seen && !document.hidden ? inView : []);
-				const contexts = Object.fromEntries(parts.map((part) => [part, context(store, part, signal, host)]));
-				const shown = show(contexts, (now) => {
-					inView = now;
-					update();
-				});
-				const root = h("section", { class: "lknb", "aria-label": label });
-				keepKeys(root, signal);
-				root.append(shown, statusLine(store, signal));
-				el.append(root);
-				roots.push(root);
-				const watch = new IntersectionObserver((entries) => {
-					seen = entries.some((entry) => entry.isIntersecting);
-					update();
-				});
-				watch.observe(root);
-				document.addEventListener("visibilitychange", update, { signal });
-				update();
+			/** @param {{ el: HTMLElement }} props */
+			render({ el }) {
+				const view = new View(el, label, store, parts, show);
+				roots.push(view.root);
 				return () => {
-					ending.abort();
-					watch.disconnect();
-					roots.splice(roots.indexOf(root), 1);
-					store.shows(el, []);
+					view.end();
+					roots.splice(roots.indexOf(view.root), 1);
 				};
 			},
 		};
 	};
 }
 
+/** One place where a widget is shown. The kernel sends nothing for it while it is out of sight. */
+class View {
+	/**
+	 * @param {HTMLElement} el
+	 * @param {string} label
+	 * @param {Store} store
+	 * @param {string[]} parts
+	 * @param {ShowAll} show
+	 */
+	constructor(el, label, store, parts, show) {
+		this.store = store;
+		this.parts = parts;
+		this.isVisible = true;
+		this.ending = new AbortController();
+		const { signal } = this.ending;
+		const contexts = Object.fromEntries(parts.map((part) => [part, contextOf(store, part, signal)]));
+		const content = show(contexts, (shown) => {
+			this.parts = shown;
+			this.updateInView();
+		});
+		this.root = h("section", { class: "lknb", "aria-label": label }, content, statusLine(store, signal));
+		keepKeysFromJupyter(this.root, signal);
+		el.append(this.root);
+		this.watch = new IntersectionObserver((entries) => {
+			this.isVisible = entries.some((entry) => entry.isIntersecting);
+			this.updateInView();
+		});
+		this.watch.observe(this.root);
+		document.addEventListener("visibilitychange", () => this.updateInView(), { signal });
+		this.updateInView();
+	}
+
+	updateInView() {
+		this.store.setInView(this, this.isVisible && !document.hidden ? this.parts : []);
+	}
+
+	end() {
+		this.ending.abort();
+		this.watch.disconnect();
+		this.store.setInView(this, []);
+	}
+}
+
 /**
- * Keep plain keys from Jupyter's own commands: "b" and an arrow shall not act on the cell while a button in here has
- * the focus. Commands with a modifier stay: saving, and running the cell.
+ * Keep plain keys from Jupyter's own commands: "b" or an arrow must not act on the cell while a button in here has the
+ * focus. Keys with a modifier still reach Jupyter, to save or to run the cell.
  * @param {HTMLElement} root
  * @param {AbortSignal} signal
  */
-function keepKeys(root, signal) {
+function keepKeysFromJupyter(root, signal) {
 	const keep = (/** @type {KeyboardEvent} */ event) => {
 		const { target } = event;
 		if (!(target instanceof HTMLElement) || !root.contains(target)) return;
-		const plain = !(event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter"));
-		// Lumino looks for it from the focused element upwards, and its commands are meant for just that element.
-		target.toggleAttribute("data-lm-suppress-shortcuts", plain);
+		const isPlain = !(event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter"));
+		// Lumino looks for this attribute from the focused element upwards.
+		target.toggleAttribute("data-lm-suppress-shortcuts", isPlain);
 	};
 	window.addEventListener("keydown", keep, { capture: true, signal }); // before the document, where Lumino listens
 }
@@ -100,23 +131,25 @@ function keepKeys(root, signal) {
  * @param {Store} store
  * @param {string} part
  * @param {AbortSignal} signal
- * @param {any} host
  * @returns {Context}
  */
-function context(store, part, signal, host) {
+function contextOf(store, part, signal) {
 	return {
 		store,
-		part,
 		signal,
-		host,
 		ask: (action, args, buffers) => store.call(part, action, args, buffers),
-		load: (action) => store.call(part, action, {}, [], true),
-		follow: (draw) => store.follow(() => draw(store.part(part)), signal),
+		load: (action, args, buffers) => store.call(part, action, args, buffers, true),
+		follow(draw) {
+			store.follow(() => {
+				const state = store.part(part);
+				if (state) draw(state);
+			}, signal);
+		},
 	};
 }
 
 /**
- * What goes wrong between browser and kernel, in words.
+ * A line that tells the user what is wrong between browser and kernel.
  * @param {Store} store
  * @param {AbortSignal} signal
  */
@@ -125,34 +158,48 @@ function statusLine(store, signal) {
 	store.follow(() => {
 		const parts = [];
 		if (store.gone)
-			parts.push("The kernel is gone: this is what was last seen. Run the cell again to follow the room.");
+			parts.push("The kernel is gone. You see the last known state. Run the cell again to follow the room.");
 		else if (store.waiting) parts.push("The kernel is busy. What you asked for is done when its cell has ended.");
-		if (store.missed) parts.push(`${store.missed} updates did not reach this page; what you see was loaded afresh.`);
+		if (store.missed) parts.push(`${store.missed} updates did not reach this page, so it was loaded afresh.`);
 		line.dataset.kind = store.gone ? "gone" : store.waiting ? "busy" : "";
-		say(line, parts.join(" "));
+		setText(line, parts.join(" "));
 	}, signal);
 	return line;
 }
 
-/**
- * A line under the controls that says what came of the last action, politely.
- * @returns {{ element: HTMLElement, report: (doing: Promise<any>, done?: string) => Promise<any> }}
- */
-export function outcome() {
-	const element = h("p", { class: "lknb-outcome", role: "status" });
-	return {
-		element,
-		async report(doing, done = "") {
-			element.dataset.kind = "";
-			try {
-				const result = await doing;
-				say(element, done);
-				return result;
-			} catch (error) {
-				element.dataset.kind = "error";
-				say(element, error instanceof Error ? error.message : error);
-				return undefined;
-			}
-		},
-	};
+/** A line under the controls that shows the outcome of the last action, and screen readers read out. */
+export class Outcome {
+	constructor() {
+		this.element = h("p", { class: "lknb-outcome", role: "status" });
+	}
+
+	/** @param {string} text */
+	show(text) {
+		this.element.dataset.kind = "";
+		setText(this.element, text);
+	}
+
+	/** @param {unknown} error */
+	fail(error) {
+		this.element.dataset.kind = "error";
+		setText(this.element, error instanceof Error ? error.message : error);
+	}
+
+	/**
+	 * Wait for an action, then clear the line, or show why the action failed.
+	 * @template Result
+	 * @param {Promise<Result>} action
+	 * @returns {Promise<Result | undefined>} undefined when it failed
+	 */
+	async report(action) {
+		this.element.dataset.kind = "";
+		try {
+			const result = await action;
+			setText(this.element, "");
+			return result;
+		} catch (error) {
+			this.fail(error);
+			return undefined;
+		}
+	}
 }

@@ -1,153 +1,314 @@
+// The chat: its messages as they grow, what answers and edits them, their files, and writing a message.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import "./page.js";
-
-class Observer {
-	observe() {}
-	unobserve() {}
-	disconnect() {}
-}
-Object.assign(globalThis, { ResizeObserver: Observer, IntersectionObserver: Observer });
+import { downloads, isHarmless, mount, NASTY, press, scrollIntoSight, settle, type } from "./page.js";
+import { attachment, chatState, message } from "./states.js";
 
 const { chat } = await import("../../lknb/widgets/chat.js");
 
-const NASTY = `<script>alert(1)</script><img src=x onerror="alert(1)"><a href="javascript:alert(1)">`;
+const submit = (/** @type {HTMLElement} */ form) => form.dispatchEvent(new Event("submit", { cancelable: true }));
 
-/** A message as the kernel tells it. */
-function message(/** @type {Record<string, any>} */ more) {
-	const text = more.text ?? "";
-	return {
-		...{
-			time: 1_800_000_000_000,
-			sender: "bob",
-			name: "bob",
-			own: false,
-			to: [],
-			more_to: 0,
-			text,
-			length: text.length,
-		},
-		...{ piece: "1", size: text.length, open: false, status: "ok", error: null, trouble: null, edited: false },
-		...{ can_reply: true, can_edit: false, reply: null, files: [], ...more },
-	};
-}
-
-/** A chat with a kernel that a test plays. */
-function shown() {
-	/** @type {{ action: string, args: any, resolve: (value: any) => void, reject: (error: Error) => void }[]} */
-	const asked = [];
-	/** @type {(state: any) => void} */
-	let draw = () => undefined;
-	const element = chat(
-		/** @type {any} */ ({
-			ask: (/** @type {string} */ action, /** @type {any} */ args) =>
-				new Promise((resolve, reject) => asked.push({ action, args, resolve, reject })),
-			follow: (/** @type {any} */ given) => {
-				draw = given;
-			},
-			signal: new AbortController().signal,
-		}),
-	);
-	document.body.replaceChildren(element);
-	const find = (/** @type {string} */ selector) => /** @type {any} */ (element.querySelector(selector));
-	return {
-		element,
-		asked,
-		find,
-		box: /** @type {HTMLTextAreaElement} */ (find("textarea")),
-		tell: (/** @type {Record<string, any>} */ messages, /** @type {Record<string, string>} */ pieces = {}) =>
-			draw({
-				values: { people: [["bob", "bob"]], growing: {}, head: 4, each: 4, gone: 0, unreadable: 0 },
-				rows: {
-					messages: new Map(Object.entries(messages)),
-					pieces: new Map(Object.entries(pieces).map(([key, text]) => [key, { text }])),
-				},
-			}),
-	};
-}
-
-const later = () => new Promise((resolve) => setTimeout(resolve, 0));
-
-test("what somebody wrote stays text, in every place", () => {
-	const { tell, element } = shown();
-	const file = { id: NASTY, name: NASTY, size: 3, transferred: 3, status: "ok", error: null, there: true, type: null };
-	const reply = { key: null, name: NASTY, text: NASTY };
-	tell({ 1: message({ text: NASTY, name: NASTY, sender: NASTY, to: [NASTY], reply, files: [file], trouble: NASTY }) });
-	assert.equal(element.querySelector("script, img, a"), null);
-	assert.ok(element.textContent?.includes(NASTY));
+test("an empty chat says what to do", () => {
+	const view = mount(chat);
+	assert.equal(view.text(".lknb-empty"), "Waiting for the kernel");
+	view.draw(chatState({}));
+	assert.match(view.text(".lknb-empty"), /^Nobody has written yet/);
+	view.draw(chatState({ 1: message({ text: "hi" }) }));
+	assert.equal(view.find(".lknb-empty").hidden, true);
 });
 
-test("a text that grows keeps what stands there already", () => {
-	const { tell, find } = shown();
-	tell({ 1: message({ text: "It g", open: true, status: "open", length: 4 }) });
-	const first = find(".lknb-chat-said").firstChild;
-	tell({ 1: message({ text: "It g", open: true, status: "open", length: 4 }) }, { "1.0": "rows", 1.1: "." });
-	assert.equal(find(".lknb-chat-said").textContent, "It grows.");
-	assert.equal(find(".lknb-chat-said").firstChild, first);
-	assert.match(find(".lknb-chat-state").textContent, /under way/);
-	tell({ 1: message({ text: "It g", length: 9 }) }, { "1.0": "rows", 1.1: "." });
-	assert.equal(find(".lknb-chat-state").hidden, true);
+test("text from the room is never markup, in any place", () => {
+	const view = mount(chat);
+	const files = [attachment({ id: NASTY, name: NASTY })];
+	const reply = { key: null, name: NASTY, text: NASTY };
+	const row = message({ text: NASTY, name: NASTY, sender: NASTY, to: [NASTY], reply, files, trouble: NASTY });
+	view.draw(chatState({ 1: row }, {}, { people: [[NASTY, NASTY]] }));
+	assert.ok(isHarmless(view.element));
+	assert.match(view.element.textContent, /<script>/);
+});
+
+test("a message shows who wrote it, to whom, and that it was edited", () => {
+	const view = mount(chat);
+	view.draw(chatState({ 1: message({ name: "Alice", own: true, to: ["bob", "carol"], more_to: 3, edited: true }) }));
+	assert.match(view.text("header"), /^Alice \(you\) to bob, carol and 3 more only.*edited$/);
+	assert.equal(view.find("article").dataset.own, "true");
+});
+
+test("each day begins with its name", () => {
+	const view = mount(chat);
+	const day = 24 * 3600 * 1000;
+	const time = message({}).time;
+	view.draw(chatState({ 1: message({ time }), 2: message({ time }), 3: message({ time: time + day }) }));
+	assert.equal(view.all(".lknb-chat-day").length, 2);
+});
+
+test("a growing text keeps the elements that are there already", () => {
+	const view = mount(chat);
+	const open = message({ text: "It g", open: true, status: "open", length: 4 });
+	view.draw(chatState({ 1: open }));
+	const first = view.find(".lknb-chat-said").firstChild;
+	view.draw(chatState({ 1: open }, { "1.0": "rows", 1.1: "." }));
+	assert.equal(view.text(".lknb-chat-said"), "It grows.");
+	assert.equal(view.find(".lknb-chat-said").firstChild, first);
+	assert.equal(view.find("article").getAttribute("aria-busy"), "true");
+	assert.match(view.text(".lknb-chat-state"), /under way/);
+	view.draw(chatState({ 1: message({ text: "It g", length: 9 }) }, { "1.0": "rows", 1.1: "." }));
+	assert.equal(view.find(".lknb-chat-state").hidden, true);
+	assert.equal(view.find("article").getAttribute("aria-busy"), "false");
 });
 
 test("the rest of a long text is shown on request, until it is edited", async () => {
-	const { tell, find, asked } = shown();
-	tell({ 1: message({ text: "long", length: 11 }) });
-	find(".lknb-chat-state button").click();
-	assert.deepEqual([asked[0].action, asked[0].args], ["read", { key: "1" }]);
-	asked[0].resolve({ value: { text: "long enough", more: 0 } });
-	await later();
-	assert.equal(find(".lknb-chat-said").textContent, "long enough");
-	tell({ 1: message({ text: "new", length: 3, piece: "2", edited: true }) });
-	assert.equal(find(".lknb-chat-said").textContent, "new");
-	assert.match(find("header").textContent, /edited/);
+	const view = mount(chat);
+	view.draw(chatState({ 1: message({ text: "long", length: 11 }) }));
+	view.button("Show whole (4 B)").click();
+	assert.deepEqual([view.asked[0].action, view.asked[0].args], ["read", { key: "1" }]);
+	view.asked[0].answer({ text: "long enough", more: 5 });
+	await settle();
+	assert.equal(view.text(".lknb-chat-said"), "long enough");
+	assert.match(view.text(".lknb-chat-state"), /5 more characters are not shown/);
+	view.draw(chatState({ 1: message({ text: "new", length: 3, piece: "2", edited: true }) }));
+	assert.equal(view.text(".lknb-chat-said"), "new");
+	assert.match(view.text("header"), /edited/);
 });
 
-test("what could not be sent is in the box again, with the reason", async () => {
-	const { tell, find, asked, box } = shown();
-	tell({ 1: message({ text: "Shall we?" }) });
-	find(".lknb-chat-does button").click();
-	box.value = "We shall.";
-	find("form").dispatchEvent(new Event("submit"));
-	await later();
-	assert.deepEqual(asked[0].args, { text: "We shall.", to: "", reply_to: "1", edits: "", files: [] });
-	assert.equal(box.value, "");
-	asked[0].reject(new Error("The room is closed."));
-	await later();
-	assert.equal(box.value, "We shall.");
-	assert.equal(find(".lknb-outcome").textContent, "The room is closed.");
-	assert.match(find(".lknb-chat-about").textContent, /Reply to bob/);
+test("a failed message says why", () => {
+	const view = mount(chat);
+	view.draw(
+		chatState({
+			1: message({ own: true, status: "failed", error: "no such recipient" }),
+			2: message({ status: "failed" }),
+			3: message({ trouble: "the stream broke off", cut: 7 }),
+		}),
+	);
+	const [own, other, edited] = view.all(".lknb-chat-state").map((each) => each.textContent);
+	assert.equal(own, "Not sent: no such recipient");
+	assert.equal(other, "Broke off");
+	assert.match(edited, /7 more characters were dropped.*The edit failed: the stream broke off/);
 });
 
-test("new messages are announced while others are being read", () => {
-	const { tell, find } = shown();
-	const log = find(".lknb-chat-log");
+test("the room's trouble is noted below the messages", () => {
+	const view = mount(chat);
+	view.draw(chatState({}, {}, { state: "closed", gone: 2, unreadable: 1 }));
+	assert.equal(
+		view.text(".lknb-note"),
+		"The room is closed: nothing can be sent any more. 2 older messages were dropped. 1 chat packets could not be read.",
+	);
+	view.draw(chatState({}));
+	assert.equal(view.find(".lknb-note").hidden, true);
+});
+
+test("new messages are counted while older ones are being read", () => {
+	const view = mount(chat);
+	const log = view.find(".lknb-chat-log");
+	const jump = view.find(".lknb-chat-jump");
 	Object.defineProperties(log, { scrollHeight: { value: 1000 }, clientHeight: { value: 100 } });
-	tell({ 1: message({ text: "one" }) });
+	view.draw(chatState({ 1: message({ text: "one" }) }));
 	assert.equal(log.scrollTop, 1000);
 	log.scrollTop = 0;
 	log.dispatchEvent(new Event("scroll"));
-	tell({ 1: message({ text: "one" }), 2: message({ text: "two" }), 3: message({ text: "three" }) });
+	const three = { 1: message({ text: "one" }), 2: message({ text: "two" }), 3: message({ text: "three" }) };
+	view.draw(chatState(three));
 	assert.equal(log.scrollTop, 0);
-	assert.match(find(".lknb-chat-jump").textContent, /2 new messages/);
-	find(".lknb-chat-jump").click();
-	assert.equal(log.scrollTop, 1000);
-	assert.equal(find(".lknb-chat-jump").hidden, true);
+	assert.match(jump.textContent, /2 new messages/);
+	view.draw(chatState({ ...three, 4: message({ text: "mine", own: true }) }));
+	assert.equal(log.scrollTop, 1000, "an own message is always shown");
+	assert.equal(jump.hidden, true);
 });
 
-test("a file that breaks off is not saved, and one that was let go cannot be loaded", async () => {
-	const page = shown();
-	const file = { id: "f", name: "a.txt", size: 9, status: "ok", there: true, gone: false, type: null };
-	page.tell({ 1: message({ text: "look", files: [file] }) });
-	const load = page.find(".lknb-chat-files button");
-	load.click();
-	page.asked[0].resolve({ value: {}, buffer: new DataView(new ArrayBuffer(4)) });
-	await later();
-	assert.equal(page.asked[1].args.at, 4);
-	page.asked[1].resolve({ value: {} });
-	await later();
-	assert.match(page.find(".lknb-outcome").textContent, /a\.txt could not be read to its end/);
-	page.tell({ 1: message({ text: "look", cut: 7, files: [{ ...file, there: false, gone: true }] }) });
-	assert.equal(page.find(".lknb-chat-files button"), null);
-	assert.match(page.find(".lknb-chat-files").textContent, /let go, as the room's log is bounded/);
-	assert.match(page.find(".lknb-chat-state").textContent, /7 more characters have been let go/);
+test("the button for new messages goes to the end", () => {
+	const view = mount(chat);
+	const log = view.find(".lknb-chat-log");
+	Object.defineProperties(log, { scrollHeight: { value: 1000 }, clientHeight: { value: 100 } });
+	view.draw(chatState({ 1: message({ text: "one" }) }));
+	log.scrollTop = 0;
+	log.dispatchEvent(new Event("scroll"));
+	view.draw(chatState({ 1: message({ text: "one" }), 2: message({ text: "two" }) }));
+	view.find(".lknb-chat-jump").click();
+	assert.equal(log.scrollTop, 1000);
+	assert.equal(view.find(".lknb-chat-jump").hidden, true);
+});
+
+test("of many messages the newest are in the page, and the others on request", () => {
+	const view = mount(chat);
+	const many = Array.from({ length: 160 }, (_, index) => [`m${index}`, message({ text: String(index) })]);
+	view.draw(chatState(Object.fromEntries(many)));
+	assert.equal(view.all("article").length, 150);
+	view.button("Show older messages (10 more)").click();
+	assert.equal(view.all("article").length, 160);
+	assert.equal(view.find(".lknb-chat-older").hidden, true);
+});
+
+test("a quotation leads to the message that it answers", () => {
+	const view = mount(chat);
+	const reply = { key: "1", name: "bob", text: "a\nquestion" };
+	view.draw(chatState({ 1: message({ text: "a question" }), 2: message({ text: "an answer", reply }) }));
+	const quote = view.button("Go to the message that this one answers");
+	assert.equal(quote.textContent, "bob: a question");
+	view.find("article").scrollIntoView = () => {};
+	quote.click();
+	assert.equal(document.activeElement, view.find("article"));
+});
+
+test("Enter sends the message, Shift+Enter does not, and neither reaches Jupyter", () => {
+	const view = mount(chat);
+	view.draw(chatState({}));
+	const box = view.field("Message");
+	let reached = 0;
+	view.element.addEventListener("keydown", () => reached++);
+	type(box, "hello");
+	assert.equal(press(box, "Enter", { shiftKey: true }), false);
+	assert.equal(press(box, "Enter"), true);
+	assert.equal(reached, 0);
+	return settle().then(() => {
+		assert.deepEqual(
+			view.asked.map(({ args }) => args),
+			[{ text: "hello", to: "", reply_to: "", edits: "", files: [] }],
+		);
+		assert.equal(box.value, "");
+	});
+});
+
+test("nothing is sent without text or files", async () => {
+	const view = mount(chat);
+	view.draw(chatState({}));
+	type(view.field("Message"), " \n");
+	submit(view.find("form"));
+	await settle();
+	assert.equal(view.asked.length, 0);
+});
+
+test("a message that could not be sent is in the box again, with the reason", async () => {
+	const view = mount(chat);
+	view.draw(chatState({ 1: message({ text: "Shall we?" }) }));
+	view.button("Reply").click();
+	const box = view.field("Message");
+	assert.equal(document.activeElement, box);
+	type(box, "We shall.");
+	submit(view.find("form"));
+	await settle();
+	assert.deepEqual(view.asked[0].args, { text: "We shall.", to: "", reply_to: "1", edits: "", files: [] });
+	assert.equal(box.value, "");
+	view.asked[0].refuse("The room is closed.");
+	await settle();
+	assert.equal(box.value, "We shall.");
+	assert.equal(view.text(".lknb-outcome"), "The room is closed.");
+	assert.equal(view.text(".lknb-chat-about span"), "Reply to bob: Shall we?");
+});
+
+test("an edit starts from the whole text, and Escape abandons it", async () => {
+	const view = mount(chat);
+	view.draw(chatState({ 1: message({ text: "helo", own: true, can_edit: true }) }));
+	view.button("Edit").click();
+	view.asked[0].answer({ text: "helo world", more: 0 });
+	await settle();
+	const box = view.field("Message");
+	assert.equal(box.value, "helo world");
+	assert.ok(view.button("Save edit"));
+	assert.equal(view.field("To").closest("label").hidden, true, "an edit keeps its recipients");
+	press(box, "Escape");
+	assert.equal(box.value, "");
+	assert.ok(view.button("Send"));
+});
+
+test("a recipient who leaves stays chosen", () => {
+	const view = mount(chat);
+	view.draw(
+		chatState(
+			{},
+			{},
+			{
+				people: [
+					["bob", "Bob"],
+					["carol", "carol"],
+				],
+			},
+		),
+	);
+	const to = view.field("To");
+	to.value = "bob";
+	view.draw(chatState({}, {}, { people: [["carol", "carol"]] }));
+	assert.equal(to.value, "bob");
+	assert.deepEqual(
+		[...to.options].map((option) => option.textContent),
+		["everybody", "carol", "bob (has left)"],
+	);
+});
+
+/** Choose files to attach. */
+function attach(/** @type {any} */ view, /** @type {File[]} */ ...files) {
+	const input = view.field("Files to attach");
+	Object.defineProperty(input, "files", { value: files, configurable: true });
+	input.dispatchEvent(new Event("change"));
+}
+
+test("a file is uploaded when it is chosen, and sent with the message", async () => {
+	const view = mount(chat);
+	view.draw(chatState({}));
+	attach(view, new File(["abc"], "a.txt"));
+	assert.match(view.text(".lknb-chat-chosen"), /a\.txt3 BRemove/);
+	view.asked[0].answer("7");
+	await settle();
+	view.asked[1].answer(3);
+	await settle();
+	submit(view.find("form"));
+	await settle();
+	assert.deepEqual(
+		view.asked.map(({ action }) => action),
+		["begin", "upload", "send"],
+	);
+	assert.deepEqual(view.asked[2].args.files, ["7"]);
+	assert.equal(view.text(".lknb-chat-chosen"), "");
+	view.asked[2].refuse("The room is closed.");
+	await settle();
+	assert.match(view.text(".lknb-chat-chosen"), /a\.txt/, "it is kept to be sent again");
+});
+
+test("a file that was removed is not sent, and the kernel discards it", async () => {
+	const view = mount(chat);
+	view.draw(chatState({}));
+	attach(view, new File([], "a.txt"));
+	view.asked[0].answer("7");
+	await settle();
+	view.button("Remove a.txt").click();
+	assert.deepEqual([view.asked[1].action, view.asked[1].args], ["discard", { key: "7" }]);
+	assert.equal(view.all(".lknb-chat-chosen li").length, 0);
+	assert.equal(document.activeElement, view.field("Message"));
+});
+
+test("a received file is downloaded in pieces", async () => {
+	const view = mount(chat);
+	view.draw(chatState({ 1: message({ text: "look", files: [attachment({ size: 6 })] }) }));
+	downloads.length = 0;
+	view.button("Download a.txt").click();
+	for (const [index, at] of [0, 4].entries()) {
+		assert.deepEqual(view.asked[index].args, { key: "1", id: "f", at });
+		view.asked[index].answer({}, new DataView(new ArrayBuffer(at ? 2 : 4)));
+		await settle();
+	}
+	assert.equal(downloads[0].name, "a.txt");
+	assert.equal(downloads[0].content.size, 6);
+});
+
+test("a file that breaks off is not saved, and one that was dropped cannot be downloaded", async () => {
+	const view = mount(chat);
+	view.draw(chatState({ 1: message({ text: "look", files: [attachment()] }) }));
+	downloads.length = 0;
+	view.button("Download a.txt").click();
+	view.asked[0].answer({});
+	await settle();
+	assert.match(view.text(".lknb-outcome"), /a\.txt could not be read to its end/);
+	assert.equal(downloads.length, 0);
+	view.draw(chatState({ 1: message({ text: "look", files: [attachment({ there: false, gone: true })] }) }));
+	assert.equal(view.button("Download a.txt"), undefined);
+	assert.match(view.text(".lknb-chat-files"), /dropped, as the room's log is bounded/);
+});
+
+test("an image is loaded once it is in sight", async () => {
+	const view = mount(chat);
+	view.draw(chatState({ 1: message({ files: [attachment({ name: "a.png", type: "image/png", size: 4 })] }) }));
+	assert.equal(view.asked.length, 0);
+	scrollIntoSight(view.find(".lknb-chat-image"));
+	view.asked[0].answer({}, new DataView(new ArrayBuffer(4)));
+	await settle();
+	assert.equal(view.find("img").alt, "Image a.png");
 });

@@ -1,17 +1,25 @@
-// A page without a browser, and the kernel's side of a widget's model: what the modules' tests start from.
+// A page without a browser, and the kernel's side of a widget: what the tests of the modules start from.
 import { Window } from "happy-dom";
+
+/** @import { Part, PartState } from "../../lknb/widgets/sync.js" */
+/** @import { Context } from "../../lknb/widgets/view.js" */
 
 const page = new Window({ url: "http://localhost/" });
 for (const name of [
-	"document",
-	"window",
-	"Node",
-	"HTMLElement",
-	"HTMLButtonElement",
 	"Blob",
-	"Event",
 	"CustomEvent",
+	"Event",
+	"HTMLButtonElement",
+	"HTMLElement",
+	"KeyboardEvent",
+	"MutationObserver",
+	"Node",
+	"customElements",
+	"document",
+	"getComputedStyle",
+	"matchMedia",
 	"navigator",
+	"window",
 ]) {
 	Object.defineProperty(globalThis, name, {
 		value: /** @type {any} */ (page)[name],
@@ -19,6 +27,9 @@ for (const name of [
 		writable: true,
 	});
 }
+
+// Frames are drawn when a test says so.
+
 /** @type {Map<number, () => void>} */
 const frames = new Map();
 let frame = 0;
@@ -28,10 +39,175 @@ globalThis.requestAnimationFrame = (draw) => {
 };
 
 /** Draw what waits for the next frame. */
-export function draw() {
+export function drawFrame() {
 	const waiting = [...frames.values()];
 	frames.clear();
-	for (const each of waiting) each();
+	for (const draw of waiting) draw();
+}
+
+// There is no layout, so that elements come into sight when a test says so.
+
+/** @type {Set<FakeIntersectionObserver>} */
+const observers = new Set();
+
+class FakeIntersectionObserver {
+	/** @param {(entries: { target: Element, isIntersecting: boolean }[]) => void} callback */
+	constructor(callback) {
+		this.callback = callback;
+		/** @type {Set<Element>} */
+		this.targets = new Set();
+		observers.add(this);
+	}
+
+	observe(/** @type {Element} */ element) {
+		this.targets.add(element);
+	}
+
+	unobserve(/** @type {Element} */ element) {
+		this.targets.delete(element);
+	}
+
+	disconnect() {
+		observers.delete(this);
+	}
+}
+
+class FakeResizeObserver {
+	observe() {}
+	disconnect() {}
+}
+
+Object.assign(globalThis, { IntersectionObserver: FakeIntersectionObserver, ResizeObserver: FakeResizeObserver });
+
+/** Scroll an element into sight, or out of it. */
+export function scrollIntoSight(/** @type {Element} */ element, isIntersecting = true) {
+	for (const observer of observers) {
+		if (observer.targets.has(element)) observer.callback([{ target: element, isIntersecting }]);
+	}
+}
+
+// A timer of a minute must not keep a test's process alive.
+const startTimer = globalThis.setTimeout;
+globalThis.setTimeout = /** @type {typeof setTimeout} */ (
+	/** @type {unknown} */ (
+		(/** @type {() => void} */ callback, /** @type {number} */ delay) => {
+			const timer = startTimer(callback, delay);
+			return delay > 5000 ? timer.unref() : timer;
+		}
+	)
+);
+
+// Downloads end up in a list.
+
+/** @type {{ name: string, content: Blob }[]} */
+export const downloads = [];
+/** @type {Map<string, Blob>} */
+const blobs = new Map();
+URL.createObjectURL = (blob) => {
+	const url = `blob:test/${blobs.size}`;
+	blobs.set(url, /** @type {Blob} */ (blob));
+	return url;
+};
+URL.revokeObjectURL = () => {};
+page.HTMLAnchorElement.prototype.click = function click() {
+	downloads.push({ name: this.download, content: /** @type {Blob} */ (blobs.get(this.href)) });
+};
+
+/** Let what is promised already happen. */
+export function settle() {
+	return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/** Text that would act, or reverse the line, if it were more than text. */
+export const NASTY = `<script>alert(1)</script><img src=x onerror="alert(1)"><a href="javascript:alert(1)">\u202egnp`;
+
+/** Whether nothing of `NASTY` has become an element or reverses a line. */
+export function isHarmless(/** @type {Element} */ element) {
+	return !element.querySelector("script, img, a, [onerror]") && !element.textContent.includes("\u202e");
+}
+
+/** Press a key in an element; returns whether the page's own reaction was prevented. */
+export function press(/** @type {Element} */ element, /** @type {string} */ key, options = {}) {
+	return !element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...options }));
+}
+
+/** Type into a field, in place of what was in it. */
+export function type(/** @type {HTMLInputElement | HTMLTextAreaElement} */ field, /** @type {string} */ text) {
+	field.value = text;
+	field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+/**
+ * Show a part's view with a kernel that a test plays: it sends states with `draw`, and answers what is `asked`.
+ * @template {Part} P
+ * @param {(context: Context<P>) => HTMLElement} show
+ */
+export function mount(show) {
+	/** @type {{ action: string, args: any, answer(value?: any, buffer?: DataView): void, refuse(reason: string): void }[]} */
+	const asked = [];
+	/** @type {(state: PartState<P>) => void} */
+	let follower = () => {};
+	const ending = new AbortController();
+	const store = {
+		browser: "test",
+		waiting: 0,
+		snapshots: 0,
+		hello() {
+			this.snapshots += 1;
+		},
+	};
+	const ask = (/** @type {string} */ action, /** @type {any} */ args) =>
+		new Promise((resolve, reject) => {
+			asked.push({
+				action,
+				args,
+				answer: (value = null, buffer = undefined) => resolve({ value, buffer }),
+				refuse: (reason) => reject(new Error(reason)),
+			});
+		});
+	const element = show(
+		/** @type {any} */ ({
+			ask,
+			load: ask,
+			follow: (/** @type {typeof follower} */ draw) => {
+				follower = draw;
+			},
+			signal: ending.signal,
+			store,
+		}),
+	);
+	document.body.replaceChildren(element);
+	return {
+		element,
+		asked,
+		store,
+		draw: (/** @type {PartState<P>} */ state) => follower(state),
+		end: () => ending.abort(),
+		...finders(element),
+	};
+}
+
+/** Ways to find elements: by selector, and controls by what they are called. */
+export function finders(/** @type {HTMLElement} */ root) {
+	const all = (/** @type {string} */ selector) => /** @type {any[]} */ ([...root.querySelectorAll(selector)]);
+	return {
+		all,
+		/** @returns {any} */
+		find: (/** @type {string} */ selector) => root.querySelector(selector),
+		/** @returns {any} */
+		button: (/** @type {string} */ name) =>
+			all("button").find((each) => [each.getAttribute("aria-label"), each.textContent].includes(name)),
+		/** @returns {any} */
+		field: (/** @type {string} */ name) =>
+			all("input, select, textarea").find(
+				(each) => each.getAttribute("aria-label") === name || each.closest("label")?.textContent.startsWith(name),
+			),
+		/** @returns {string} */
+		text: (/** @type {string} */ selector) =>
+			all(selector)
+				.map((each) => each.textContent)
+				.join(" | "),
+	};
 }
 
 /** A widget's model with a kernel that a test plays. */
@@ -49,13 +225,6 @@ export class FakeModel {
 		return this.traits[name];
 	}
 
-	/** @param {string} name @param {any} value */
-	set(name, value) {
-		this.traits[name] = value;
-	}
-
-	save_changes() {}
-
 	/** @param {object} content */
 	send(content) {
 		this.sent.push(content);
@@ -66,15 +235,13 @@ export class FakeModel {
 		this.listeners.set(name, [...(this.listeners.get(name) ?? []), callback]);
 	}
 
-	off() {}
-
-	/** What the kernel says. */
-	hear(/** @type {object} */ message, /** @type {DataView[]} */ buffers = []) {
+	/** Have the kernel send this. */
+	receive(/** @type {object} */ message, /** @type {DataView[]} */ buffers = []) {
 		for (const listener of this.listeners.get("msg:custom") ?? []) listener(message, buffers);
 	}
 
 	/** The messages of this type that were sent. */
-	of(/** @type {string} */ type) {
+	sentOf(/** @type {string} */ type) {
 		return this.sent.filter((message) => message.type === type);
 	}
 }

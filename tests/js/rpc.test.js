@@ -1,139 +1,208 @@
+// The RPC console: calling methods, the list of calls, and the methods that this notebook serves.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import "./page.js";
+import { isHarmless, mount, NASTY, press, settle, type } from "./page.js";
+import { call, method, rpcState } from "./states.js";
 
-const { fault, rpc } = await import("../../lknb/widgets/rpc.js");
+const { rpc } = await import("../../lknb/widgets/rpc.js");
 
-test("what is JSON has no fault", () => {
-	for (const text of [
-		'{"a": [1, -2.5e3, "x\\u00e4\\n", null, true]}',
-		" 3 ",
-		'""',
-		"[]",
-		"{}",
-		`"${"x".repeat(100_000)}"`,
-	]) {
-		assert.equal(fault(text), undefined, text);
-	}
-});
-
-test("the first place that is wrong is named, with what would be right", () => {
-	for (const [text, line, column, what] of /** @type {[string, number, number, RegExp][]} */ ([
-		['{"a": 1,\n "b": }', 2, 7, /a value was expected/],
-		['{"a": 1', 1, 8, /the text ends where a comma or } was expected/],
-		['{"a" 1}', 1, 6, /colon/],
-		["{a: 1}", 1, 2, /name in double quotes/],
-		["{'a': 1}", 1, 2, /name in double quotes/],
-		["['a']", 1, 2, /double quotes/],
-		["[1, 2,]", 1, 6, /no comma may stand before ]/],
-		['{"a": 1,}', 1, 8, /no comma may stand before }/],
-		["[True]", 1, 2, /no True/],
-		["NaN", 1, 1, /no NaN/],
-		["[01]", 1, 2, /a value was expected/],
-		['["a\nb"]', 1, 4, /escaped/],
-		['["a\\x"]', 1, 4, /backslash/],
-		['["abc', 1, 2, /does not end/],
-		["1 2", 1, 3, /ends before/],
-		["{", 1, 2, /text ends where a name/],
-		["[", 1, 2, /text ends where a value/],
-	])) {
-		const found = fault(text);
-		assert.deepEqual([found?.line, found?.column], [line, column], text);
-		assert.match(found?.what ?? "", what, text);
-	}
-});
-
-test("text that would take long or nest too deep is still refused", () => {
-	assert.ok(fault("[".repeat(200_000)));
-	assert.ok(fault(`["${"\\u0041x".repeat(200_000)}`));
-});
-
-/** A console, its elements by label, and the calls that it has asked for. */
-function shown() {
-	const asked = /** @type {{ args: any, answer: (value: any) => void }[]} */ ([]);
-	/** @type {(state: any) => void} */
-	let follower = () => {};
-	const ending = new AbortController();
-	const element = rpc(
-		/** @type {any} */ ({
-			ask: (/** @type {string} */ _, /** @type {any} */ args) =>
-				new Promise((resolve) => asked.push({ args, answer: (value) => resolve({ value }) })),
-			follow: (/** @type {(state: any) => void} */ draw) => {
-				follower = draw;
-			},
-			signal: ending.signal,
-			store: { browser: "test" },
-		}),
-	);
-	document.body.append(element);
-	const find = (/** @type {string} */ selector) => /** @type {any} */ (element.querySelector(selector));
-	return {
-		element,
-		asked,
-		form: find("form"),
-		to: find("select"),
-		method: find("input[type=text]"),
-		payload: find("textarea"),
-		draw: (/** @type {any} */ peers, /** @type {[string, any][]} */ calls = []) =>
-			follower({
-				values: { room: "r", connected: true, peers, methods: [] },
-				rows: { calls: new Map(calls), served: new Map() },
-			}),
-		end: () => ending.abort(),
-	};
+/** A console; its timer ends with the test. */
+function console_(/** @type {import("node:test").TestContext} */ t) {
+	const view = mount(rpc);
+	t.after(view.end);
+	const form = view.find("form");
+	const submit = () => form.dispatchEvent(new Event("submit", { cancelable: true }));
+	form.requestSubmit = submit;
+	return { ...view, submit };
 }
 
-const call = (/** @type {string} */ method, /** @type {any} */ more) => ({
-	...{ time: 0, to: "bob", method, payload: "null", raw: false, answer: "1", status: "ok", code: "", name: "" },
-	...{ message: "", data: "", duration: 1, elapsed: null, more: false, cut: false },
-	...more,
+test("an empty console says what to do", (t) => {
+	const view = console_(t);
+	assert.equal(view.button("Call").disabled, true);
+	view.draw(rpcState({}, { peers: [] }));
+	assert.match(view.text(".lknb-note"), /Nobody else is in the room.*lknb\.connect\("studio", "bob"\)/);
+	assert.equal(view.button("Call").disabled, true);
+	assert.match(view.text(".lknb-empty"), /No call from here yet.*None yet\. Write @room\.rpc/);
+	assert.equal(view.find(".lknb-rpc-calls").hidden, true);
+	view.draw(rpcState({}));
+	assert.equal(view.find(".lknb-note").hidden, true);
+	assert.equal(view.button("Call").disabled, false);
 });
 
-test("what is no JSON is marked and not sent, plain text is", () => {
-	const { draw, form, payload, element, asked, end } = shown();
-	draw([["bob", ""]]);
-	payload.value = "{";
-	form.dispatchEvent(new Event("submit"));
-	assert.equal(asked.length, 0);
+test("the hint says why somebody may not be listed", (t) => {
+	const view = console_(t);
+	view.draw(rpcState({}, { connected: false }));
+	assert.match(view.text(".lknb-note"), /not connected to the room/);
+	view.draw(rpcState({}, { peersLeftOut: 3 }));
+	assert.match(view.text(".lknb-note"), /3 more participants are not listed/);
+});
+
+test("a call is made with what the form has", (t) => {
+	const view = console_(t);
+	view.draw(rpcState({}, { peers: [["bob", "Bob"]] }));
+	view.find("select").value = "bob";
+	type(view.field("Method"), "add");
+	type(view.field("Payload"), '{"a": 1}');
+	type(view.field("Timeout"), "2.5");
+	press(view.field("Payload"), "Enter", { ctrlKey: true });
+	assert.deepEqual(view.asked[0].args, { to: "bob", method: "add", payload: '{"a": 1}', raw: false, timeout: 2.5 });
+	assert.equal(view.text("form + .lknb-outcome"), "Calling add at bob.");
+});
+
+test("a payload that is not JSON is marked and not sent", (t) => {
+	const view = console_(t);
+	view.draw(rpcState({}));
+	const payload = view.field("Payload");
+	type(payload, "[1,]");
+	assert.notEqual(payload.getAttribute("aria-invalid"), "true", "not while somebody types");
+	view.submit();
+	assert.equal(view.asked.length, 0);
 	assert.equal(payload.getAttribute("aria-invalid"), "true");
-	assert.match(element.textContent ?? "", /Line 1, column 2/);
-	element.querySelector("input[type=checkbox]")?.setAttribute("checked", "");
-	form.dispatchEvent(new Event("submit"));
-	assert.deepEqual([asked[0].args.payload, asked[0].args.raw], ["{", true]);
-	end();
+	assert.match(view.text("form .lknb-outcome"), /this is not JSON\. Line 1, column 3: no comma may stand before \]/);
+	assert.deepEqual([payload.selectionStart, payload.selectionEnd], [2, 3]);
+	type(payload, "[1]");
+	assert.equal(payload.getAttribute("aria-invalid"), "false");
+	assert.equal(view.text("form .lknb-outcome"), "");
 });
 
-test("who is chosen stays chosen after leaving", () => {
-	const { draw, to, end } = shown();
-	draw([
-		["ann", "Ann"],
-		["bob", ""],
-	]);
+test("plain text is sent as it is", (t) => {
+	const view = console_(t);
+	view.draw(rpcState({}));
+	type(view.field("Payload,"), "{");
+	view.find("input[type=checkbox]").checked = true;
+	view.submit();
+	assert.deepEqual([view.asked[0].args.payload, view.asked[0].args.raw], ["{", true]);
+});
+
+test("a recipient who leaves stays chosen", (t) => {
+	const view = console_(t);
+	view.draw(
+		rpcState(
+			{},
+			{
+				peers: [
+					["ann", "Ann"],
+					["bob", ""],
+				],
+			},
+		),
+	);
+	const to = view.find("select");
 	to.value = "bob";
-	draw([["ann", "Ann"]]);
+	view.draw(rpcState({}, { peers: [["ann", "Ann"]] }));
 	assert.equal(to.value, "bob");
-	assert.match(to.textContent, /Ann \(ann\)bob \(not in the room\)/);
-	end();
+	assert.equal(to.textContent, "Ann (ann)bob (has left)");
 });
 
-test("a slow answer does not close one to a call that was made later", async () => {
-	const { draw, form, method, element, asked, end } = shown();
-	const peers = [["bob", ""]];
-	draw(peers);
-	for (method.value of ["slow", "quick"]) form.dispatchEvent(new Event("submit"));
-	const rows = /** @type {[string, any][]} */ ([
-		["1", call("slow", { answer: '"late"' })],
-		["2", call("quick", { answer: '"soon"' })],
-	]);
-	draw(peers, rows);
-	const opened = () => [...element.querySelectorAll(".lknb-details")].map((each) => each.textContent);
-	asked[1].answer({ key: "2", row: rows[1][1] });
-	await new Promise(setImmediate);
-	assert.match(opened().join(), /soon/);
-	asked[0].answer({ key: "1", row: rows[0][1] });
-	await new Promise(setImmediate);
-	assert.equal(opened().length, 1);
-	assert.match(opened().join(), /soon/);
-	assert.match(element.textContent ?? "", /slow at bob answered after 1.0 s/);
-	end();
+test("an answer opens as soon as its call is listed", async (t) => {
+	const view = console_(t);
+	view.draw(rpcState({}));
+	view.submit();
+	view.asked[0].answer({ key: "1", row: call({ answer: '{"sum": 3}' }) });
+	await settle();
+	assert.equal(view.text("form + .lknb-outcome"), "add at bob answered after 1.0 s.");
+	view.draw(rpcState({ 1: call({ answer: '{"sum": 3}' }) }));
+	assert.match(view.text(".lknb-details"), /Answer after 1\.0 s.*sum: 3/);
+});
+
+test("a slow answer does not close that of a later call", async (t) => {
+	const view = console_(t);
+	const slow = call({ method: "slow", answer: '"late"' });
+	const quick = call({ method: "quick", answer: '"soon"' });
+	view.draw(rpcState({}));
+	for (const name of ["slow", "quick"]) {
+		type(view.field("Method"), name);
+		view.submit();
+	}
+	view.draw(rpcState({ 1: slow, 2: quick }));
+	view.asked[1].answer({ key: "2", row: quick });
+	await settle();
+	assert.match(view.text(".lknb-details"), /soon/);
+	view.asked[0].answer({ key: "1", row: slow });
+	await settle();
+	assert.equal(view.all(".lknb-details").length, 1);
+	assert.match(view.text(".lknb-details"), /soon/);
+	assert.match(view.text("form + .lknb-outcome"), /slow at bob answered/);
+});
+
+test("an error shows its code, name, message and data", (t) => {
+	const view = console_(t);
+	const failed = { status: "failed", code: "2042", name: "APPLICATION", message: "not today", data: '{"until": 7}' };
+	view.draw(rpcState({ 1: call(/** @type {any} */ (failed)) }));
+	assert.match(view.text(".lknb-content"), /2042 APPLICATIONnot today/);
+	view.button("Open").click();
+	assert.match(view.text(".lknb-details"), /Error 2042 APPLICATION after 1\.0 s.*not today.*until: 7/);
+});
+
+test("a call under way shows how long it has taken so far", (t) => {
+	const view = console_(t);
+	view.draw(rpcState({ 1: call({ status: "open", elapsed: 4.2, duration: null }) }));
+	assert.match(view.text(".lknb-rpc-calls .lknb-number"), /^4\.[2-9] s$/);
+	assert.match(view.text(".lknb-content"), /under way/);
+});
+
+test("an opened call fills in its answer when it ends, and keeps it when rows come again", (t) => {
+	const view = console_(t);
+	view.draw(rpcState({ 1: call({ status: "open", duration: null }) }));
+	view.button("Open").click();
+	assert.match(view.text(".lknb-details"), /Under way\. The answer appears here/);
+	view.draw(rpcState({ 1: call() }));
+	const details = view.find(".lknb-details");
+	assert.match(details.textContent, /Answer/);
+	view.draw(rpcState({ 1: call() }));
+	assert.equal(view.find(".lknb-details"), details);
+});
+
+test("the rest of a long answer is loaded when its call is opened", async (t) => {
+	const view = console_(t);
+	view.draw(rpcState({ 1: call({ answer: '"begins', more: true }) }));
+	view.button("Open").click();
+	assert.match(view.text(".lknb-details"), /Only the beginning/);
+	view.asked[0].answer(call({ answer: '"begins and ends"' }));
+	await settle();
+	assert.match(view.text(".lknb-details"), /begins and ends/);
+});
+
+test("a call runs again with its own recipient, method and payload", (t) => {
+	const view = console_(t);
+	view.draw(rpcState({ 1: call({ to: "carol", method: "plan", payload: '{"day":1}' }) }));
+	view.button("Run again: plan at carol").click();
+	return settle().then(() => {
+		const { to, method, payload } = view.asked[0].args;
+		assert.deepEqual([to, method, payload], ["carol", "plan", '{"day":1}']);
+	});
+});
+
+test("a payload that was cut is not called with again", async (t) => {
+	const view = console_(t);
+	view.draw(rpcState({ 1: call({ more: true }) }));
+	view.button("Run again: add at bob").click();
+	view.asked[0].answer(call({ cut: true }));
+	await settle();
+	assert.match(view.text("form + .lknb-outcome"), /over 1 MB, too large to call from here/);
+	assert.equal(view.asked.length, 1);
+});
+
+test("a served method shows its calls, errors and latency", (t) => {
+	const view = console_(t);
+	view.draw(rpcState({}, {}, { add: method() }));
+	const cell = (/** @type {string} */ label) => view.text(`[data-label="${label}"]`);
+	assert.deepEqual([cell("Method"), cell("Calls"), cell("Last run"), cell("Latency")], ["add", "0", "never", ""]);
+	const busy = { calls: 3, failed: 2, errors: 1, running: 1, waiting: 4, took: 0.5, mean: 0.25, longest: 1 };
+	view.draw(rpcState({}, {}, { add: method({ ...busy, callers: ["bob", "carol"] }) }));
+	assert.equal(cell("Errors"), "2 (1 exceptions)");
+	assert.equal(cell("Running"), "1 (4 waiting)");
+	assert.equal(cell("Latency"), "250.0 ms mean, 1.0 s longest, 500.0 ms last");
+	assert.equal(cell("Callers"), "bob, carol");
+});
+
+test("text from the room is never markup", (t) => {
+	const view = console_(t);
+	const row = call({ to: NASTY, method: NASTY, payload: NASTY, status: "failed", message: NASTY, data: NASTY });
+	view.draw(
+		rpcState({ 1: row }, { peers: [[NASTY, NASTY]], methods: [NASTY] }, { [NASTY]: method({ method: NASTY }) }),
+	);
+	view.button("Open").click();
+	assert.ok(isHarmless(view.element));
+	assert.match(view.element.textContent, /<script>/);
 });

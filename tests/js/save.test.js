@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { FakeModel } from "./page.js";
 
 const { h } = await import("../../lknb/widgets/dom.js");
-const { saving, seen } = await import("../../lknb/widgets/save.js");
+const { saveSnapshots, visibleText } = await import("../../lknb/widgets/save.js");
 
 const STATES = "application/vnd.jupyter.widget-state+json";
 const VIEW = "application/vnd.jupyter.widget-view+json";
@@ -47,7 +47,7 @@ function live(widgets, id, text = "seen") {
 		_model_name: "AnyModel",
 		_model_module_version: "~0.11.*",
 	});
-	const end = saving(Object.assign(model, { widget_manager: widgets }), () => ({
+	const end = saveSnapshots(Object.assign(model, { widget_manager: widgets }), () => ({
 		id,
 		root: h("div", null, h("p", null, text)),
 	}));
@@ -93,7 +93,7 @@ test("a widget that has ended is not saved again", () => {
 });
 
 test("a front end without a place for it is left alone", () => {
-	const end = saving(new FakeModel(), () => ({ id: "", root: undefined }));
+	const end = saveSnapshots(new FakeModel(), () => ({ id: "", root: undefined }));
 	end();
 });
 
@@ -107,7 +107,7 @@ test("what is read of a view is text, without its controls, within bounds", () =
 		table,
 		h("p", null, "x".repeat(1000)),
 	);
-	const [who, rows, long] = seen(root);
+	const [who, rows, long] = visibleText(root);
 	assert.equal(who, "alice in studio");
 	assert.equal(rows.length, 40);
 	assert.deepEqual(rows[1], ["1", "<b>"]);

@@ -1,125 +1,222 @@
-// The transfers' view: what it shows of a row, and to whom a file goes.
+// The transfers: what is shown of each, what can be done with it, and sending a file.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import "./page.js";
-import { remaining, transfers } from "../../lknb/widgets/transfers.js";
+import { downloads, isHarmless, mount, NASTY, scrollIntoSight, settle } from "./page.js";
+import { transfer, transfersState } from "./states.js";
 
-globalThis.IntersectionObserver = /** @type {any} */ (
-	class {
-		observe() {}
-		unobserve() {}
-		disconnect() {}
-	}
-);
+const { transfers } = await import("../../lknb/widgets/transfers.js");
+const { formatRemaining } = await import("../../lknb/widgets/transfer.js");
 
-const ROW = {
-	time: 0,
-	direction: "in",
-	name: "log.bin",
-	sender: "bob",
-	to: [],
-	recipients: 0,
-	topic: "logs",
-	size: 1000,
-	transferred: 250,
-	status: "open",
-	error: null,
-	duration: null,
-	rate: 100,
-	left: 7.5,
-	file: false,
-	verified: false,
-	image: false,
-	saved: null,
-};
-const VALUES = { people: ["bob"], total: 1, piece: 1000, uploadLimit: 1e6, downloadLimit: 1e6, imageLimit: 1e6 };
+const OUTCOME = ".lknb-send + .lknb-outcome";
+const ended = () => transfer({ status: "ok", transferred: 1000, duration: 2, rate: null, left: null });
 
-/** A view, and the way to have it draw what the kernel has told. */
-function shown(/** @type {() => Promise<any>} */ ask = async () => ({ value: null }), store = { waiting: 0 }) {
-	/** @type {(state: import("../../lknb/widgets/sync.js").PartState) => void} */
-	let draw = () => {};
-	const element = transfers(
-		/** @type {any} */ ({
-			ask,
-			store,
-			follow: (/** @type {typeof draw} */ each) => {
-				draw = each;
-			},
-			signal: new AbortController().signal,
-		}),
-	);
-	return {
-		element,
-		/** @param {Record<string, object>} rows @param {object} [values] */
-		tell: (rows, values = VALUES) => draw({ values, rows: { transfers: new Map(Object.entries(rows)) } }),
-		/** @param {string} what @returns {any} */
-		find: (what) => element.querySelector(what),
-	};
-}
-
-test("a transfer that is under way shows how far it is", () => {
-	const view = shown();
-	view.tell({ 1: ROW });
-	assert.match(view.find("li").textContent, /250 B of 1\.0 kB, 100 B\/s, 8 s left/);
-	assert.equal(view.find("li progress").value, 250);
-	assert.equal(view.find("li progress").hidden, false);
+test("an empty list says what to do", () => {
+	const view = mount(transfers);
+	view.draw(transfersState({}));
+	assert.match(view.text(".lknb-empty"), /^No file has been sent or received/);
+	assert.equal(view.find(".lknb-empty").hidden, false);
+	view.draw(transfersState({ 1: transfer() }));
+	assert.equal(view.find(".lknb-empty").hidden, true);
 });
 
-test("an element stays the same while its transfer moves and ends", () => {
-	const view = shown();
-	view.tell({ 1: ROW });
+test("a transfer under way shows its progress", () => {
+	const view = mount(transfers);
+	view.draw(transfersState({ 1: transfer() }));
+	assert.match(view.text("li"), /← log\.binfrom bob, topic logs, 12:00:00250 B of 1\.0 kB, 100 B\/s, 8 s left/);
+	assert.equal(view.find("li progress").value, 250);
+	assert.equal(view.find("li progress").hidden, false);
+	view.draw(transfersState({ 1: transfer({ rate: 0, left: null }) }));
+	assert.match(view.text("li"), /250 B of 1\.0 kB, stalled/);
+});
+
+test("an ended transfer shows duration, rate and whether it was verified", () => {
+	const view = mount(transfers);
+	view.draw(transfersState({ 1: { ...ended(), file: true, verified: true } }));
+	assert.match(view.text("li"), /1\.0 kB received in 2\.0 s, 500 B\/s, SHA-256 verified/);
+	view.draw(transfersState({ 1: { ...ended(), file: true } }));
+	assert.match(view.text("li"), /no SHA-256 to compare with/);
+});
+
+test("an outgoing file names its recipients", () => {
+	const view = mount(transfers);
+	view.draw(
+		transfersState({
+			1: transfer({ direction: "out", to: ["bob", "carol"], recipients: 5 }),
+			2: transfer({ direction: "out", topic: "" }),
+		}),
+	);
+	assert.equal(
+		view.text(".lknb-transfer-facts"),
+		"to everybody, 12:00:00 | to bob, carol and 3 more, topic logs, 12:00:00",
+	);
+});
+
+test("an element stays the same while its transfer moves and ends, and keeps the focus", () => {
+	const view = mount(transfers);
+	view.draw(transfersState({ 1: transfer() }));
 	const before = view.find("li");
-	view.tell({ 1: { ...ROW, status: "failed", error: "the stream broke off" } });
+	view.button("Cancel: log.bin").focus();
+	view.draw(transfersState({ 1: transfer({ status: "failed", error: "the stream broke off" }) }));
 	assert.equal(view.find("li"), before);
 	assert.match(before.textContent, /failed.*the stream broke off/);
 	assert.equal(view.find("li progress").hidden, true);
+	assert.equal(document.activeElement, before);
 });
 
-test("a cancel that a busy kernel cannot hear says what does stop the sending", () => {
-	const store = { waiting: 0 };
-	const view = shown(() => new Promise(() => {}), store);
-	view.tell({ 1: { ...ROW, direction: "out" } });
-	view.find("li button").click();
-	store.waiting = 1;
-	view.tell({ 1: { ...ROW, direction: "out" } });
-	assert.match(view.find(".lknb-outcome").textContent, /sends log\.bin, interrupt the cell to stop it/);
+test("a cancelled transfer is confirmed, and one that had ended already too", async () => {
+	const view = mount(transfers);
+	view.draw(transfersState({ 1: transfer() }));
+	const cancel = view.button("Cancel: log.bin");
+	cancel.click();
+	assert.equal(cancel.disabled, true);
+	view.asked[0].answer(true);
+	await settle();
+	assert.equal(view.text(OUTCOME), "log.bin was cancelled.");
+	cancel.click();
+	view.asked[1].answer(false);
+	await settle();
+	assert.equal(view.text(OUTCOME), "log.bin had ended already.");
 });
 
-test("what the room says is text", () => {
-	const view = shown();
-	const nasty = "<img src=x onerror=alert(1)>\u202e";
-	view.tell({ 1: { ...ROW, name: nasty, sender: nasty, topic: nasty, status: "failed", error: nasty, saved: nasty } });
-	assert.equal(view.find("img"), null);
-	assert.ok(view.element.textContent.includes("\\u202e"));
-	assert.ok(!view.element.textContent.includes("\u202e"));
+test("while a busy kernel cannot cancel, the user is told how to stop the sending", () => {
+	const view = mount(transfers);
+	const state = transfersState({ 1: transfer({ direction: "out" }) });
+	view.draw(state);
+	view.button("Cancel: log.bin").click();
+	view.store.waiting = 1;
+	view.draw(state);
+	assert.match(view.text(OUTCOME), /If its cell is sending log\.bin, interrupt the cell to stop it/);
 });
 
-test("whoever was chosen stays chosen when they leave", () => {
-	const view = shown();
-	view.tell({});
-	const to = view.find("select");
+test("a file is downloaded in pieces, up to the limit", async () => {
+	const view = mount(transfers);
+	view.draw(transfersState({ 1: { ...ended(), file: true, size: 1500 } }));
+	downloads.length = 0;
+	view.button("Download: log.bin").click();
+	view.asked[0].answer({}, new DataView(new ArrayBuffer(1000)));
+	await settle();
+	assert.equal(view.text(OUTCOME), "Downloading log.bin: 1.0 kB of 1.5 kB");
+	assert.deepEqual(view.asked[1].args, { key: "1", at: 1000 });
+	view.asked[1].answer({}, new DataView(new ArrayBuffer(500)));
+	await settle();
+	assert.deepEqual([downloads[0].name, downloads[0].content.size], ["log.bin", 1500]);
+	view.draw(transfersState({ 1: { ...ended(), file: true } }, { downloadLimit: 10 }));
+	assert.equal(view.button("Download: log.bin").hidden, true);
+});
+
+test("a file is saved to the kernel's folder", async () => {
+	const view = mount(transfers);
+	view.draw(transfersState({ 1: { ...ended(), file: true } }));
+	view.button("Save to folder: log.bin").click();
+	view.asked[0].answer({ path: "work/log.bin" });
+	await settle();
+	assert.equal(view.text(OUTCOME), "Saved as work/log.bin");
+	view.draw(transfersState({ 1: { ...ended(), file: true, saved: "work/log.bin" } }));
+	assert.match(view.text("li .lknb-note"), /Saved as work\/log\.bin/);
+});
+
+test("a small image is shown once it is in sight, a large one on request", async () => {
+	const view = mount(transfers);
+	const image = { ...ended(), name: "grey.png", file: true, image: true };
+	view.draw(transfersState({ 1: image, 2: { ...image, size: 2_000_000 } }));
+	const [large, small] = view.all("li");
+	scrollIntoSight(large);
+	scrollIntoSight(small);
+	assert.deepEqual(
+		view.asked.map(({ args }) => args.key),
+		["1"],
+	);
+	view.asked[0].answer({ type: "image/png" }, new DataView(new ArrayBuffer(4)));
+	await settle();
+	assert.equal(small.querySelector("img").alt, "grey.png");
+	large.querySelector("button:nth-child(2)").click();
+	view.asked[1].refuse("It is gone.");
+	await settle();
+	assert.equal(view.text(OUTCOME), "It is gone.");
+	assert.equal(large.querySelector("button:nth-child(2)").hidden, false);
+});
+
+test("text from the room is never markup", () => {
+	const view = mount(transfers);
+	const names = { name: NASTY, sender: NASTY, topic: NASTY, error: NASTY, saved: NASTY };
+	view.draw(transfersState({ 1: transfer({ ...names, status: "failed" }) }, { people: [NASTY] }));
+	assert.ok(isHarmless(view.element));
+	assert.match(view.element.textContent, /<script>/);
+});
+
+test("a recipient who leaves stays chosen", () => {
+	const view = mount(transfers);
+	view.draw(transfersState({}));
+	const to = view.field("Recipient");
 	to.value = "bob";
-	view.tell({}, { ...VALUES, people: ["carol"] });
+	view.draw(transfersState({}, { people: ["carol"] }));
 	assert.equal(to.value, "bob");
 	assert.deepEqual(
-		[...to.options].map((/** @type {HTMLOptionElement} */ each) => each.textContent),
-		["everybody", "carol", "bob (not here)"],
+		[...to.options].map((option) => option.textContent),
+		["everybody", "carol", "bob (has left)"],
 	);
 });
 
-test("those under way are shown, however many came after them", () => {
-	const view = shown();
-	const ended = { ...ROW, status: "ok", duration: 1, name: "small" };
-	view.tell(Object.fromEntries(Array.from({ length: 150 }, (_, at) => [`k${at}`, at ? ended : ROW])), {
-		...VALUES,
-		total: 150,
-	});
-	assert.equal(view.element.querySelectorAll("li").length, 61);
-	assert.match(view.element.textContent ?? "", /89 older ones are not shown/);
+test("transfers under way are shown, however many came after them", () => {
+	const view = mount(transfers);
+	const rows = Array.from({ length: 150 }, (_, index) => [`k${index}`, index ? ended() : transfer()]);
+	view.draw(transfersState(Object.fromEntries(rows)));
+	assert.equal(view.all("li").length, 61);
+	assert.match(view.text(".lknb-scroll > .lknb-note"), /89 older ones are not shown/);
 });
 
-test("the remaining time is said roughly", () => {
-	assert.deepEqual([0.2, 8.1, 59.5, 61, 3600, 5000].map(remaining), [
+/** Choose a file to send. */
+function choose(/** @type {any} */ view, /** @type {File} */ file) {
+	const input = view.field("File to send");
+	Object.defineProperty(input, "files", { value: [file], configurable: true });
+	input.dispatchEvent(new Event("change"));
+}
+
+test("a chosen file is uploaded and sent to its recipient", async () => {
+	const view = mount(transfers);
+	view.draw(transfersState({}));
+	assert.equal(view.button("Send").disabled, true);
+	choose(view, new File(["abc"], "a.txt"));
+	view.field("Recipient").value = "bob";
+	view.field("Topic").value = "tables";
+	view.button("Send").click();
+	view.asked[0].answer("7");
+	await settle();
+	view.asked[1].answer(3);
+	await settle();
+	assert.deepEqual([view.asked[2].action, view.asked[2].args], ["send", { key: "7", topic: "tables", to: "bob" }]);
+	view.asked[2].answer({ size: 3 });
+	await settle();
+	assert.equal(view.text(OUTCOME), "a.txt was sent to bob.");
+	assert.equal(view.button("Send").disabled, false);
+});
+
+test("a file over the limit is refused before it is uploaded", () => {
+	const view = mount(transfers);
+	view.draw(transfersState({}, { uploadLimit: 2 }));
+	choose(view, new File(["abc"], "a.txt"));
+	assert.match(view.text(OUTCOME), /a\.txt is 3 B; at most 2 B go through the browser/);
+	assert.equal(view.button("Send").disabled, true);
+});
+
+test("an upload can be stopped", async () => {
+	const view = mount(transfers);
+	view.draw(transfersState({}, { piece: 1 }));
+	choose(view, new File(["abc"], "a.txt"));
+	view.button("Send").click();
+	assert.equal(view.find(".lknb-send progress").hidden, false);
+	view.button("Stop").click();
+	view.asked[0].answer("7");
+	await settle();
+	assert.deepEqual([view.asked[1].action, view.asked[1].args], ["discard", { key: "7" }]);
+	view.asked[1].answer();
+	await settle();
+	assert.match(view.text(OUTCOME), /a\.txt was not sent: its upload was stopped/);
+	assert.equal(view.find(".lknb-send progress").hidden, true);
+});
+
+test("the remaining time is rounded up", () => {
+	assert.deepEqual([0.2, 8.1, 59.5, 61, 3600, 5000].map(formatRemaining), [
 		"1 s",
 		"9 s",
 		"60 s",

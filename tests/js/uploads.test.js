@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import "./page.js";
-import { handOver } from "../../lknb/widgets/uploads.js";
+import { upload } from "../../lknb/widgets/uploads.js";
 
 const MEGABYTE = 1024 * 1024;
 
@@ -23,7 +23,7 @@ test("a file goes in pieces of a megabyte, in order", async () => {
 	/** @type {number[]} */
 	const moved = [];
 	const file = new File([new Uint8Array(2 * MEGABYTE + 5)], "data.bin");
-	const key = await handOver(ask, file, new AbortController().signal, (done) => moved.push(done));
+	const key = await upload(ask, file, new AbortController().signal, (done) => moved.push(done));
 	assert.equal(key, "7");
 	assert.deepEqual(asked, [
 		["begin", { name: "data.bin", size: 2 * MEGABYTE + 5 }, []],
@@ -36,7 +36,7 @@ test("a file goes in pieces of a megabyte, in order", async () => {
 
 test("an empty file is there at once", async () => {
 	const { asked, ask } = kernel();
-	await handOver(ask, new File([], "empty"), new AbortController().signal, () => {});
+	await upload(ask, new File([], "empty"), new AbortController().signal, () => {});
 	assert.deepEqual(asked, [["begin", { name: "empty", size: 0 }, []]]);
 });
 
@@ -44,8 +44,8 @@ test("a file that is stopped on its way is let go by the kernel", async () => {
 	const { asked, ask } = kernel();
 	const stopping = new AbortController();
 	const file = new File([new Uint8Array(3 * MEGABYTE)], "large.bin");
-	const handed = handOver(ask, file, stopping.signal, () => stopping.abort());
-	await assert.rejects(handed, /large\.bin was not sent: its upload was stopped/);
+	const uploaded = upload(ask, file, stopping.signal, () => stopping.abort());
+	await assert.rejects(uploaded, /large\.bin was not sent: its upload was stopped/);
 	assert.deepEqual(
 		asked.map(([action]) => action),
 		["begin", "upload", "discard"],

@@ -1,0 +1,212 @@
+// One file that is sent or received: its progress, and what can be done with it.
+import { image } from "./content.js";
+import { formatDuration, formatSeconds, formatSize, h, offerDownload, quoted, quotedList, setText } from "./dom.js";
+
+/** @import { TransferRow, TransfersPart, TransfersValues } from "./rows.js" */
+/** @import { Ask, Outcome } from "./view.js" */
+
+/** Bytes of an image that is loaded as soon as it is in sight; larger ones only on request. */
+const LOADED_AT_ONCE = 1_000_000;
+
+/**
+ * @typedef {object} TransferActions
+ * @property {Ask<TransfersPart>} ask
+ * @property {Outcome} outcome
+ * @property {AbortSignal} signal
+ * @property {Map<string, string>} cancelling
+ * @property {(element: HTMLElement, act: () => void) => void} whenVisible
+ */
+
+export class Transfer {
+	/**
+	 * @param {string} key
+	 * @param {TransferRow} row
+	 * @param {TransferActions} actions
+	 */
+	constructor(key, row, actions) {
+		this.key = key;
+		this.row = row;
+		this.actions = actions;
+		this.isImageShown = false;
+		this.bar = h("progress", { "aria-label": `Progress of ${row.name}` });
+		this.state = h("span", { class: "lknb-number" });
+		this.error = h("p", { class: "lknb-transfer-error" });
+		this.saved = h("p", { class: "lknb-note" });
+		this.picture = h("div", { class: "lknb-transfer-image" });
+		this.cancelButton = this.button("Cancel", () => this.cancel());
+		this.showButton = this.button("Show image", () => this.showImage());
+		this.downloadButton = this.button("Download", () => this.download());
+		this.saveButton = this.button("Save to folder", () => this.save());
+		const buttons = [this.cancelButton, this.showButton, this.downloadButton, this.saveButton];
+		this.element = h(
+			"li",
+			{ class: "lknb-transfer", tabIndex: -1 },
+			h("div", { class: "lknb-transfer-head" }, nameOf(row), factsOf(row)),
+			h(
+				"div",
+				{ class: "lknb-transfer-state" },
+				this.bar,
+				this.state,
+				h("span", { class: "lknb-transfer-buttons" }, buttons),
+			),
+			this.error,
+			this.saved,
+			this.picture,
+		);
+	}
+
+	/**
+	 * A button that is disabled while its action runs.
+	 * @param {string} label
+	 * @param {() => Promise<void>} act
+	 */
+	button(label, act) {
+		const onclick = async () => {
+			button.disabled = true;
+			await act();
+			button.disabled = false;
+		};
+		const options = { type: "button", "aria-label": `${label}: ${this.row.name}`, onclick };
+		const button = h("button", options, label);
+		return button;
+	}
+
+	/** @param {TransferRow} row */
+	fill(row) {
+		this.row = row;
+		const isOpen = row.status === "open";
+		this.element.dataset.status = row.status;
+		this.bar.hidden = !isOpen;
+		if (row.size) {
+			this.bar.max = row.size;
+			this.bar.value = Math.min(row.transferred, row.size);
+		}
+		setText(this.state, isOpen ? describeProgress(row) : describeEnd(row));
+		this.error.hidden = !row.error;
+		this.error.replaceChildren(h("strong", { class: "lknb-trouble" }, row.status), quoted(row.error));
+		setText(this.saved, row.saved ? `Saved as ${row.saved}` : "");
+		this.saved.hidden = !row.saved;
+		// The focus must not get lost with the button.
+		if (!isOpen && document.activeElement === this.cancelButton) this.element.focus();
+		this.cancelButton.hidden = !isOpen;
+		this.saveButton.hidden = !row.file;
+		this.showButton.hidden = !row.image || this.isImageShown;
+		if (row.image && !this.isImageShown && (row.size ?? 0) <= LOADED_AT_ONCE)
+			this.actions.whenVisible(this.element, () => this.showImage());
+	}
+
+	/** @param {TransfersValues} values */
+	setLimits({ downloadLimit, piece }) {
+		const { file, size } = this.row;
+		this.piece = piece;
+		this.downloadButton.hidden = !file || (size ?? 0) > downloadLimit;
+	}
+
+	async cancel() {
+		const { ask, outcome, cancelling } = this.actions;
+		const { name, direction } = this.row;
+		if (direction === "out") cancelling.set(this.key, name);
+		const answer = await outcome.report(ask("cancel", { key: this.key }));
+		cancelling.delete(this.key);
+		if (answer) outcome.show(answer.value ? `${name} was cancelled.` : `${name} had ended already.`);
+	}
+
+	async save() {
+		const { ask, outcome } = this.actions;
+		const answer = await outcome.report(ask("save", { key: this.key }));
+		if (answer) outcome.show(`Saved as ${answer.value.path}`);
+	}
+
+	async download() {
+		const { outcome, signal } = this.actions;
+		const content = await outcome.report(this.read());
+		if (!content || signal.aborted) return;
+		offerDownload(this.row.name, content);
+		outcome.show(`${this.row.name} was downloaded.`);
+	}
+
+	async read() {
+		const { ask, outcome, signal } = this.actions;
+		const name = this.row.name;
+		const size = this.row.size ?? 0;
+		/** @type {BlobPart[]} */
+		const pieces = [];
+		for (let at = 0; at < size && !signal.aborted; ) {
+			const { buffer } = await ask("piece", { key: this.key, at });
+			if (!buffer?.byteLength) throw new Error(`${name} could not be read to its end. Try again.`);
+			pieces.push(buffer);
+			at += buffer.byteLength;
+			if (size > (this.piece ?? 0)) outcome.show(`Downloading ${name}: ${formatSize(at)} of ${formatSize(size)}`);
+		}
+		return new Blob(pieces);
+	}
+
+	async showImage() {
+		if (this.isImageShown) return;
+		this.isImageShown = true;
+		const { ask, outcome } = this.actions;
+		try {
+			const { value, buffer } = await ask("image", { key: this.key });
+			if (buffer) this.picture.replaceChildren(image(buffer, value.type, this.row.name));
+		} catch (error) {
+			this.isImageShown = false;
+			outcome.fail(error);
+		}
+		this.showButton.hidden = this.isImageShown;
+	}
+}
+
+/** @param {TransferRow} row */
+function nameOf({ direction, name }) {
+	const arrow = h("span", { "aria-hidden": "true" }, direction === "in" ? "← " : "→ ");
+	return h("span", { class: "lknb-transfer-name" }, arrow, quoted(name || "unnamed"));
+}
+
+/** @param {TransferRow} row */
+function factsOf({ direction, sender, to, recipients, topic, time }) {
+	const isIncoming = direction === "in";
+	const others = recipients - to.length;
+	const receivers = to.length ? quotedList(to) : ["everybody"];
+	return h(
+		"span",
+		{ class: "lknb-transfer-facts" },
+		isIncoming ? "from " : "to ",
+		isIncoming ? quoted(sender) : receivers,
+		others > 0 && ` and ${others} more`,
+		topic ? [", topic ", quoted(topic)] : [],
+		`, ${formatSeconds(time)}`,
+	);
+}
+
+/** @param {TransferRow} row */
+function describeProgress(row) {
+	const parts = [describeMoved(row)];
+	if (row.rate) parts.push(`${formatSize(row.rate)}/s`);
+	else if (row.rate === 0) parts.push("stalled");
+	if (row.left !== null) parts.push(`${formatRemaining(row.left)} left`);
+	return parts.join(", ");
+}
+
+/** @param {TransferRow} row */
+function describeEnd(row) {
+	if (row.status !== "ok") return describeMoved(row);
+	const verb = row.direction === "in" ? "received" : "sent";
+	const parts = [`${formatSize(row.size)} ${verb} in ${formatDuration(row.duration)}`];
+	const duration = row.duration ?? 0;
+	if (duration > 0.5 && row.size) parts.push(`${formatSize(Math.round(row.size / duration))}/s`);
+	if (row.verified) parts.push("SHA-256 verified");
+	else if (row.file) parts.push("no SHA-256 to compare with");
+	return parts.join(", ");
+}
+
+/** @param {TransferRow} row */
+function describeMoved({ size, transferred }) {
+	return size ? `${formatSize(transferred)} of ${formatSize(size)}` : formatSize(transferred);
+}
+
+/** @param {number} seconds */
+export function formatRemaining(seconds) {
+	if (seconds < 60) return `${Math.max(1, Math.ceil(seconds))} s`;
+	const minutes = Math.ceil(seconds / 60);
+	return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}

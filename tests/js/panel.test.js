@@ -1,0 +1,118 @@
+// The panel: tabs by pointer and keyboard, the connection's state, leaving and joining again.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { drawFrame, FakeModel, finders, isHarmless, NASTY, press, settle } from "./page.js";
+import { panelValues } from "./states.js";
+
+const { default: panel } = await import("../../lknb/widgets/panel.js");
+
+/** A panel with these tabs, and a kernel that a test plays. */
+function open(tabs = ["participants", "feed", "chat"]) {
+	const model = new FakeModel({ tabs });
+	const module = panel();
+	module.initialize({ model });
+	const el = /** @type {HTMLElement} */ (h("div"));
+	document.body.replaceChildren(el);
+	module.render({ el });
+	let number = 0;
+	return {
+		model,
+		el,
+		...finders(el),
+		/** @param {Partial<import("../../lknb/widgets/rows.js").PanelValues>} [values] */
+		draw(values) {
+			number += 1;
+			model.receive({ type: "state", number, parts: { panel: { set: panelValues(values), rows: {} } } });
+			drawFrame();
+		},
+	};
+}
+
+const { h } = await import("../../lknb/widgets/dom.js");
+
+test("the head says who is where, and how the connection is", () => {
+	const view = open();
+	assert.equal(view.text(".lknb-state"), "Waiting for the kernel");
+	assert.equal(view.find(".lknb-head button").hidden, true);
+	view.draw();
+	assert.equal(view.text(".lknb-head .lknb-bar"), "connectedalice (Alice) in studio, 2 in the roomLeave");
+	assert.equal(view.find(".lknb-note").hidden, true);
+	view.draw({ state: "reconnecting", reason: "the link is cut" });
+	assert.equal(view.find(".lknb-state").dataset.state, "reconnecting");
+	assert.equal(view.text(".lknb-head .lknb-note"), "the link is cut.");
+});
+
+test("the first tab is shown, and the others are made when they are chosen", () => {
+	const view = open();
+	assert.equal(view.text('[role="tab"]'), "Participants | Feed | Chat");
+	assert.equal(view.text('[aria-selected="true"]'), "Participants");
+	const [people, feed] = view.all('[role="tabpanel"]');
+	assert.equal(feed.childElementCount, 0);
+	view.button("Feed").click();
+	assert.deepEqual([people.hidden, feed.hidden], [true, false]);
+	const content = feed.firstElementChild;
+	view.button("Chat").click();
+	view.button("Feed").click();
+	assert.equal(feed.firstElementChild, content);
+});
+
+test("the kernel is told which tab is in sight", () => {
+	const view = open();
+	view.button("Feed").click();
+	assert.deepEqual(view.model.sentOf("shows").at(-1)?.parts, ["feed", "panel"]);
+});
+
+test("arrows, Home and End move between tabs with the focus", () => {
+	const view = open();
+	view.button("Participants").focus();
+	for (const [key, name] of [
+		["ArrowRight", "Feed"],
+		["End", "Chat"],
+		["ArrowRight", "Participants"],
+		["ArrowLeft", "Chat"],
+		["Home", "Participants"],
+	]) {
+		assert.equal(press(/** @type {Element} */ (document.activeElement), key), true, "the page does not scroll");
+		assert.equal(document.activeElement?.textContent, name);
+		assert.equal(view.text('[aria-selected="true"]'), name);
+	}
+	assert.deepEqual(
+		view.all('[role="tab"]').map((tab) => tab.tabIndex),
+		[0, -1, -1],
+	);
+	assert.equal(press(view.button("Participants"), "x"), false);
+});
+
+test("a single tab needs no bar", () => {
+	const view = open(["feed"]);
+	assert.equal(view.find('[role="tablist"]').hidden, true);
+	assert.equal(view.find('[role="tabpanel"]').hidden, false);
+});
+
+test("leaving and joining again keep the focus on their button", async () => {
+	const view = open();
+	view.draw();
+	const button = view.button("Leave");
+	button.focus();
+	button.click();
+	button.click();
+	const [leave, ...more] = view.model.sentOf("do");
+	assert.deepEqual([leave.action, more.length], ["leave", 0]);
+	assert.equal(view.text(".lknb-head .lknb-outcome"), "Leaving");
+	assert.equal(button.getAttribute("aria-disabled"), "true");
+	view.model.receive({ type: "reply", id: leave.id, value: null });
+	await settle();
+	view.draw({ state: "closed", reason: "closed by this notebook", participants: null, ended: ["greet"] });
+	assert.equal(button.textContent, "Rejoin");
+	assert.equal(document.activeElement, button);
+	assert.match(view.text(".lknb-head .lknb-note"), /closed by this notebook\. Handlers have ended: greet\./);
+	button.click();
+	assert.equal(view.model.sentOf("do").at(-1)?.action, "rejoin");
+});
+
+test("text from the room is never markup", () => {
+	const view = open();
+	view.draw({ room: NASTY, identity: NASTY, name: NASTY, state: "closed", reason: NASTY, ended: [NASTY] });
+	assert.ok(isHarmless(view.el));
+	assert.match(view.el.textContent ?? "", /<script>/);
+});

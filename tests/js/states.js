@@ -1,0 +1,305 @@
+// What a kernel sends: plausible rows and values, of which a test names those that matter to it.
+
+/** @import * as Rows from "../../lknb/widgets/rows.js" */
+/** @import { Part, PartState } from "../../lknb/widgets/sync.js" */
+
+const NOON = new Date(2027, 0, 15, 12, 0, 0).getTime();
+
+/**
+ * @template Row
+ * @param {Record<string, Row>} rows
+ */
+const mapOf = (rows) => new Map(Object.entries(rows));
+
+/** @param {Partial<Rows.WholeEvent>} [more] @returns {Rows.WholeEvent} */
+export const event = (more) => ({
+	time: NOON,
+	direction: "in",
+	kind: "text",
+	sender: "bob",
+	to: [],
+	topic: "greetings",
+	size: 5,
+	transferred: 5,
+	status: "ok",
+	error: null,
+	duration: 0.25,
+	reliable: null,
+	content: "text",
+	preview: "hello",
+	more: false,
+	...more,
+});
+
+/** @param {Record<string, Rows.EventRow>} events @param {Partial<Rows.FeedValues>} [more] @returns {PartState<Rows.FeedPart>} */
+export const feedState = (events, more) => ({
+	values: {
+		total: 3,
+		evicted: 0,
+		matched: Object.keys(events).length,
+		skipped: 0,
+		rate: 0,
+		filter: {},
+		only: { kinds: [], topic: null },
+		kinds: ["text", "data"],
+		limit: 200,
+		...more,
+	},
+	rows: { events: mapOf(events) },
+});
+
+/** @param {Partial<Rows.MessageRow>} more @returns {Rows.MessageRow} */
+export const message = (more) => {
+	const text = more.text ?? "";
+	return {
+		time: NOON,
+		sender: "bob",
+		name: "bob",
+		own: false,
+		to: [],
+		more_to: 0,
+		text,
+		length: text.length,
+		cut: 0,
+		piece: "1",
+		size: text.length,
+		open: false,
+		status: "ok",
+		error: null,
+		trouble: null,
+		edited: false,
+		can_reply: true,
+		can_edit: false,
+		reply: null,
+		files: [],
+		...more,
+	};
+};
+
+/** @param {Partial<Rows.AttachmentRow>} [more] @returns {Rows.AttachmentRow} */
+export const attachment = (more) => ({
+	id: "f",
+	name: "a.txt",
+	size: 9,
+	transferred: 9,
+	status: "ok",
+	error: null,
+	there: true,
+	gone: false,
+	type: null,
+	...more,
+});
+
+/**
+ * @param {Record<string, Rows.MessageRow>} messages
+ * @param {Record<string, string>} [pieces]
+ * @param {Partial<Rows.ChatValues>} [more]
+ * @returns {PartState<Rows.ChatPart>}
+ */
+export const chatState = (messages, pieces = {}, more = {}) => ({
+	values: {
+		state: "connected",
+		people: [["bob", "bob"]],
+		growing: {},
+		head: 4,
+		each: 4,
+		gone: 0,
+		unreadable: 0,
+		...more,
+	},
+	rows: {
+		messages: mapOf(messages),
+		pieces: new Map(Object.entries(pieces).map(([key, text]) => [key, { text }])),
+	},
+});
+
+/** @param {Partial<Rows.PersonRow>} [more] @returns {Rows.PersonRow} */
+export const person = (more) => ({
+	identity: "bob",
+	name: "",
+	you: false,
+	kind: "standard",
+	state: "active",
+	joined: NOON,
+	quality: "unknown",
+	permissions: { canPublishData: true, canSubscribe: true },
+	tracks: [],
+	moreTracks: 0,
+	attributes: [],
+	moreAttributes: 0,
+	metadata: { text: "", more: false },
+	changed: {},
+	...more,
+});
+
+/** @param {string} [text] @param {boolean} [more] @param {number} [checksum] @returns {Rows.EditableText} */
+export const editable = (text = "", more = false, checksum = 0) => ({ text, more, checksum });
+
+/**
+ * @param {Record<string, Rows.PersonRow | Rows.LeftRow>} people
+ * @param {Partial<Rows.ParticipantsValues>} [more]
+ * @param {Record<string, Rows.OwnAttributeRow>} [mine]
+ * @returns {PartState<Rows.ParticipantsPart>}
+ */
+export const participantsState = (people, more = {}, mine = {}) => ({
+	values: {
+		identity: "alice",
+		state: "connected",
+		total: Object.keys(people).length,
+		matching: Object.values(people).filter((row) => !("left" in row)).length,
+		filter: "",
+		name: "Alice",
+		metadata: editable(),
+		roomMetadata: { ...editable(), changed: 0 },
+		refused: "",
+		roomRefused: "",
+		attributes: Object.keys(mine).length,
+		size: 0,
+		limit: 65_536,
+		...more,
+	},
+	rows: { people: mapOf(people), mine: mapOf(mine) },
+});
+
+/** @param {Partial<Rows.CallRow>} [more] @returns {Rows.CallRow} */
+export const call = (more) => ({
+	time: NOON,
+	to: "bob",
+	method: "add",
+	payload: "null",
+	raw: false,
+	answer: "1",
+	status: "ok",
+	code: "",
+	name: "",
+	message: "",
+	data: "",
+	duration: 1,
+	elapsed: null,
+	more: false,
+	cut: false,
+	...more,
+});
+
+/** @param {Partial<Rows.MethodRow>} [more] @returns {Rows.MethodRow} */
+export const method = (more) => ({
+	method: "add",
+	function: "add",
+	calls: 0,
+	errors: 0,
+	failed: 0,
+	running: 0,
+	waiting: 0,
+	last: null,
+	took: null,
+	mean: null,
+	longest: null,
+	callers: [],
+	...more,
+});
+
+/**
+ * @param {Record<string, Rows.CallRow>} calls
+ * @param {Partial<Rows.RpcValues>} [more]
+ * @param {Record<string, Rows.MethodRow>} [served]
+ * @returns {PartState<Rows.RpcPart>}
+ */
+export const rpcState = (calls, more = {}, served = {}) => ({
+	values: {
+		room: "studio",
+		connected: true,
+		peers: [["bob", ""]],
+		peersLeftOut: 0,
+		methods: [],
+		limit: 100,
+		longest: 600,
+		...more,
+	},
+	rows: { calls: mapOf(calls), served: mapOf(served) },
+});
+
+/** @param {Partial<Rows.TransferRow>} [more] @returns {Rows.TransferRow} */
+export const transfer = (more) => ({
+	time: NOON,
+	direction: "in",
+	name: "log.bin",
+	sender: "bob",
+	to: [],
+	recipients: 0,
+	topic: "logs",
+	size: 1000,
+	transferred: 250,
+	status: "open",
+	error: null,
+	duration: null,
+	rate: 100,
+	left: 7.5,
+	file: false,
+	verified: false,
+	image: false,
+	saved: null,
+	...more,
+});
+
+/** @param {Record<string, Rows.TransferRow>} transfers @param {Partial<Rows.TransfersValues>} [more] @returns {PartState<Rows.TransfersPart>} */
+export const transfersState = (transfers, more) => ({
+	values: {
+		people: ["bob"],
+		total: Object.keys(transfers).length,
+		piece: 1000,
+		uploadLimit: 1e6,
+		downloadLimit: 1e6,
+		imageLimit: 1e6,
+		...more,
+	},
+	rows: { transfers: mapOf(transfers) },
+});
+
+/** @param {Float64Array | Uint16Array} numbers */
+const base64 = (numbers) => Buffer.from(numbers.buffer).toString("base64");
+
+/**
+ * A batch with these values of each field.
+ * @param {number[]} times
+ * @param {number[][]} columns
+ * @param {Partial<Rows.BatchRow> & { sources?: number[] }} [more]
+ * @returns {Rows.BatchRow}
+ */
+export const batch = (times, columns, { sources = times.map(() => 0), ...more } = {}) => ({
+	count: times.length,
+	time: base64(Float64Array.from(times)),
+	source: base64(Uint16Array.from(sources)),
+	columns: columns.map((values) => base64(Float64Array.from(values))),
+	anew: false,
+	...more,
+});
+
+/** @param {Record<string, Rows.BatchRow>} batches @param {Partial<Rows.TelemetryValues>} [more] @returns {PartState<Rows.TelemetryPart>} */
+export const telemetryState = (batches, more) => ({
+	values: {
+		fields: ["x", "y"],
+		sources: [["bob", "imu"]],
+		total: 1,
+		rate: 0,
+		window: 5000,
+		thinned: 0,
+		undecoded: 0,
+		reason: "",
+		refused: [0, []],
+		only: { fields: [], topic: null },
+		...more,
+	},
+	rows: { batches: mapOf(batches) },
+});
+
+/** @param {Partial<Rows.PanelValues>} [more] @returns {Rows.PanelValues} */
+export const panelValues = (more) => ({
+	room: "studio",
+	identity: "alice",
+	name: "Alice",
+	state: "connected",
+	reason: "connected",
+	participants: 2,
+	ended: [],
+	...more,
+});
