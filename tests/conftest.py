@@ -1,4 +1,4 @@
-"""What every test has: one real livekit-server for the whole run, rooms of their own, and peers on the plain SDK."""
+"""Fixtures for every test: one real livekit-server per run, a room per test, and peers on the plain SDK."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every `slow` marker gives its reason."""
+    """Require a reason for every `slow` marker."""
     for item in items:
         for mark in item.iter_markers("slow"):
             assert mark.args, f"{item.nodeid} does not say why it is slow"
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A server state of the tests' own, and none of the user's LIVEKIT_* settings or .env files."""
+    """Give the tests their own server state, and hide the user's LIVEKIT_* settings and .env files."""
     patch = pytest.MonkeyPatch()
     for key in [key for key in os.environ if key.startswith("LIVEKIT_")]:
         patch.delenv(key)
@@ -41,13 +41,13 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 @pytest.fixture(scope="session")
 def livekit(_clean_environment: None) -> server.RunningServer:
-    """The embedded server, running."""
+    """Return the running embedded server."""
     return server.ensure()
 
 
 @pytest.fixture
 def shell() -> Iterator[Shell]:
-    """A shell of this process with the magics; see `shells`."""
+    """Yield a shell in this process with the magics loaded; see `shells`."""
     with a_shell() as shell:
         shell.cell("%load_ext lknb")
         yield shell
@@ -55,13 +55,13 @@ def shell() -> Iterator[Shell]:
 
 @pytest.fixture
 def room_name(livekit: server.RunningServer) -> str:
-    """A room that no other test uses."""
+    """Return a room name that no other test uses."""
     return f"test-{os.getpid()}-{next(_numbers)}"
 
 
 @pytest.fixture
 def join(room_name: str) -> Iterator[Callable[..., lknb.Room]]:
-    """Joins this test's room with lknb; everybody who joined leaves at the end."""
+    """Yield a function that joins this test's room with lknb; every participant leaves at the end."""
     joined: list[lknb.Room] = []
 
     def connect(identity: str, **options: Any) -> lknb.Room:
@@ -76,13 +76,13 @@ def join(room_name: str) -> Iterator[Callable[..., lknb.Room]]:
 
 @pytest.fixture
 def alice(join: Callable[..., lknb.Room]) -> lknb.Room:
-    """A participant on lknb."""
+    """Return a participant on lknb."""
     return join("alice")
 
 
 @pytest.fixture
 def bob(alice: lknb.Room, join: Callable[..., lknb.Room]) -> lknb.Room:
-    """A second participant on lknb, seen by the first."""
+    """Return a second participant on lknb, visible to the first."""
     room = join("bob")
     eventually(lambda: "bob" in alice.participants)
     return room
@@ -92,7 +92,7 @@ def bob(alice: lknb.Room, join: Callable[..., lknb.Room]) -> lknb.Room:
 def peer(
     livekit: server.RunningServer, room_name: str, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., PlainPeer]]:
-    """Joins this test's room with the plain SDK in another process: `peer("carol", can_publish_data=False)`."""
+    """Yield a function that joins this test's room with the plain SDK in another process: `peer("carol", can_publish_data=False)`."""
     started: list[PlainPeer] = []
 
     def connect(identity: str = "peer", *, announce: bool = True, **grants: Any) -> PlainPeer:
@@ -109,7 +109,7 @@ def peer(
 
 @pytest.fixture
 def token(livekit: server.RunningServer, room_name: str) -> Callable[..., str]:
-    """A token for this test's room: `token("dave", can_update_own_metadata=False)`."""
+    """Return a function that mints tokens for this test's room: `token("dave", can_update_own_metadata=False)`."""
 
     def make(identity: str, **grants: Any) -> str:
         return mint(livekit.api_key, livekit.api_secret, grants.pop("room", room_name), identity, **grants)
@@ -119,5 +119,5 @@ def token(livekit: server.RunningServer, room_name: str) -> Callable[..., str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An empty folder."""
+    """Return an empty folder."""
     return tmp_path

@@ -33,7 +33,7 @@ EVERY_BYTE = bytes(range(256))
 
 
 def noise(size: int) -> bytes:
-    """Bytes that no compression makes smaller."""
+    """Return incompressible bytes."""
     return random.Random(size).randbytes(size)
 
 
@@ -126,8 +126,8 @@ def test_peer_file_name_never_leaves_folder(alice: lknb.Room, peer: Peers, folde
 def test_large_file_is_kept_on_disk(alice: lknb.Room, bob: lknb.Room, folder: Path) -> None:
     inbox = bob.listen("bytes")
     alice.send_bytes(bytes(SPOOL_AT))
-    alice.send_bytes(bytes(SPOOL_AT + 1))  # zeros: compressed on the way, and quick
-    small, large = sorted((inbox.next(timeout=30).data for _ in range(2)), key=len)  # two at a time may change places
+    alice.send_bytes(bytes(SPOOL_AT + 1))  # zeros compress well, so this is quick
+    small, large = sorted((inbox.next(timeout=30).data for _ in range(2)), key=len)  # concurrent streams can arrive in either order
     assert (small.on_disk, large.on_disk, large.verified) == (False, True, True)
     assert large.save(folder).stat().st_size == SPOOL_AT + 1
 
@@ -236,7 +236,7 @@ def test_short_transfer_shows_no_progress(alice: lknb.Room, bob: lknb.Room, monk
     def file(data: lknb.ReceivedFile) -> None:
         arrived.set()
 
-    monkeypatch.setattr("lknb.progress.APPEARS_AFTER", 60.0)  # however busy the machine is
+    monkeypatch.setattr("lknb.progress.APPEARS_AFTER", 60.0)  # even on a busy machine
     monkeypatch.setattr("sys.stderr", terminal)
     alice.send_bytes(noise(1_000_000))
     assert arrived.wait(30)
@@ -304,7 +304,7 @@ def test_receiver_refuses_content_with_wrong_digest(alice: lknb.Room, peer: Peer
     assert heard.get(timeout=10) == b"content", "a refused file is no message"
 
 
-# Broken off
+# Aborted
 
 
 def test_sender_exception_aborts_stream_for_receivers(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
@@ -372,7 +372,7 @@ def test_writer_rejects_writes_after_close(alice: lknb.Room) -> None:
         out.write(b"more")
 
 
-# What is refused
+# Rejected arguments
 
 
 def test_transfer_over_limit_is_aborted(join: Join, peer: Peers) -> None:
@@ -493,7 +493,7 @@ with lknb.connect(room_name, role, max_stream_size=10**9) as room:
 
 @pytest.mark.slow("moves 24 MB between two interpreters")
 def test_large_file_transfer_uses_little_memory(livekit: server.RunningServer, room_name: str, folder: Path) -> None:
-    # 24 MB in some ten seconds: each side may grow by its buffers, the receiver's spool among them, not by the file.
+    # 24 MB in about ten seconds. Each side can grow by its buffers, including the receiver's spool, not by the file.
     size, allowed = 24_000_000, 20_000
     (folder / "big.bin").write_bytes(noise(size))
     sides = [

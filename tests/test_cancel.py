@@ -1,4 +1,4 @@
-"""Breaking off a stream that is under way: `room.cancel(event)`."""
+"""Cancelling an open stream: `room.cancel(event)`."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from lknb.systems.streams import CANCELLED, PIECE
 
 Peers = Callable[..., PlainPeer]
 
-LONG = 40_000_000  # takes ten seconds and more
+LONG = 40_000_000  # takes at least ten seconds
 
 
 def noise(size: int) -> bytes:
-    """Bytes that no compression makes smaller."""
+    """Return incompressible bytes."""
     return random.Random(size).randbytes(size)
 
 
 def in_thread(function: Callable[..., Any], *args: Any, **options: Any) -> Future[Any]:
-    """What becomes of a call that blocks."""
+    """Run a blocking call in a thread and return its future."""
     future: Future[Any] = Future()
 
     def run() -> None:
@@ -44,7 +44,7 @@ def in_thread(function: Callable[..., Any], *args: Any, **options: Any) -> Futur
 
 
 def under_way(room: lknb.Room, kind: lknb.Kind) -> lknb.Event:
-    """The open stream of this kind, once some of it has moved."""
+    """Wait until part of a stream of this kind has moved, and return its event."""
     return eventually(lambda: [each for each in room.events.filter(kind, status="open") if each.transferred])[0]
 
 
@@ -206,7 +206,7 @@ def test_write_stops_if_stream_aborts_between_pieces(alice: lknb.Room) -> None:
     def write() -> None:
         with alice.stream_bytes("big.bin") as out:
             stream = out._writer._opened
-            stream._progress = lambda done: stream._end("failed", CANCELLED)  # the moment that a cancel rarely meets
+            stream._progress = lambda done: stream._end("failed", CANCELLED)  # a moment that a real cancel rarely hits
             out.write(bytes(3 * PIECE))
 
     with pytest.raises(lknb.StreamError, match=f"cancelled here, after {PIECE:,} bytes"):
@@ -276,7 +276,7 @@ def test_cancel_refuses_messages_sent_in_one_call(alice: lknb.Room) -> None:
     cancelling: list[asyncio.Future[Any]] = []
 
     def begun(event: lknb.Event) -> None:
-        if event.status == "open":  # on the loop's thread, so that the cancelling begins before the SDK can answer
+        if event.status == "open":  # on the loop thread, so that cancelling starts before the SDK can answer
             cancelling.append(asyncio.ensure_future(alice.aio.cancel(event)))
 
     unsubscribe = alice.events.subscribe(begun)
@@ -319,7 +319,7 @@ def test_blocking_cancel_in_async_handler_is_refused(alice: lknb.Room, bob: lknb
         assert "await room.aio.cancel(...)" in said.get(timeout=10)
 
 
-# The name of a stream that is under way
+# The name of an open stream
 
 
 def test_open_stream_shows_its_name_on_both_sides(alice: lknb.Room, bob: lknb.Room) -> None:

@@ -1,4 +1,4 @@
-"""Replies, edits and attachments of texts, with a peer on the plain SDK at the other end."""
+"""Replies, edits and attachments of texts, exchanged with a plain peer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lknb import Event
 
 
 def received(room: lknb.Room, count: int = 1, **matching: Any) -> list[Event]:
-    """The incoming texts of a room, once there are `count` that have ended."""
+    """Wait until `count` incoming texts have ended, and return them."""
 
     def ended() -> list[Event]:
         texts = room.events.filter(kind="text", direction="in")
@@ -35,7 +35,7 @@ def test_edit_replaces_text(alice: lknb.Room, peer: Callable[..., PlainPeer]) ->
     headers = [carol.wait("text_header", stream_id=sent.id) for _ in range(3)]
     assert [each["operation"] for each in headers] == ["CREATE", "UPDATE", "UPDATE"]
     assert [each["version"] for each in headers] == [0, 1, 2]
-    # The plain SDK hands each stream over by itself, so that short ones may change places.
+    # The plain SDK delivers each stream separately, so short ones can arrive in either order.
     assert {carol.wait("text", stream_id=sent.id)["text"] for _ in range(3)} == {"frist", "first", "First."}
 
 
@@ -123,7 +123,7 @@ def test_received_text_names_its_attachments(alice: lknb.Room, peer: Callable[..
 
 def test_chat_messages_from_other_clients_become_texts(alice: lknb.Room, peer: Callable[..., PlainPeer]) -> None:
     carol = peer("carol")
-    eventually(lambda: "carol" in alice.participants)  # the SDK drops chat messages of those it does not know yet
+    eventually(lambda: "carol" in alice.participants)  # the SDK drops chat messages from participants it does not know yet
     heard: list[tuple[str, str]] = []
 
     @alice.on_text("lk.chat")

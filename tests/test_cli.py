@@ -1,4 +1,4 @@
-"""The `lknb` command: what it prints, and how it exits. Against the real livekit-server."""
+"""The `lknb` command: its output and exit codes, with the real livekit-server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def livekit_server() -> Path:
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, livekit_server: Path) -> Iterator[Path]:
-    """A server directory for each test, so that no command touches the user's."""
+    """Give each test its own server directory, so that no command touches the user's."""
     monkeypatch.setenv("LKNB_SERVER", str(livekit_server))
     monkeypatch.setenv("LKNB_STATE_DIR", str(tmp_path / "state"))
     yield tmp_path / "state"
@@ -69,7 +69,7 @@ def test_log_prints_last_lines(capsys: pytest.CaptureFixture[str]) -> None:
 def test_log_follow_runs_until_interrupted() -> None:
     log = server.ensure().log
     log.write_text("old\n", encoding="utf-8")
-    # Ctrl-C is ignored by whatever a script runs in the background, so it is switched on for the command.
+    # Scripts run background processes with Ctrl-C ignored, so enable it for the command.
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from lknb import cli; raise SystemExit(cli.main(['server', 'log', '-f']))"

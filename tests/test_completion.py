@@ -1,4 +1,4 @@
-"""What completion offers on `%lk` and `%%lk` lines, and that it never waits."""
+"""Completion on `%lk` and `%%lk` lines: what it offers, and that it never waits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lknb.widgets.panel import TABS
 
 @pytest.fixture
 def room(shell: Shell, room_name: str) -> lknb.Room:
-    """This test's room, joined by the shell as alice."""
+    """Return this test's room, which the shell has joined as alice."""
     room: lknb.Room = shell.cell(f"%lk connect {room_name} --as alice")
     return room
 
@@ -106,7 +106,7 @@ def test_ignores_lines_of_other_magics(shell: Shell, code: str) -> None:
 
 def test_handler_bodies_complete_as_python(shell: Shell) -> None:
     shell.user_ns["some_long_name"] = 1
-    # On a busy machine Jedi, which this is left to, gives up at its first attempts.
+    # Jedi completes this; on a busy machine it gives up on its first attempts.
     eventually(lambda: "some_long_name" in shell.complete_at_end("%%lk handle add\nsome_lo"))
 
 

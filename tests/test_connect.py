@@ -1,4 +1,4 @@
-"""Joining a room, being seen there, joining twice, and leaving."""
+"""Joining a room, becoming visible, joining twice, and leaving."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_participants_see_each_other_within_half_a_second(alice: lknb.Room, join
         joined = time.monotonic()
         eventually(lambda who=who: who in alice.participants)
         took.append(time.monotonic() - joined)
-    # The plain SDK takes up to three seconds. The best of three, because the machine may be busy.
+    # The plain SDK takes up to 3 s. Take the best of three, because the machine can be busy.
     assert min(took) < 0.5
     eventually(lambda: alice.participants["bob"].state == "active")
     seen = alice.participants["bob"]
@@ -145,7 +145,7 @@ def test_one_kernel_holds_many_rooms(livekit: server.RunningServer, room_name: s
         room.close()
 
 
-# What can go wrong
+# Failures
 
 
 def test_connect_fails_without_server_at_url() -> None:
@@ -247,7 +247,7 @@ def test_late_answer_to_abandoned_connect_leaves_no_orphan(
                 api_secret=livekit.api_secret,
                 timeout=0.5,
             )
-        # The handshake goes on behind it, comes to its end, and is followed by leaving.
+        # The handshake continues in the background; once it ends, lknb leaves the room.
         assert joins.next(timeout=30).topic == "joined"
         eventually(lambda: "ghost" not in _on_server(room_name), within=30)
 
@@ -311,7 +311,7 @@ def test_environment_names_server(
     monkeypatch.setenv("LIVEKIT_URL", livekit.url)
     monkeypatch.setenv("LIVEKIT_API_KEY", livekit.api_key)
     monkeypatch.setenv("LIVEKIT_API_SECRET", livekit.api_secret)
-    monkeypatch.setenv("LKNB_SERVER", "/does/not/exist")  # so that starting one would fail
+    monkeypatch.setenv("LKNB_SERVER", "/does/not/exist")  # starting a server would fail
     with lknb.connect(room_name, "from-environment") as room:
         assert room.state == "connected"
 
@@ -332,11 +332,11 @@ def test_connect_rejects_names_that_livekit_refuses(room: str, identity: str) ->
         lknb.connect(room, identity)
 
 
-# Ends of processes
+# How processes end
 
 
 def run_script(code: str, *args: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run Python code in a process of its own, where it shares the tests' server."""
+    """Run Python code in another process that shares the tests' server."""
     return subprocess.run(
         [sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -346,7 +346,7 @@ def run_script(code: str, *args: str, timeout: float = 60) -> subprocess.Complet
 def test_interpreter_exit_leaves_room(alice: lknb.Room, room_name: str) -> None:
     done = run_script(f"import lknb; room = lknb.connect({room_name!r}, 'brief'); print(room.state)")
     assert (done.returncode, done.stdout) == (0, "connected\n"), done.stderr
-    # A connection that is just dropped stays for more than ten seconds.
+    # The server keeps a dropped connection for more than ten seconds.
     eventually(lambda: "brief" not in _on_server(room_name), within=8)
 
 
@@ -453,7 +453,7 @@ def test_connect_rejects_binary_dotenv_file(room_name: str, tmp_path: Path, monk
 def test_joining_again_waits_for_former_session_to_leave(alice: lknb.Room, room_name: str) -> None:
     before = lknb.connect(room_name, "again")
     before.send_bytes(os.urandom(2_000_000), topic="t")
-    closing = threading.Thread(target=before.close)  # which takes as long as the two megabytes
+    closing = threading.Thread(target=before.close)  # takes as long as sending the two megabytes
     closing.start()
     eventually(lambda: before.state == "closed")
     with lknb.connect(room_name, "again") as after:

@@ -1,4 +1,4 @@
-"""Data tracks: published, found by late joiners, subscribed to while somebody listens; frames as they were pushed."""
+"""Data tracks: publishing, late joiners, subscriptions while someone listens, and frames that arrive unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EVERY_BYTE = bytes(range(256))
 
 
 def push_until(push: Callable[..., Any], arrived: Callable[..., Any]) -> Any:
-    """Push frames until one arrives: the SDK does not tell when a subscription has reached the server."""
+    """Push frames until one arrives: the SDK does not report when a subscription has reached the server."""
 
     def attempt() -> Any:
         push()
@@ -100,13 +100,13 @@ def test_lknb_rooms_exchange_frames(alice: lknb.Room, bob: lknb.Room) -> None:
     inbox = bob.listen("data_track", topic="imu", sender="alice")
     track = alice.publish_data_track("imu")
     push_until(lambda: track.push(b"warm-up"), lambda: len(inbox))
-    # Any frame may get lost, and the more packets it takes the sooner.
+    # Any frame can get lost; the more packets it needs, the more likely.
     large = bytes(range(256)) * 400
     got: list[lknb.Event] = []
 
     def arrived() -> bool:
         track.push(large, timestamp=1)
-        with contextlib.suppress(TimeoutError):  # and no more of them than a busy machine can take
+        with contextlib.suppress(TimeoutError):  # wait after each frame, so that a busy machine keeps up
             got.append(inbox.next(timeout=0.3))
         return bool(got) and got[-1].timestamp == 1
 
@@ -163,7 +163,7 @@ def test_name_can_be_published_again_after_unpublishing(alice: lknb.Room, bob: l
 
 
 def test_unpublish_frees_name_immediately(alice: lknb.Room, bob: lknb.Room) -> None:
-    """The server is told of it, and may not have heard yet when the name is published again."""
+    """The server may not have processed the unpublish when the name is published again."""
     for _ in range(100):
         alice.publish_data_track("imu")
         alice.unpublish_data_track("imu")
@@ -243,4 +243,4 @@ def test_subscribe_without_grant_is_denied(
             room.on_data_track("imu")(lambda data: None)
         with pytest.raises(lknb.PermissionDeniedError, match="canSubscribe"):
             room.listen("data_track")
-        room.listen()  # everything but frames comes without that grant
+        room.listen()  # everything except frames arrives without that grant

@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands, in order, against the real server; and what the prose names is there."""
+"""The README's Python runs unchanged, in order, on the real server; names and links in the prose are valid."""
 
 from __future__ import annotations
 
@@ -99,13 +99,13 @@ def test_makefile_has_the_targets_that_workflows_run() -> None:
 
 
 def links(text: str) -> list[str]:
-    """Where links and pictures lead, less the places within a page."""
+    """Return the targets of links and pictures, except anchors within the page."""
     found = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'\b(?:src|srcset|href)="([^"]+)"', text)
     return [target.partition("#")[0] for target in found if not target.startswith("#")]
 
 
 def homes(target: str) -> list[Path] | None:
-    """The files of this tree that an address of the project stands for, any of which will do; None for other places."""
+    """Return the files in this tree that a project URL can refer to, or None for other URLs."""
     if found := re.fullmatch(re.escape(SOURCE) + r"/(?:blob|raw|tree)/main/(.+)", target):
         return [ROOT / found[1]]
     if found := re.fullmatch(re.escape(DOCUMENTATION) + r"en/latest/(.+)\.html", target):
@@ -122,7 +122,7 @@ def test_links_resolve() -> None:
 
 
 def test_readme_renders_outside_repository() -> None:
-    """A package index shows it, where relative links and pictures lead nowhere."""
+    """A package index renders the README, and relative links and pictures do not work there."""
     assert [target for target in links(README) if not target.startswith("https://")] == []
     assert len([target for target in links(README) if homes(target)]) > 10
     shown = render(README)
@@ -132,7 +132,7 @@ def test_readme_renders_outside_repository() -> None:
 
 
 def test_project_address_is_consistent() -> None:
-    """One search-and-replace of what pyproject.toml says moves the project."""
+    """One search-and-replace of the address in pyproject.toml moves the project."""
     assert URLS["Homepage"] == SOURCE
     assert homes(URLS["Changelog"]) == [ROOT / "CHANGELOG.md"]
     assert URLS["Issues"] == f"{SOURCE}/issues"

@@ -1,4 +1,4 @@
-"""What docstrings say: errors that exist, and examples that are Python."""
+"""Docstrings name existing errors and contain valid examples."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 import lknb
 
 PACKAGE = Path(lknb.__file__).parent
-# Raised inside the package only, and handled there.
+# Raised and handled only inside the package.
 INTERNAL = {"StepFailedError", "UndecodableError", "UsageError", "rtc.RpcError"}
 
 
 def sections(name: str) -> Iterator[tuple[str, str]]:
-    """The sections of this name in all docstrings, and where they are."""
+    """Return the sections of this name in all docstrings, with their location."""
     for path in sorted(PACKAGE.glob("**/*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

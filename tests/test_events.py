@@ -1,4 +1,4 @@
-"""The log of all that happened, its tables, and listening: nothing lost, everything bounded, any event loop."""
+"""The event log, its tables, and listening: nothing is lost, everything is bounded, on any event loop."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_finished_stream_counts_its_bytes() -> None:
     log.finish(stream)
     assert (stream.status, stream.error) == ("ok", None)
     assert stream.duration is not None
-    # It takes the place of all packets but one.
+    # It evicts all packets but one.
     assert [event.topic for event in log] == ["3", ""]
     filled(log, packets(9, size=5_000))
     assert stream not in log
@@ -174,7 +174,7 @@ def test_log_supports_concurrent_reads_and_writes() -> None:
     assert (len(log), log.total) == (500, 8_001)
 
 
-# What an event says
+# The fields of an event
 
 
 def test_both_directions_are_recorded(alice: lknb.Room, bob: lknb.Room) -> None:
@@ -241,7 +241,7 @@ def one_of_each(log: EventLog) -> EventLog:
     for kind in KINDS:
         log.add(Event(kind, "in", "bob", ("alice",), "t", data.get(kind), 5, attributes={"x": "y"}))  # type: ignore[arg-type]
     track = log.filter("data_track")[0]
-    track.timestamp = 2**64 - 1  # what the wire can carry
+    track.timestamp = 2**64 - 1  # the largest value on the wire
     log.filter("rpc")[0].result = [1, None]
     log.finish(log.filter("text")[0], "failed", "broke off")
     return log
@@ -250,7 +250,7 @@ def one_of_each(log: EventLog) -> EventLog:
 def test_dataframe_holds_every_kind() -> None:
     frame = one_of_each(EventLog()).to_pandas()
     assert list(frame["kind"]) == list(KINDS)
-    rows: Any = frame.set_index(frame["kind"].astype(str))  # each cell has a type of its own
+    rows: Any = frame.set_index(frame["kind"].astype(str))  # every cell has its own type
     assert rows.loc["text", "text"] == "grüße"
     assert rows.loc["text", ["status", "error"]].tolist() == ["failed", "broke off"]
     assert rows.loc["text", "duration"] >= 0
@@ -344,7 +344,7 @@ def test_next_raises_timeout_without_event(bob: lknb.Room) -> None:
 
 def test_inbox_receives_only_matching_events(alice: lknb.Room, bob: lknb.Room, peer: Peer) -> None:
     carol = peer("carol")
-    eventually(lambda: "carol" in bob.participants)  # of those it does not know yet the SDK tells no name
+    eventually(lambda: "carol" in bob.participants)  # the SDK gives no name for participants it does not know yet
     inboxes = {
         "data of carol": bob.listen("data", sender="carol"),
         "topic t": bob.listen(["data", "text"], topic="t"),
@@ -454,7 +454,7 @@ def test_cancelled_next_loses_no_event() -> None:
             try:
                 got.append((await waiting).topic)
             except asyncio.CancelledError:
-                pass  # then it is still in the inbox
+                pass  # the event is still in the inbox
             adding.join()
         while len(inbox):
             got.append((await inbox.aio.next()).topic)

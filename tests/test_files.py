@@ -1,4 +1,4 @@
-"""Received files: harmless names, saving without overwriting, and what of them is displayed; and the progress line."""
+"""Received files: safe names, saving without overwriting, display; and the progress line."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
-    """The progress line's clock; `clock.at` is the time."""
+    """The progress line's clock; `clock.at` is its time."""
     clock = types.SimpleNamespace(at=100.0)
     monkeypatch.setattr(progress, "time", types.SimpleNamespace(monotonic=lambda: clock.at))
     monkeypatch.setattr(progress, "_display", lambda: None)

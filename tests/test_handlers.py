@@ -1,4 +1,4 @@
-"""Handlers: the parameters they name, where they run, what one that is slow or fails does to the others."""
+"""Handlers: the parameters they declare, where they run, and how slow or failing ones affect others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Join = Callable[..., lknb.Room]
 Peer = Callable[..., PlainPeer]
 
 
-# What they are given
+# Parameters
 
 
 def test_handler_receives_the_parameters_it_declares(alice: lknb.Room, bob: lknb.Room) -> None:
@@ -89,7 +89,7 @@ def test_decorator_returns_function_unchanged(bob: lknb.Room) -> None:
 
 def test_topic_and_sender_filter_events(alice: lknb.Room, bob: lknb.Room, peer: Peer) -> None:
     carol = peer("carol")
-    eventually(lambda: "carol" in bob.participants)  # of those it does not know yet the SDK tells no name
+    eventually(lambda: "carol" in bob.participants)  # the SDK gives no name for participants it does not know yet
     got: list[tuple[str, bytes]] = []
     bob.on_data("t", sender="carol")(lambda data: got.append(("t of carol", data)))
     bob.on_data()(lambda data: got.append(("all", data)))
@@ -203,7 +203,7 @@ def test_idle_handler_thread_ends(alice: lknb.Room, bob: lknb.Room, monkeypatch:
 
 
 def test_removing_handler_ends_its_thread(alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lknb.workers._IDLE_SECONDS", 60.0)  # so that it is not the idleness that ends it
+    monkeypatch.setattr("lknb.workers._IDLE_SECONDS", 60.0)  # so that the thread does not end because it is idle
     threads: list[threading.Thread] = []
     bob.on_data("t")(lambda: threads.append(threading.current_thread()))
     alice.publish_data(b"x", topic="t")
@@ -290,7 +290,7 @@ def test_handlers_answer_while_the_main_thread_is_busy(alice: lknb.Room, peer: P
     assert [call.result() for call in calls] == ['"answer"'] * 10
 
 
-# Slow ones
+# Slow handlers
 
 
 def test_slow_handler_delays_no_other(alice: lknb.Room, bob: lknb.Room) -> None:
@@ -390,7 +390,7 @@ def test_waiting_events_are_bounded_in_bytes(alice: lknb.Room, bob: lknb.Room, m
     assert got == [b"0", b"6", b"7", b"8"]
 
 
-# Failing ones
+# Failing handlers
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -493,7 +493,7 @@ def test_system_exit_in_handler_ends_nothing_else(
     assert "the handler raised SystemExit" in capsys.readouterr().err
 
 
-# Their life
+# Registering and removing
 
 
 def test_handlers_are_listed_with_statistics(alice: lknb.Room, bob: lknb.Room) -> None:
@@ -595,7 +595,7 @@ def test_same_name_alone_replaces_no_handler(alice: lknb.Room, bob: lknb.Room) -
             got.append(self.name)
 
     recorders = Recorder("one"), Recorder("two")
-    for recorder in (*recorders, recorders[0]):  # the same method of the same object: once
+    for recorder in (*recorders, recorders[0]):  # the same method of the same object registers once
         bob.on_data("t")(recorder.heard)
     bob.on_data("t")(lambda data: got.append("first lambda"))
     bob.on_data("t")(lambda data: got.append("second lambda"))

@@ -1,4 +1,4 @@
-"""In a real kernel: where outputs go, what running a cell again does, busy and interrupted cells, the kernel's end."""
+"""In a real kernel: where output goes, rerunning cells, busy and interrupted cells, and shutdown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Peer = Callable[..., PlainPeer]
 
 @pytest.fixture(scope="module")
 def running_kernel(livekit: server.RunningServer) -> Iterator[Kernel]:
-    """One kernel for the tests that leave it as it was; starting one takes a second or two."""
+    """Yield one kernel for the tests that do not change it; starting one takes a second or two."""
     with Kernel() as kernel:
         kernel.run("import lknb, threading, time, os").ok()
         yield kernel
@@ -33,7 +33,7 @@ def running_kernel(livekit: server.RunningServer) -> Iterator[Kernel]:
 
 @pytest.fixture
 def kernel(running_kernel: Kernel, alice: lknb.Room, room_name: str) -> Iterator[Kernel]:
-    """A kernel whose `room` is this test's, as `kernel`."""
+    """Yield a kernel that has joined this test's room as `kernel`, in its variable `room`."""
     running_kernel.run(f"room = lknb.connect({room_name!r}, 'kernel')", cell_id="connect").ok()
     eventually(lambda: "kernel" in alice.participants)
     yield running_kernel
@@ -41,7 +41,7 @@ def kernel(running_kernel: Kernel, alice: lknb.Room, room_name: str) -> Iterator
 
 
 def handled(room: lknb.Room, kernel: Kernel, *packets: bytes, topic: str = "t") -> None:
-    """Publish packets, and wait until the kernel's handlers have had them."""
+    """Publish packets and wait until the kernel's handlers have run."""
     kernel.run("fence = room.listen('data', topic='fence')").ok()
     for packet in packets:
         room.publish_data(packet, topic=topic)
@@ -176,7 +176,7 @@ def test_handlers_answer_while_a_cell_is_busy(kernel: Kernel, alice: lknb.Room, 
         cell.wait().ok()
     finally:
         if not cell.done.is_set():
-            kernel.interrupt()  # else it would keep the kernel from the other tests
+            kernel.interrupt()  # otherwise it would block the kernel for the other tests
 
 
 def test_main_thread_handler_waits_for_running_cell(kernel: Kernel, alice: lknb.Room) -> None:
@@ -276,7 +276,7 @@ def test_interrupt_ends_await(kernel: Kernel, alice: lknb.Room) -> None:
     cell = kernel.start("print('waiting', flush=True)\nasync for event in inbox: pass")
     eventually(lambda: cell.stdout)
     kernel.interrupt()
-    # ipykernel 7.4 cancels the cell's task, whatever it awaits, but only when something else wakes its loop.
+    # ipykernel 7.4 cancels the cell's task, but only when something else wakes its loop.
 
     def woken() -> bool:
         alice.publish_data(b"wake up")
@@ -287,7 +287,7 @@ def test_interrupt_ends_await(kernel: Kernel, alice: lknb.Room) -> None:
     still_works(kernel, alice)
 
 
-# The kernel's end
+# Shutdown
 
 
 def test_kernel_shutdown_leaves_room(alice: lknb.Room, room_name: str) -> None:
@@ -304,7 +304,7 @@ def block(): threading.Event().wait()
             alice.perform_rpc("brief", "block", timeout=0.2)
         leaving = alice.listen("participant", sender="brief")
         kernel.shut_down()
-        # A connection that is just dropped stays for more than ten seconds.
+        # The server keeps a dropped connection for more than ten seconds.
         while leaving.next(timeout=9).topic != "left":
             pass
 
@@ -330,7 +330,7 @@ def test_kernels_that_start_together_share_one_server(tmp_path: Path) -> None:
             kernel.close()
 
 
-# What importing costs
+# Imports
 
 
 def test_importing_lknb_loads_no_heavy_modules() -> None:

@@ -1,4 +1,4 @@
-"""Leaving a room loses nothing that was sent, and a handler that blocks the loop is named."""
+"""Leaving a room loses nothing that was sent, and the watchdog names a handler that blocks the loop."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def attribute(room: lknb.Room, identity: str, key: str = "speed") -> str | None:
 
 
 def printed(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    """Wait until `text` is on stderr: a link has its error a moment before it prints it."""
+    """Wait until `text` is on stderr: a link sets its error a moment before it prints it."""
     so_far = ""
 
     def there() -> bool:
@@ -220,7 +220,7 @@ def test_unlink_ends_link(alice: lknb.Room) -> None:
     link = alice.link(slider, "speed")
     slider.value = 2
     link.unlink()
-    eventually(lambda: alice.attributes.get("speed") == "2")  # what was under way still arrives
+    eventually(lambda: alice.attributes.get("speed") == "2")  # a write in progress still arrives
     slider.value = 3
     alice.attributes["speed"] = "50"
     assert (slider.value, alice.attributes["speed"]) == (3, "50")
@@ -282,7 +282,7 @@ def test_value_refused_by_server_is_reported(alice: lknb.Room, capsys: pytest.Ca
     printed(capsys, said)
     assert len(text.value) == 70_000
     text.value = "short again"
-    # The attribute is seen before its writer hears that it was taken.
+    # The attribute is visible before its writer receives the confirmation.
     eventually(lambda: link.error is None and alice.attributes.get("note") == "short again")
 
 
@@ -298,7 +298,7 @@ def test_newest_value_is_written_after_reconnect(alice: lknb.Room, peer: Peers) 
         slider.value = value
         slow_work(0.05)  # a user drags while the room reconnects
     eventually(lambda: alice.state == "connected")
-    # Not there at all for a moment, while alice joins again.
+    # While alice rejoins, she is briefly absent.
     eventually(
         lambda: plain.call("participants").get("alice", {}).get("attributes", {}).get("speed") == "39", within=30
     )

@@ -1,4 +1,4 @@
-"""`%lk` and `%%lk`, verb by verb, in a shell of this process: what arrives at plain peers, and what is refused."""
+"""`%lk` and `%%lk`, verb by verb, in a shell of this process: what plain peers receive, and what is rejected."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ Peer = Callable[..., PlainPeer]
 
 @pytest.fixture
 def joined(shell: Shell, room_name: str) -> Shell:
-    """The same, in this test's room as alice."""
+    """Return the shell after it has joined this test's room as alice."""
     shell.cell(f"%lk connect {room_name} --as alice;")
     return shell
 
 
 @pytest.fixture
 def dave(joined: Shell, peer: Peer) -> PlainPeer:
-    """A plain peer that alice sees."""
+    """Return a plain peer that alice sees."""
     plain = peer("dave")
     eventually(lambda: "dave" in room(joined).participants)
     return plain
@@ -51,7 +51,7 @@ def room(shell: Shell) -> lknb.Room:
 
 
 def refused(shell: Shell, cell: str) -> str:
-    """The one line that a wrong cell gets."""
+    """Return the one-line error of a wrong cell."""
     with pytest.raises(UsageError) as caught:
         shell.cell(cell)
     assert type(caught.value) is UsageError  # IPython shows a traceback for any other class
@@ -128,7 +128,7 @@ def test_close_leaves_named_room(joined: Shell, room_name: str) -> None:
     assert [each.identity for each in lknb.rooms()] == ["bob"]
 
 
-# Looking
+# Inspecting
 
 
 def test_participants_are_shown_as_table_and_text(dave: PlainPeer, joined: Shell) -> None:
@@ -300,7 +300,7 @@ def test_data_is_reliable_unless_lossy(dave: PlainPeer, joined: Shell) -> None:
     joined.cell("%%lk data --topic t --to dave\nx")
     assert dave.wait("data", topic="t")["reliable"] is True
 
-    def arrives() -> bool:  # one alone may be lost
+    def arrives() -> bool:  # a single lossy packet can get lost
         joined.cell("%%lk data --topic t --lossy -o sent\nx")
         return bool(dave.seen("data", topic="t", reliable=False))
 
@@ -519,7 +519,7 @@ def test_loading_is_silent_and_imports_neither_sdk_nor_pydantic(folder: Path) ->
 
 @magics_class
 class Others(Magics):
-    """Somebody else's magics."""
+    """Magics of another extension."""
 
     @line_magic
     def other(self, line: str) -> str:
@@ -543,7 +543,7 @@ def test_loading_is_idempotent_and_unloading_restores_shell() -> None:
 
         shell.register_magics(Others)
         shell.Completer.custom_matchers.append(lambda text: ["theirs"])
-        shell.cell("%unload_ext lknb")  # IPython loads its own magics when they are first used
+        shell.cell("%unload_ext lknb")  # IPython loads its own magics on first use
         before = everything()
         shell.cell("%load_ext lknb")
         loaded = everything()
@@ -609,7 +609,7 @@ def test_nest_off_reports_when_nothing_was_patched(shell: Shell) -> None:
     assert "no event loop is running" in shell.cell("%lk nest on")
 
 
-# Looks
+# Display
 
 
 def test_results_have_html_and_text(joined: Shell, dave: PlainPeer) -> None:

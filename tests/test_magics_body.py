@@ -1,4 +1,4 @@
-"""The bodies of `%%lk handle` and `%%lk on`: Python that runs for each call or event, in the user's namespace."""
+"""Bodies of `%%lk handle` and `%%lk on`: Python that runs for each call or event in the user's namespace."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from lknb.magics.body import function
 
 @pytest.fixture
 def dave(shell: Shell, room_name: str, peer: Callable[..., PlainPeer]) -> PlainPeer:
-    """A plain peer in the room that the shell has joined as alice."""
+    """Return a plain peer in the room that the shell has joined as alice."""
     room = shell.cell(f"%lk connect {room_name} --as alice")
     plain = peer("dave")
-    # With the attribute that announces dave: it is not to come as news later.
+    # Wait for the attribute that announces dave, so that it does not arrive as a change later.
     eventually(lambda: "dave" in room.participants and room.participants["dave"].attributes)
     return plain
 
@@ -32,7 +32,7 @@ def call(dave: PlainPeer, method: str, payload: Any = None) -> Any:
 
 
 def made(shell: Shell, body: str) -> Callable[..., Any]:
-    """The function that a body of `%%lk handle` becomes."""
+    """Return the function made from a body of `%%lk handle`."""
     return function(shell, "%%lk handle m", body, "m", ("payload", "caller"))
 
 
@@ -40,7 +40,7 @@ def run(shell: Shell, body: str, payload: Any = None) -> Any:
     return made(shell, body)(payload, "dave")
 
 
-# What a call gets and gives
+# Calls
 
 
 def test_body_receives_payload_and_caller_and_answers_with_last_value(dave: PlainPeer, shell: Shell) -> None:

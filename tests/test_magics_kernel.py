@@ -1,4 +1,4 @@
-"""`%lk` and `%%lk` in real kernels: ipykernel 6.31, 7.3 and the installed one. Not 7.0: it loses what threads show."""
+"""`%lk` and `%%lk` in real kernels: ipykernel 6.31, 7.3 and the installed one. Not 7.0: it loses output from threads."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ VERSIONS = [
 
 @pytest.fixture(scope="module", params=VERSIONS)
 def running_kernel(request: pytest.FixtureRequest, livekit: server.RunningServer) -> Iterator[Kernel]:
-    """One kernel of each version for the tests that leave it as it was."""
+    """Yield one kernel of each version for the tests that do not change it."""
     with Kernel(version=request.param) as kernel:
         if request.param is not None:
             found = kernel.run("import ipykernel\nprint(ipykernel.__version__)").ok().stdout
             assert found.startswith(request.param)
         kernel.run("import asyncio, os, threading, time").ok()
-        # IPython has an alias %lk of its own.
+        # IPython has its own alias %lk.
         kernel.run(
             "before = {kind: type(all.get('lk')) for kind, all in get_ipython().magics_manager.magics.items()}"
         ).ok()
@@ -43,7 +43,7 @@ def running_kernel(request: pytest.FixtureRequest, livekit: server.RunningServer
 
 @pytest.fixture
 def kernel(running_kernel: Kernel, alice: lknb.Room, room_name: str) -> Iterator[Kernel]:
-    """A kernel that has joined this test's room as `kernel`, by magics only."""
+    """Yield a kernel that has joined this test's room as `kernel`, using only magics."""
     running_kernel.run("%load_ext lknb", cell_id="load").ok()
     joined = succeeds(running_kernel, f"%lk connect {room_name} --as kernel -o room", cell_id="connect")
     assert joined.shown
@@ -53,14 +53,14 @@ def kernel(running_kernel: Kernel, alice: lknb.Room, room_name: str) -> Iterator
 
 
 def succeeds(kernel: Kernel, code: str, cell_id: str | None = None) -> Cell:
-    """Run a cell that must not fail; a magic's usage errors are no error messages but an error status."""
+    """Run a cell that must not fail. A magic's usage error sends no error message, only an error status."""
     cell = kernel.run(code, cell_id=cell_id)
     assert kernel.status(cell) == "ok", cell
     return cell
 
 
 def shown(kernel: Kernel, code: str) -> str:
-    """What a cell shows, as text."""
+    """Return a cell's output as text."""
     text: str = succeeds(kernel, code).shown[0]["text/plain"]
     return text
 
@@ -211,7 +211,7 @@ def test_mistake_is_one_line_and_stops_run_all(kernel: Kernel) -> None:
     assert mistaken.stderr.startswith("UsageError: %lk has no verb conect; did you mean connect?")
     assert mistaken.stderr.count("\n") == 1
     assert not mistaken.error
-    # The kernel goes on refusing until its queue has been empty once.
+    # The kernel keeps aborting cells until its queue has been empty once.
     eventually(lambda: kernel.status(kernel.start("1")) == "ok")
     assert not any(cell.stdout or cell.shown for cell in cells)
 
@@ -337,7 +337,7 @@ def test_completion_offers_verbs_options_and_participants(kernel: Kernel, peer: 
     assert kernel.complete("%%lk text --to ") == ["alice", "carol"]
     assert kernel.complete("%lk rpc car") == ["carol"]
     succeeds(kernel, "%%lk on text\nprint(data)")
-    # Jedi gives up when it takes too long, as at first on a busy machine.
+    # Jedi gives up if it takes too long, as it does at first on a busy machine.
     eventually(lambda: "print" in kernel.complete("%%lk on text\nprin"))
 
 
@@ -363,7 +363,7 @@ def test_unloading_removes_magics_and_leaves_rooms(kernel: Kernel, alice: lknb.R
     leaving = alice.listen("participant", sender="kernel")
     unloaded = succeeds(kernel, "%unload_ext lknb")
     assert (unloaded.stdout, unloaded.stderr) == ("", "")
-    # A connection that is just dropped stays for more than ten seconds.
+    # The server keeps a dropped connection for more than ten seconds.
     while leaving.next(timeout=9).topic != "left":
         pass
     assert eventually(lambda: succeeds(kernel, TRACES).stdout == "[]\n", within=10)
@@ -419,7 +419,7 @@ if __name__ == "__main__":
 def test_pasted_script_runs_with_nest(
     version: str | None, livekit: server.RunningServer, alice: lknb.Room, room_name: str, token: Callable[..., str]
 ) -> None:
-    # Calls, which are answered: a text that the SDK sends just before it disconnects may get lost.
+    # Use calls, which are answered: a text that the SDK sends just before it disconnects can get lost.
     notes: list[str] = []
 
     @alice.rpc("note", raw=True)

@@ -1,4 +1,4 @@
-"""The package as others install it: what is released, that it works on its own, and what sets up a clone."""
+"""The package as users install it: its contents, that it works on its own, and the setup of a clone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from this tree with the build tools at hand."""
+    """Return the wheel, built from this tree with the installed build tools."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [
         "-m",
@@ -98,12 +98,12 @@ def test_installed_package_imports_and_has_command(wheel: Path, tmp_path: Path) 
 
 
 def test_package_json_does_not_turn_scripts_into_es_modules() -> None:
-    # With "type": "module" it takes them for ES modules, and JupyterLab prints a traceback whenever it starts.
+    # With "type": "module", Node treats JupyterLab's scripts in .venv as ES modules, and every start prints a traceback.
     assert "type" not in json.loads((ROOT / "package.json").read_text())
 
 
 STAND_IN = """#!/bin/sh
-# Stands in for Python and npm: it writes down its arguments, and `-m venv` copies it into .venv.
+# Stands in for Python and npm: logs its arguments, and `-m venv` copies it into .venv.
 printf '%s\\n' "$(basename "$0") $*" >>"{log}"
 case $* in
     "-m venv "*) mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp "$0" .venv/bin/npm ;;
@@ -123,7 +123,7 @@ def test_setup_installs_locked_packages_once_and_leaves_tree_unchanged(tmp_path:
     before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
 
     def setup() -> list[str]:
-        """What it asked for."""
+        """Run the setup and return the commands it ran."""
         log.write_text("")
         environment = {**os.environ, "PYTHON": str(python)}
         command = ["sh", "scripts/setup.sh", "dev"]
@@ -153,7 +153,7 @@ def test_workflows_have_minimal_permissions_and_timeouts(path: Path) -> None:
         assert 0 < job["timeout-minutes"] <= 90, name
         wanted = {"id-token": "write"} if name == "publish" else {"contents": "read"}
         assert job.get("permissions", wanted) == wanted, name
-        # The job with the right to publish runs nothing of this repository.
+        # The job that may publish runs no code of this repository.
         assert name != "publish" or all("run" not in step for step in job["steps"])
     for used in re.findall(r"uses: (.*)", text):
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), f"{used} is not pinned"

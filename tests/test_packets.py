@@ -1,4 +1,4 @@
-"""Data packets: reliable and lossy, by topic and recipient, in order, and what is refused before it is sent."""
+"""Data packets: reliable and lossy, by topic and recipient, in order, and what is rejected before sending."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVERY_BYTE = bytes(range(256))
 @pytest.mark.parametrize("reliable", [True, False])
 def test_plain_peer_receives_packets(alice: lknb.Room, peer: Peers, reliable: bool) -> None:
     plain = peer()
-    # A lossy one may be lost, on a machine that is busy also on the way to itself.
+    # A lossy packet can get lost, even on loopback if the machine is busy.
     sent = got = None
     for patience in (1,) * (0 if reliable else 9) + (10,):
         sent = alice.publish_data(EVERY_BYTE, topic="imu", reliable=reliable, to="peer")
@@ -43,7 +43,7 @@ def test_plain_peer_receives_packets(alice: lknb.Room, peer: Peers, reliable: bo
 @pytest.mark.parametrize("reliable", [True, False])
 def test_receives_packets_from_plain_peer(alice: lknb.Room, peer: Peers, reliable: bool) -> None:
     inbox, plain = alice.listen("data", topic="imu"), peer()
-    eventually(lambda: "peer" in alice.participants)  # of those it does not know yet the SDK tells no name
+    eventually(lambda: "peer" in alice.participants)  # the SDK gives no name for participants it does not know yet
 
     def publish() -> int:
         plain.call("publish_data", data=EVERY_BYTE, topic="imu", reliable=reliable, to=["alice"])
@@ -51,7 +51,7 @@ def test_receives_packets_from_plain_peer(alice: lknb.Room, peer: Peers, reliabl
 
     if reliable:
         publish()
-    else:  # any of them may be lost
+    else:  # any of them can get lost
         eventually(publish)
     event = inbox.next()
     assert (event.data, event.sender, event.topic, event.size) == (EVERY_BYTE, "peer", "imu", 256)
@@ -94,7 +94,7 @@ def test_only_recipients_receive_it(
     plain = peer()
     eventually(lambda: {"carol", "peer"} <= set(alice.participants))
     alice.publish_data(b"for you", to=to)
-    alice.publish_data(b"for all")  # packets come in order: whoever has this one would have had the first
+    alice.publish_data(b"for all")  # packets arrive in order: a participant with this one would have received the first
     got = {who: inbox.next().data for who, inbox in inboxes.items()} | {"peer": plain.wait("data")["data"]}
     assert {who for who, data in got.items() if data == b"for you"} == receivers
 
@@ -137,7 +137,7 @@ def test_server_packets_have_no_sender(alice: lknb.Room, livekit: server.Running
     assert (event.sender, event.topic, event.data) == (None, "ops", EVERY_BYTE)
 
 
-# What is refused
+# Rejected arguments
 
 
 @pytest.mark.parametrize("reliable", [True, False])

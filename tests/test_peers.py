@@ -1,4 +1,4 @@
-"""That two plain peers in one room of a real server exchange all six kinds: what the rest of the suite builds on."""
+"""Two plain peers exchange all six kinds of messages on a real server: the basis for the other tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow("runs two plain peers for each test; the other tes
 
 @pytest.fixture
 def pair(peer: Callable[..., PlainPeer]) -> tuple[PlainPeer, PlainPeer]:
-    """Alice and bob, who see each other."""
+    """Return alice and bob, who see each other."""
     alice, bob = peer("alice"), peer("bob")
     alice.call("wait_participant", identity="bob")
     bob.call("wait_participant", identity="alice")
@@ -156,7 +156,7 @@ def test_plain_peers_exchange_frames(pair: Pair) -> None:
     bob.wait("track_published", publisher="alice", name="lidar")
     bob.call("subscribe_data_track", name="lidar", buffer_size=64)
 
-    def arrives() -> object:  # the SDK does not tell when the subscription has reached the server
+    def arrives() -> object:  # the SDK does not report when the subscription has reached the server
         alice.call("push", name="lidar", data=b"frame", timestamp=1)
         return bob.seen("frame", track="lidar")
 

@@ -1,4 +1,4 @@
-"""The names that other people's notebooks rely on: exactly these, described, and the same on both faces."""
+"""The public names that notebooks rely on: exactly these, documented, and the same in both variants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to a room when its connection breaks: resumes, full reconnects, a server that dies, and giving up."""
+"""Broken connections: resumes, full reconnects, a killed server, and giving up."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Join = Callable[..., lknb.Room]
 
 
 def simulate(room: lknb.Room, scenario: str) -> None:
-    """Have the SDK go through a failure of its connection."""
+    """Make the SDK simulate a connection failure."""
     sdk = room._connection.sdk
     LOOP.run(sdk.simulate_scenario(SimulateScenarioKind.Value(f"SIMULATE_{scenario}")), "simulate")
 
 
 def through_one_failure(room: lknb.Room, scenario: str) -> None:
-    """Break the connection, and wait until it is back."""
+    """Break the connection and wait until it is restored."""
     changes = room.listen("connection")
     simulate(room, scenario)
     assert changes.next(timeout=10).topic == "reconnecting"
@@ -39,7 +39,7 @@ def through_one_failure(room: lknb.Room, scenario: str) -> None:
 
 
 def frames_arrive(publisher: lknb.LocalDataTrack, inbox: lknb.Inbox, payload: bytes) -> bool:
-    """Push until a frame comes through: they are lossy, and a subscription takes a moment."""
+    """Push until a frame arrives: frames are lossy, and a subscription takes a moment."""
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
         publisher.push(payload)
@@ -52,7 +52,7 @@ def frames_arrive(publisher: lknb.LocalDataTrack, inbox: lknb.Inbox, payload: by
 
 
 def sees_now(room: lknb.Room, other: lknb.Room) -> lknb.Participant | None:
-    """What `room` knows of `other`, once that is of the session that `other` has now."""
+    """Return what `room` knows about `other`, or None if that belongs to an earlier session."""
     seen = room.participants.get(other.identity)
     return seen if seen is not None and seen.sid == other.participants[other.identity].sid else None
 
@@ -207,7 +207,7 @@ def test_room_rejoins_after_sdk_gives_up_until_closed(
 
 @pytest.fixture
 def mortal_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[server.RunningServer]:
-    """A server of this test's own, to be killed."""
+    """Yield a server for this test only, to be killed."""
     monkeypatch.setenv("LKNB_STATE_DIR", str(tmp_path / "mortal"))
     yield server.ensure()
     server.stop()
@@ -226,7 +226,7 @@ def test_room_reconnects_to_restarted_server(mortal_server: server.RunningServer
         losses = alice.listen("loss")
         os.kill(mortal_server.pid, signal.SIGKILL)
 
-        # A server that takes long to say which room this is now has it told in a second one.
+        # If the server is slow to report the new room, a second loss event reports it.
         while not losses.next(timeout=40).data["another_room"]:
             pass
         again = server.status()

@@ -1,4 +1,4 @@
-"""Leaving a room, and joining it again with the same object."""
+"""Leaving a room and joining it again with the same object."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_handlers_end_with_room_and_can_be_registered_again(alice: lknb.Room, bo
     assert alice.handlers == ()
     alice.rejoin()
     alice.rpc("add")(add)
-    # Until bob has heard of the new session, a call to the old one fails when he hears that it has ended.
+    # Before bob knows the new session, a call goes to the old one and fails when bob learns that it has ended.
     sid = alice.participants["alice"].sid
     eventually(lambda: (seen := bob.participants.get("alice")) and seen.sid == sid)
     assert bob.perform_rpc("alice", "add", {"a": 1, "b": 2}) == 3

@@ -29,7 +29,7 @@ Peer = Callable[..., PlainPeer]
 
 @pytest.fixture(scope="module")
 def pair(livekit: server.RunningServer) -> Iterator[tuple[lknb.Room, lknb.Room]]:
-    """Two participants on lknb in one kernel, for all the tests that need nothing else."""
+    """Yield two participants on lknb in one kernel, for all tests that need nothing else."""
     with lknb.connect("rpc-pair", "alice") as alice, lknb.connect("rpc-pair", "bob") as bob:
         eventually(lambda: "bob" in alice.participants and "alice" in bob.participants)
         yield alice, bob
@@ -63,7 +63,7 @@ class Order(pydantic.BaseModel):
     count: int = pydantic.Field(ge=1)
 
 
-# What travels
+# Payloads and results
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_deeply_nested_json_is_rejected(alice_calls: lknb.Room, bob_serves: lknb
 
 
 class Socket:
-    """Nothing that JSON can say."""
+    """An object that JSON cannot represent."""
 
 
 def test_type_hint_that_json_cannot_fill_is_rejected_at_registration(bob_serves: lknb.Room) -> None:
@@ -318,11 +318,11 @@ def test_type_hint_that_json_cannot_fill_is_rejected_at_registration(bob_serves:
     assert bob_serves.handlers == ()
 
 
-# Deadlines
+# Timeouts
 
 
 @pytest.mark.slow("waits for the calls' timeouts")
-@pytest.mark.parametrize("timeout", [0.9, 2.5])  # one below, one above the shortest that the SDK knows
+@pytest.mark.parametrize("timeout", [0.9, 2.5])  # below and above the shortest timeout that the SDK supports
 @pytest.mark.parametrize("kind", ["sync", "async", "plain"])
 def test_timeout_limits_handler_time(join: Join, peer: Peer, timeout: float, kind: str) -> None:
     alice = join("alice")
@@ -582,7 +582,7 @@ def test_decorator_needs_name(bob_serves: lknb.Room) -> None:
         def add() -> None: ...
 
 
-# Many at once
+# Concurrency
 
 
 @pytest.mark.parametrize("is_async", [False, True])

@@ -1,4 +1,4 @@
-"""Numbers in payloads: what is found by itself, what a decoder reads, and what is refused."""
+"""Numbers in payloads: what is found automatically, what a decoder reads, and what is rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The private parts of the SDK that lknb leans on, so that a new version of it cannot change them unnoticed."""
+"""The private parts of the SDK that lknb relies on, so that a new version cannot change them unnoticed."""
 
 from __future__ import annotations
 

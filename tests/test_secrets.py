@@ -1,4 +1,4 @@
-"""That no token and no secret appears anywhere: not in errors, tracebacks, logs, reprs, events or children's output."""
+"""Tokens and secrets appear nowhere: not in errors, tracebacks, logs, reprs, events or output of child processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MARK = "canary"
 
 
 def everything_about(error: BaseException) -> str:
-    """All that a traceback could show: messages, causes, contexts, and the local variables of every frame."""
+    """Return everything a traceback can show: messages, causes, contexts, and the local variables of every frame."""
     parts = []
     seen: set[int] = set()
     chain: list[BaseException | None] = [error]
@@ -28,7 +28,7 @@ def everything_about(error: BaseException) -> str:
         seen.add(id(each))
         parts += [str(each), repr(each), repr(vars(each)), repr(each.args)]
         described = traceback.TracebackException.from_exception(each, capture_locals=True)
-        # The frames of this file hold the token because the test made it.
+        # Frames of this file hold the token because the test made it.
         described.stack = traceback.StackSummary.from_list(
             [frame for frame in described.stack if frame.filename != __file__]
         )
@@ -39,7 +39,7 @@ def everything_about(error: BaseException) -> str:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], str]]:
-    """All that is logged, in full."""
+    """Yield a function that returns everything logged so far."""
     with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "livekit"):
         yield lambda: "\n".join([caplog.text, *(repr(vars(record)) for record in caplog.records)])
 

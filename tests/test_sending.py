@@ -1,4 +1,4 @@
-"""How a send is recorded, and what a refusal of the SDK becomes."""
+"""How a send is recorded, and which error an SDK refusal becomes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lknb.systems.sending import recording, refusals_as
 
 
 def seen(log: EventLog) -> list[tuple[Event, str]]:
-    """The events that a reader of the log gets, with their status at that time."""
+    """Return the events that a subscriber of the log receives, with their status at that time."""
     events: list[tuple[Event, str]] = []
     log.subscribe(lambda event: events.append((event, event.status)))
     return events

@@ -1,4 +1,4 @@
-"""The embedded livekit-server: where its binary comes from, how it runs, and how it ends. With the real binary."""
+"""The embedded livekit-server, with the real binary: how it is found, runs and stops."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def token(running: server.RunningServer, *, secret: str | None = None) -> str:
 
 @contextlib.contextmanager
 def participant(running: server.RunningServer) -> Iterator[subprocess.Popen[str]]:
-    """A plain SDK client in the room, in a process of its own, until the block ends."""
+    """Keep a plain SDK client in the room, in another process, until the block ends."""
     peer = run_python(PEER, running.url, token(running))
     try:
         assert peer.stdout is not None
@@ -100,13 +100,13 @@ def script(path: Path, text: str) -> Path:
 
 @pytest.fixture(scope="module")
 def livekit_server() -> Path:
-    """The binary, which is installed in the user's cache if there is none yet."""
+    """Return the binary; install it in the user's cache if it is missing."""
     return server.install()
 
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, livekit_server: Path) -> Iterator[Path]:
-    """The directory of a server for one test."""
+    """Give the test its own server directory."""
     monkeypatch.setenv("LKNB_SERVER", str(livekit_server))
     monkeypatch.setenv("LKNB_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("LKNB_CACHE_DIR", str(tmp_path / "cache"))
@@ -118,7 +118,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, livekit_server: Path)
 
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without livekit-server, Go, network or cached binary; the folder is alone on its PATH."""
+    """Simulate a machine without livekit-server, Go, network or cached binary; PATH is only this folder."""
     folder = tmp_path / "path"
     folder.mkdir()
     monkeypatch.delenv("LKNB_SERVER", raising=False)
@@ -136,7 +136,7 @@ def cached(tmp_path: Path) -> Path:
 
 
 class Releases:
-    """A release page on 127.0.0.1, with an archive for this machine."""
+    """A release page on 127.0.0.1 with an archive for this machine."""
 
     def __init__(self, root: Path) -> None:
         self.folder = root / f"v{binary.VERSION}"
@@ -325,7 +325,7 @@ class TestRunning:
 
     def test_running_server_is_found_quickly(self, state: Path) -> None:
         server.ensure()
-        best = float("inf")  # the best of some, since others may be using the machine
+        best = float("inf")  # take the best, because others can be using the machine
         for _ in range(20):
             began = time.perf_counter()
             server.ensure()
@@ -343,7 +343,7 @@ class TestRunning:
         assert starter.stdout is not None
         assert starter.stdout.readline() == b"up\n"
         os.killpg(starter.pid, signal.SIGKILL)
-        # Its pipes close too: neither the server nor its watcher has inherited them.
+        # Its pipes close too: neither the server nor its watcher inherited them.
         starter.communicate(timeout=5)
         assert server.status() is not None
         assert watcher(state).is_running()
@@ -477,7 +477,7 @@ class TestStopping:
     def test_server_with_participant_keeps_running(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         running = server.ensure()
         with participant(running):
-            # A watcher of one second takes over when somebody is there already, however long joining takes.
+            # A watcher with a 1 s idle time takes over once a participant is present, however long joining takes.
             monkeypatch.setenv("LKNB_SERVER_IDLE", "1")
             lost = watcher(state)
             lost.kill()

@@ -1,4 +1,4 @@
-"""State: attributes, metadata, names and the room's metadata, confirmed by the server and seen by everybody."""
+"""State: attributes, metadata, names and room metadata, confirmed by the server and visible to all participants."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_plain_peer_receives_attributes(alice: lknb.Room, peer: Peers) -> None:
 
 def test_receives_attributes_from_plain_peer(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
-    # With the attribute by which the peer has made itself known.
+    # Includes the attribute that announces the peer.
     eventually(lambda: (seen := alice.participants.get("peer")) and seen.attributes)
     inbox, heard = alice.listen("attributes", sender="peer"), queue.Queue[tuple[dict[str, str], str]]()
 
@@ -133,7 +133,7 @@ def test_limit_applies_to_all_attributes_together(alice: lknb.Room) -> None:
         alice.attributes["b"] = "y" * 40_000
     assert (refused.value.size, refused.value.limit) == (80_002, 65_536)
     assert set(alice.attributes) == {"a"}
-    alice.attributes["a"] = "z" * 60_000  # in place of the old value, not beside it
+    alice.attributes["a"] = "z" * 60_000  # replaces the old value in the size limit
     assert len(alice.attributes["a"]) == 60_000
 
 
@@ -254,7 +254,7 @@ def test_token_with_grant_sets_room_metadata(
     eventually(lambda: alice.metadata == "mine")
 
 
-# Initial state, late joiners, and those who left
+# Initial state, late joiners, and participants who left
 
 
 def test_others_see_initial_state_immediately(alice: lknb.Room, join: Join) -> None:
@@ -350,7 +350,7 @@ def test_closed_room_rejects_state_changes(alice: lknb.Room) -> None:
 
 
 def test_write_returns_once_server_confirms(alice: lknb.Room) -> None:
-    # The SDK's own call stalls for 5 s in about one of ten writes that follow each other at once.
+    # The SDK's own call stalls for 5 s in about one of ten consecutive writes.
     for number in range(30):
         begun = time.monotonic()
         alice.attributes["level"] = str(number)

@@ -1,4 +1,4 @@
-"""Tables show what comes from a room as data: escaped, on one line, without characters that steer anything."""
+"""Tables show content from a room as data: escaped, on one line, without control characters."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Reader(HTMLParser):
 
 
 def check(shown: object) -> Reader:
-    """Its HTML has only a table's own markup, and neither form has control characters."""
+    """Check that the HTML has only a table's markup and that neither form has control characters."""
     reader = Reader()
     html = shown._repr_html_()  # type: ignore[attr-defined]
     reader.feed(html)

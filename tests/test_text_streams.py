@@ -1,4 +1,4 @@
-"""Text streams: any length, whole or piece by piece, to whom they are for, broken off, and limited."""
+"""Text streams: any length, whole or piece by piece, recipients, aborts, and limits."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ AT_DEATH = {"text": 7, "bytes": 5}
 
 @pytest.fixture(scope="module", autouse=True)
 def streams_of_a_killed_peer(livekit: server.RunningServer) -> Iterator[lknb.Inbox]:
-    """Listens to the open text and byte stream of a peer that was killed in mid-stream.
+    """Listens to the open text and byte streams of a peer that is killed mid-stream.
 
-    The server notices its death after 21 to 25 s: so it happens before the first test here, and the last one looks.
+    The server notices the death after 21 to 25 s, so the peer dies before the first test and the last one checks.
     """
     name = f"test-{os.getpid()}-killed"
     with (
@@ -130,12 +130,12 @@ def test_text_is_logged_without_listener(alice: lknb.Room, peer: Peers) -> None:
     assert [(event.topic, event.data) for event in events] == [("t", "unasked")]
 
 
-# To whom
+# Recipients
 
 
 @pytest.fixture
 def three(alice: lknb.Room, bob: lknb.Room, join: Join) -> tuple[lknb.Room, lknb.Room, lknb.Room]:
-    """Alice, bob and carol, who see each other."""
+    """Return alice, bob and carol, who see each other."""
     carol = join("carol")
     eventually(lambda: "carol" in alice.participants)
     return alice, bob, carol
@@ -330,7 +330,7 @@ def test_streams_of_two_rooms_stay_separate(join: Join, room_name: str) -> None:
     assert [len(bob.events.filter("text")) for _, bob in pairs] == [1, 1]
 
 
-# Broken off
+# Aborted
 
 
 def test_sender_exception_aborts_stream_for_receivers(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
@@ -368,7 +368,7 @@ def test_sender_exception_aborts_stream_for_receivers(alice: lknb.Room, bob: lkn
     assert (got["text"], bool(got["error"])) == ("half a ", True)
     sent = alice.events.filter("text")[0]
     assert (sent.status, sent.error) == ("failed", "the sender stopped with ZeroDivisionError")
-    # And the connection goes on; the broken stream was no message.
+    # The room stays connected, and the aborted stream is not a message.
     alice.send_text("whole", topic="next")
     assert heard.get(timeout=10) == messages.get(timeout=10) == "whole"
 
@@ -433,7 +433,7 @@ def test_writer_rejects_writes_after_close(alice: lknb.Room, bob: lknb.Room) -> 
     assert eventually(lambda: bob.events.filter("text", status="ok"))[0].data == "all"
 
 
-# What is refused
+# Rejected arguments
 
 
 def test_oversized_header_is_rejected(alice: lknb.Room, peer: Peers) -> None:

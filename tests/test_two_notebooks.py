@@ -1,4 +1,4 @@
-"""The pair of notebooks that meet in one room: both at once in two kernels, and each of them alone."""
+"""The pair of notebooks that share a room: both together in two kernels, and each alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def saved(name: str) -> Any:
 
 
 class Run:
-    """A notebook in a kernel of its own, its cells run one after the other as Run All does.
+    """A notebook in its own kernel; runs its cells one after the other, like Run All.
 
     Attributes:
         cells: by id, each cell that has been run; the last one may still run.
@@ -62,7 +62,7 @@ class Run:
 
 
 def quiet(run: Run) -> None:
-    """Nothing failed and nothing warned, not even later."""
+    """Check that nothing failed or warned, even later."""
     for cell_id, cell in run.cells.items():
         assert not cell.error, f"{cell_id}: {cell.error}"
         assert not cell.stderr, f"{cell_id}: {cell.stderr}"
@@ -76,7 +76,7 @@ def kernels(livekit: server.RunningServer) -> Iterator[tuple[Kernel, Kernel]]:
 
 @pytest.fixture(scope="module", params=NAMES, ids=["producer first", "analyst first"])
 def pair(kernels: tuple[Kernel, Kernel], request: pytest.FixtureRequest) -> tuple[Run, Run]:
-    """Producer and analyst after they have met, whoever came first."""
+    """Return producer and analyst after they have met, in either order."""
     runs = {name: Run(name, 45, kernel) for name, kernel in zip(NAMES, kernels, strict=True)}
     first = runs[request.param]
     first.start()
@@ -122,7 +122,7 @@ def test_recordings_show_effect_of_commands(pair: tuple[Run, Run]) -> None:
     assert [rows[phase][0] for phase in ("rest", "working", "faster")] == [20, 20, 20]
     assert rows["working"][1] >= 60 > rows["rest"][1], "60 % of 100 ms are 60 ms of the processor"
     assert rows["working"][2] > 95, "ten samples a second"
-    # Not the interval: on a busy machine the processor is waited for, and twenty a second take as long as ten.
+    # Not the interval: on a busy machine, 20 samples per second take as long as 10.
     assert 30 <= rows["faster"][1] < rows["working"][1], "and then twenty, with room for half the work"
     assert all(values[3] == 0 for values in rows.values()), "reliable packets: none is missing"
 

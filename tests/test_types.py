@@ -1,4 +1,4 @@
-"""Type checkers see the parameters and the results of a room's methods in a user's code."""
+"""Type checkers see parameters and results of a room's methods in user code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_mypy_checks_user_code(tmp_path: Path) -> None:
 
 
 def test_pyright_checks_user_code(tmp_path: Path) -> None:
-    # As a file of a project of the user's: an `assert_type` or a mistake that it does not see is an error.
+    # A file in a user's project: a failed `assert_type` or an undetected mistake is an error.
     config = tmp_path / "pyrightconfig.json"
     config.write_text(
         '{"include": ["cells.py"], "enableTypeIgnoreComments": false, "reportUnnecessaryTypeIgnoreComment": "error"}',
