@@ -19,9 +19,38 @@ from lknb import server
 _numbers = itertools.count(1)
 
 
+# Folders and files that are slow as a whole, and why. Single tests have the marker.
+SLOW = {
+    "browser": "needs a browser",
+    "test_notebooks.py": "runs the quickstart in a kernel of its own",
+    "test_tutorials.py": "runs every tutorial in a kernel of its own",
+    "test_two_notebooks.py": "runs two notebooks in kernels of their own",
+    "test_docs_site.py": "runs every page of the documentation, one of them in a browser",
+    "test_magics_kernel.py": "needs three kernels of its own",
+    "test_kernel.py": "needs kernels of its own",
+    "test_leaks.py": "makes thousands of calls",
+    "test_types.py": "runs two type checkers without a cache",
+    "test_peers.py": "runs two plain peers for each test; the other tests use the same ones",
+}
+
+
+def why_slow(path: Path) -> str | None:
+    """Return why a folder or file is slow as a whole, or None."""
+    here = Path(__file__).parent
+    return SLOW.get(path.relative_to(here).parts[0]) if path != here and path.is_relative_to(here) else None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import slow files for `-m "not slow"`: that takes seconds."""
+    return True if config.getoption("markexpr") == "not slow" and why_slow(collection_path) else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Require a reason for every `slow` marker."""
+    """Mark the tests in slow files, and require a reason for every `slow` marker."""
     for item in items:
+        if why := why_slow(item.path):
+            item.add_marker(pytest.mark.slow(why))
         for mark in item.iter_markers("slow"):
             assert mark.args, f"{item.nodeid} does not say why it is slow"
 
@@ -92,7 +121,7 @@ def bob(alice: lknb.Room, join: Callable[..., lknb.Room]) -> lknb.Room:
 def peer(
     livekit: server.RunningServer, room_name: str, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., PlainPeer]]:
-    """Yield a function that joins this test's room with the plain SDK in another process: `peer("carol", can_publish_data=False)`."""
+    """Yield a function that joins this test's room with a plain peer: `peer("carol", can_publish_data=False)`."""
     started: list[PlainPeer] = []
 
     def connect(identity: str = "peer", *, announce: bool = True, **grants: Any) -> PlainPeer:

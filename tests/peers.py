@@ -60,7 +60,7 @@ def mint(
     attributes: dict[str, str] | None = None,
     **grants: Any,
 ) -> str:
-    """Return a token. `grants` are the fields of `livekit.api.VideoGrants`, with LiveKit's defaults; `room_join` is on."""
+    """Return a token. `grants` are fields of `livekit.api.VideoGrants`, with LiveKit's defaults; `room_join` is on."""
     token = (
         api.AccessToken(key, secret)
         .with_identity(identity)
@@ -135,7 +135,7 @@ class PlainPeer:
 
     def connect(self, *, announce: bool = False, timeout: float = 30, **options: Any) -> PlainPeer:
         """Join the room. `announce` sets the attribute `ready` immediately (the token must allow it): the others then
-        see this peer within milliseconds instead of up to 3 s later. The other options are those of `Commands.connect`."""
+        see this peer within milliseconds instead of up to 3 s later. Other options go to `Commands.connect`."""
         joined = self.call("connect", url=self.url, token=self.token, announce=announce, timeout=timeout, **options)
         self.identity = joined["identity"]
         return self

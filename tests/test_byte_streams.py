@@ -127,7 +127,8 @@ def test_large_file_is_kept_on_disk(alice: lknb.Room, bob: lknb.Room, folder: Pa
     inbox = bob.listen("bytes")
     alice.send_bytes(bytes(SPOOL_AT))
     alice.send_bytes(bytes(SPOOL_AT + 1))  # zeros compress well, so this is quick
-    small, large = sorted((inbox.next(timeout=30).data for _ in range(2)), key=len)  # concurrent streams can arrive in either order
+    # Concurrent streams can arrive in either order.
+    small, large = sorted((inbox.next(timeout=30).data for _ in range(2)), key=len)
     assert (small.on_disk, large.on_disk, large.verified) == (False, True, True)
     assert large.save(folder).stat().st_size == SPOOL_AT + 1
 

@@ -123,7 +123,8 @@ def test_received_text_names_its_attachments(alice: lknb.Room, peer: Callable[..
 
 def test_chat_messages_from_other_clients_become_texts(alice: lknb.Room, peer: Callable[..., PlainPeer]) -> None:
     carol = peer("carol")
-    eventually(lambda: "carol" in alice.participants)  # the SDK drops chat messages from participants it does not know yet
+    # The SDK drops chat messages from participants it does not know yet.
+    eventually(lambda: "carol" in alice.participants)
     heard: list[tuple[str, str]] = []
 
     @alice.on_text("lk.chat")

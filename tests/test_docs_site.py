@@ -33,8 +33,6 @@ import lknb
 from lknb import credentials, server
 from lknb.cells import unwatch_cells
 
-pytestmark = pytest.mark.slow("runs every page of the documentation, one of them in a browser")
-
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"

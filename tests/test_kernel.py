@@ -17,8 +17,6 @@ from waiting import eventually
 import lknb
 from lknb import server
 
-pytestmark = pytest.mark.slow("needs kernels of its own")
-
 Join = Callable[..., lknb.Room]
 Peer = Callable[..., PlainPeer]
 

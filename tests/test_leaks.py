@@ -8,14 +8,11 @@ import threading
 from collections.abc import Callable
 
 import psutil
-import pytest
 from waiting import eventually
 
 import lknb
 from lknb.loop import LOOP
 from lknb.sdk import subscription_count
-
-pytestmark = pytest.mark.slow("makes thousands of calls")
 
 CALLS, STREAMS, PACKETS = 4000, 2000, 4000
 

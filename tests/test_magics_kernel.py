@@ -1,4 +1,4 @@
-"""`%lk` and `%%lk` in real kernels: ipykernel 6.31, 7.3 and the installed one. Not 7.0: it loses output from threads."""
+"""`%lk` and `%%lk` in real kernels: ipykernel 6.31, 7.3 and the installed one. 7.0 loses output from threads."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from waiting import eventually
 
 import lknb
 from lknb import server
-
-pytestmark = pytest.mark.slow("needs three kernels of its own")
 
 Peer = Callable[..., PlainPeer]
 

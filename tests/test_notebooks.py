@@ -14,8 +14,6 @@ from run_notebook import execute
 
 from lknb import server
 
-pytestmark = pytest.mark.slow("runs the quickstart in a kernel of its own")
-
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "notebooks" / "quickstart.ipynb"
 JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+")

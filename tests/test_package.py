@@ -98,7 +98,7 @@ def test_installed_package_imports_and_has_command(wheel: Path, tmp_path: Path) 
 
 
 def test_package_json_does_not_turn_scripts_into_es_modules() -> None:
-    # With "type": "module", Node treats JupyterLab's scripts in .venv as ES modules, and every start prints a traceback.
+    # With "type": "module", Node treats JupyterLab's scripts as ES modules, and every start prints a traceback.
     assert "type" not in json.loads((ROOT / "package.json").read_text())
 
 

@@ -16,8 +16,6 @@ from waiting import eventually
 
 from lknb import server
 
-pytestmark = pytest.mark.slow("runs two plain peers for each test; the other tests use the same ones")
-
 
 @pytest.fixture
 def pair(peer: Callable[..., PlainPeer]) -> tuple[PlainPeer, PlainPeer]:

@@ -573,6 +573,7 @@ def test_closed_room_rejects_new_streams(alice: lknb.Room) -> None:
         pass
 
 
+@pytest.mark.slow("waits until the server notices the death of a peer")
 def test_streams_of_killed_peer_become_failed_events(streams_of_a_killed_peer: lknb.Inbox) -> None:
     inbox = streams_of_a_killed_peer
     events = {event.kind: event for event in (inbox.next(timeout=60), inbox.next(timeout=10))}

@@ -21,7 +21,7 @@ NOTEBOOKS = ROOT / "notebooks"
 NAMES = sorted(path.stem for path in (ROOT / "tests" / "solutions").glob("*.py") if path.stem != "__init__")
 JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+")
 
-pytestmark = [pytest.mark.slow("runs every tutorial in a kernel of its own"), pytest.mark.timeout(360)]
+pytestmark = pytest.mark.timeout(360)
 
 
 @dataclass

@@ -21,7 +21,7 @@ NOTEBOOKS = ROOT / "notebooks"
 NAMES = ("producer", "analyst")
 JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+")
 
-pytestmark = [pytest.mark.slow("runs two notebooks in kernels of their own"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 
 def saved(name: str) -> Any:

@@ -7,10 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.slow("runs two type checkers without a cache")
-
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "tests" / "typed_notebook.py"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,17 +11,7 @@ from playwright.sync_api import Error, expect, sync_playwright
 from browser.lab import Lab, Notebook, launch
 from lknb import server
 
-HERE = Path(__file__).parent
-
 expect.set_options(timeout=20_000)  # the machine may be busy
-
-
-@pytest.hookimpl(tryfirst=True)  # before -m selects
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder as slow."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.slow("needs a browser"))
 
 
 @pytest.fixture(scope="package")
