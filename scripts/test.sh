@@ -1,7 +1,7 @@
 #!/bin/sh
-# test.sh [--fast]: lint, format, types, layers, the widgets' modules, the settings of services, then the tests.
-# Every check runs, even after a failure; one failure fails the whole. `--fast` leaves out the tests marked `slow`,
-# measures coverage and looks for no browser. Other arguments go to pytest.
+# test.sh [--fast]: checks lint, format, types, layers, the widgets' modules and the settings of services, then runs the
+# tests. Each step runs even after a failure, and one failure fails the whole run. --fast leaves out the tests marked
+# `slow`, needs no browser, and measures coverage. Other arguments go to pytest, whose summary comes last without --fast.
 set -u
 
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ if [ "${1:-}" = --fast ]; then
     fast=yes
     shift
 fi
-# npm's scripts look for node there.
+# npm's scripts look for node on PATH.
 PATH="$PWD/$bin:$PATH"
 export PATH
 
@@ -36,8 +36,8 @@ else
 fi
 
 echo "--- pytest $*"
-[ -z "$failed" ] || printf 'Failed above, so this run fails even if all tests pass:%s\n' "$failed"
-# Two processes, each with whole files; arguments can change that.
+[ -z "$failed" ] || printf 'Failed above, so this run fails even if the tests pass:%s\n' "$failed"
+# In two processes, with the tests of a file in the same one; arguments can override this.
 "$bin/python" -m pytest -n 2 --dist loadfile "$@"
 status=$?
 [ -z "$fast" ] || "$bin/python" scripts/coverage_summary.py || failed="$failed

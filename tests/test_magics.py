@@ -92,7 +92,7 @@ def test_current_room_is_last_joined_until_another_is_chosen_or_it_closes(joined
     assert dict(joined.cell("%lk status"))["identity"] == "alice"
     assert [row[0] for row in joined.cell("%lk rooms")] == ["*", ""]
     assert joined.cell("%lk use bob").identity == "bob"
-    assert "fits several" in refused(joined, f"%lk use {room_name}")
+    assert "matches several rooms" in refused(joined, f"%lk use {room_name}")
     assert f"did you mean alice@{room_name}?" in refused(joined, f"%lk use alise@{room_name}")
     joined.cell("%lk close")
     assert dict(joined.cell("%lk status"))["identity"] == "alice"
@@ -163,7 +163,7 @@ def test_feed_and_panel_return_widgets(joined: Shell) -> None:
 
 def test_panel_shows_chosen_tabs(joined: Shell) -> None:
     assert joined.cell("%lk panel rpc chat").tabs == ["rpc", "chat"]
-    assert "'chatt' is none of participants, feed, chat" in refused(joined, "%lk panel chatt")
+    assert "'chatt' is not one of participants, feed, chat" in refused(joined, "%lk panel chatt")
     assert "did you mean chat?" in refused(joined, "%lk panel rpc chatt")
 
 
@@ -278,7 +278,7 @@ def test_variable_selects_text_to_reply_to_or_edit(dave: PlainPeer, joined: Shel
     joined.cell("%%lk text --reply-to greeting\nanybody there?")
     dave.wait("text_header", reply_to=first.id)
     joined.user_ns["number"] = 5
-    assert "number is a variable, but holds no text" in refused(joined, "%%lk text --edit number\nx")
+    assert "The variable number does not hold a text" in refused(joined, "%%lk text --edit number\nx")
 
 
 def test_text_of_variable_can_be_streamed(dave: PlainPeer, joined: Shell) -> None:
@@ -361,7 +361,7 @@ def test_handlers_are_listed_and_removed(dave: PlainPeer, joined: Shell) -> None
     assert rows["on_text"][1:6] == ("text", "chat", "cell-one", 0, 0)
     assert rows["add"][1:6] == ("rpc", "add", "cell-two", 1, 0)
     assert "did you mean add?" in refused(joined, "%lk handlers rm ad")
-    assert "which one?" in refused(joined, "%lk handlers rm")
+    assert "give the name of a handler" in refused(joined, "%lk handlers rm")
     assert [row[0] for row in joined.cell("%lk handlers rm chat")] == ["add"]
     assert "No handlers" in repr(joined.cell("%lk handlers rm add"))
 
@@ -389,10 +389,10 @@ def test_handle_limits_callers(dave: PlainPeer, joined: Shell) -> None:
         ("%lk conect", "did you mean connect?"),
         ("%lk xyzzy", "%lk has no verb xyzzy. Verbs: connect, "),
         ("%%lk txt\nx", "did you mean text?"),
-        ("%lk handle add", "begin the cell with %%lk handle"),
+        ("%lk handle add", "start the cell with %%lk handle"),
         ("%%lk rooms\nx", "takes no body"),
-        ("%lk connect", "it needs ROOM"),
-        ("%lk connect a b", "it does not take b"),
+        ("%lk connect", "missing ROOM"),
+        ("%lk connect a b", "unexpected argument: b"),
         ("%lk connect a --ass x", "there is no option --ass; did you mean --as?"),
         ("%lk connect a --as", "--as needs a value"),
         ("%lk connect a --as x --as y", "--as is given twice"),
@@ -408,14 +408,14 @@ def test_handle_limits_callers(dave: PlainPeer, joined: Shell) -> None:
         ("%lk events --kind txt", "did you mean text?"),
         ("%lk close --all=3", "--all takes no value"),
         ("%%lk on txt\nx", "did you mean text?"),
-        ("%%lk data\nx", "it needs --topic"),
-        ("%lk text hi", "begin it with %%lk text"),
+        ("%%lk data\nx", "missing --topic"),
+        ("%lk text hi", "start the cell with %%lk text"),
         ("%lk connect 'a", "no closing quotation"),
-        ("%lk connect a -o 1x", "is not a variable's name"),
-        ("%lk connect a -o def", "is not a variable's name"),
-        ("%lk connect a -o a.b", "is not a variable's name"),
+        ("%lk connect a -o 1x", "is not a valid variable name"),
+        ("%lk connect a -o def", "is not a valid variable name"),
+        ("%lk connect a -o a.b", "is not a valid variable name"),
         ("%lk connect a -o x -o y", "-o is given twice"),
-        ("%lk nest maybe", "'maybe' is none of on, off"),
+        ("%lk nest maybe", "'maybe' is not one of on, off"),
     ],
 )
 def test_mistake_is_one_line_with_correction(shell: Shell, line: str, says: str) -> None:
@@ -596,7 +596,7 @@ def test_config_shows_and_applies_settings(
     shown = capsys.readouterr().out
     for name in ("url", "identity", "timeout"):
         assert f"LkMagics.{name}" in shown
-    assert "Seconds that %lk connect waits." in shown
+    assert "Seconds that %lk connect waits without --timeout." in shown
     shell.cell("%config LkMagics.identity = 'zoe'")
     assert shell.cell(f"%lk connect {room_name}").identity == "zoe"
     shell.cell("%config LkMagics.url = 'ws://127.0.0.1:9'")
@@ -605,7 +605,7 @@ def test_config_shows_and_applies_settings(
 
 
 def test_nest_off_reports_when_nothing_was_patched(shell: Shell) -> None:
-    assert "nothing had been patched" in shell.cell("%lk nest off")
+    assert "nothing was patched" in shell.cell("%lk nest off")
     assert "no event loop is running" in shell.cell("%lk nest on")
 
 

@@ -164,12 +164,12 @@ def test_body_reads_stream_while_it_is_written(dave: PlainPeer, shell: Shell) ->
 
 
 def test_stream_option_is_refused_for_other_kinds(dave: PlainPeer, shell: Shell) -> None:
-    with pytest.raises(UsageError, match="only text and bytes come in pieces"):
+    with pytest.raises(UsageError, match="--stream is only for text and bytes"):
         shell.cell("%%lk on data --stream\n1")
 
 
 def test_attributes_take_no_topic(dave: PlainPeer, shell: Shell) -> None:
-    with pytest.raises(UsageError, match="no topic; --sender says whose"):
+    with pytest.raises(UsageError, match="no topic. Use --sender"):
         shell.cell("%%lk on attributes --topic x\n1")
 
 
@@ -262,7 +262,7 @@ def test_invalid_python_is_rejected_with_line_of_cell(shell: Shell, body: str, l
         made(shell, body)
     assert type(caught.value) is UsageError
     assert str(caught.value).startswith("The body cannot run: ")
-    assert str(caught.value).endswith(f"in line {line} of the cell.")
+    assert str(caught.value).endswith(f"on line {line} of the cell.")
 
 
 def test_body_function_leaves_no_name(shell: Shell) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from lknb.connection import Connection
 from lknb.errors import DeliveryTimeoutError, NotConnectedError, PayloadTooLargeError, StreamError
-from lknb.event import Event
+from lknb.event import Event, set_partial
 from lknb.events import EventLog
 from lknb.files import safe_name
 from lknb.handlers import Handler, Handlers
@@ -255,7 +255,7 @@ class IncomingStream(Generic[Piece]):
         """Read the SDK's `reader` to the end, and record how the stream ended."""
         self._reader = reader
         self._streams.incoming.add(self)
-        self.event.grow(sink.partial)
+        set_partial(self.event, sink.partial)
         data: Any = None
         error: str | None = None
         try:

@@ -14,7 +14,7 @@ from typing import Any
 
 from lknb.connection import Connection
 from lknb.defaults import CHAT
-from lknb.event import Event
+from lknb.event import Event, set_partial
 from lknb.events import EventLog
 from lknb.handlers import Handlers
 from lknb.loop import from_calling_loop
@@ -44,7 +44,7 @@ class OutgoingText(OutgoingStream[str]):
     def __init__(self, streams: Streams, event: Event, sdk_writer: Any) -> None:
         super().__init__(streams, event, sdk_writer)
         self._pieces: list[str] = []
-        event.grow(self._payload)
+        set_partial(event, self._payload)
 
     def _checked(self, piece: Any) -> str:
         if not isinstance(piece, str):
