@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from coverage import Coverage
+from coverage.exceptions import NoDataError
 
 LOW = 80.0
 
@@ -17,7 +18,11 @@ def main() -> None:
     data.load()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "coverage.json")
-        data.json_report(outfile=str(report))
+        try:
+            data.json_report(outfile=str(report))
+        except NoDataError:
+            print("Coverage: no data")
+            return
         found = json.loads(report.read_text(encoding="utf-8"))
     percent = {path: file["summary"]["percent_covered"] for path, file in found["files"].items()}
     for path in sorted(percent, key=lambda path: percent[path]):
