@@ -169,7 +169,7 @@ def test_stream_option_is_refused_for_other_kinds(dave: PlainPeer, shell: Shell)
 
 
 def test_attributes_take_no_topic(dave: PlainPeer, shell: Shell) -> None:
-    with pytest.raises(UsageError, match="no topic. Use --sender"):
+    with pytest.raises(UsageError, match=r"no topic\. Use --sender"):
         shell.cell("%%lk on attributes --topic x\n1")
 
 
