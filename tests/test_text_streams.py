@@ -164,7 +164,7 @@ def test_unknown_recipient_is_an_error(alice: lknb.Room, bob: lknb.Room) -> None
 
 
 def test_empty_recipient_list_is_rejected(alice: lknb.Room) -> None:
-    with pytest.raises(ValueError, match="names nobody"):
+    with pytest.raises(ValueError, match="contains no identity"):
         alice.send_text("hi", to=[])
 
 
