@@ -320,7 +320,7 @@ def test_sender_exception_aborts_stream_for_receivers(alice: lknb.Room, bob: lkn
         write()
     event = inbox.next()
     assert (event.status, event.data, event.transferred) == ("failed", None, 4)
-    assert "the stream broke off after 4 of 100 bytes" in (event.error or "")
+    assert "the stream was aborted after 4 of 100 bytes" in (event.error or "")
     got = plain.wait("bytes")
     assert (got["data"], bool(got["error"])) == (b"half", True)
 
@@ -342,7 +342,7 @@ def test_cancelled_transfer_ends_on_both_sides_and_room_stays_connected(
     asyncio.run(main())
     event = inbox.next(timeout=30)
     assert (event.status, event.data) == ("failed", None)
-    assert "the stream broke off" in (event.error or "")
+    assert "the stream was aborted" in (event.error or "")
     assert eventually(lambda: alice.events.filter("bytes", status="failed"))
     alice.send_bytes(b"and on")
     assert inbox.next().data.data == b"and on"
@@ -424,7 +424,7 @@ def test_stream_bytes_rejects_non_bytes_pieces(alice: lknb.Room) -> None:
     ids=lambda options: next(iter(options)),
 )
 def test_oversized_header_is_rejected(alice: lknb.Room, options: dict[str, Any]) -> None:
-    with pytest.raises(lknb.PayloadTooLargeError, match="at most 15,000 fit"):
+    with pytest.raises(lknb.PayloadTooLargeError, match="the limit is 15,000"):
         alice.send_bytes(b"x", **options)
     with pytest.raises(lknb.PayloadTooLargeError), alice.stream_bytes(**options):
         pass
@@ -532,7 +532,7 @@ def test_writer_that_misses_its_total_size_fails_on_both_sides(alice: lknb.Room,
         with alice.stream_bytes("short.bin", topic="blobs", total_size=100) as out:
             out.write(b"only this")
 
-    with pytest.raises(lknb.StreamError, match="9 of the 100 bytes announced"):
+    with pytest.raises(lknb.StreamError, match="9 of the 100 announced bytes"):
         write_too_little()
     assert alice.events.filter("bytes")[-1].status == "failed"
     assert files.next(timeout=10).status == "failed"

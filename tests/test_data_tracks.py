@@ -147,7 +147,7 @@ def test_others_see_track_unpublished(alice: lknb.Room, bob: lknb.Room, peer: Pe
     alice.unpublish_data_track(track)
     eventually(lambda: not names(bob))
     plain.wait("track_unpublished", name="imu", publisher="alice")
-    with pytest.raises(lknb.StreamError, match=r"'imu' is not published any more\. Publish it again"):
+    with pytest.raises(lknb.StreamError, match=r"'imu' is no longer published\. Publish it again"):
         track.push(b"x")
     with pytest.raises(lknb.StreamError, match="does not publish a data track 'imu'"):
         alice.unpublish_data_track("imu")
@@ -200,7 +200,7 @@ def test_publish_rejects_invalid_names(alice: lknb.Room, name: Any) -> None:
 
 def test_push_rejects_non_bytes_frame(alice: lknb.Room) -> None:
     track = alice.publish_data_track("imu")
-    with pytest.raises(TypeError, match="A frame is bytes, not str"):
+    with pytest.raises(TypeError, match="A frame must be bytes, not str"):
         track.push("text")  # type: ignore[arg-type]
     with pytest.raises(lknb.PayloadTooLargeError, match="Use send_bytes") as refused:
         track.push(bytes(1_000_001))

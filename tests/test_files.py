@@ -258,11 +258,11 @@ def test_progress_label_from_room_is_escaped(clock: types.SimpleNamespace, monke
     line = progress.Progress("<img src=x onerror=alert(1)>\x1b[31m", 100)
     clock.at = 101
     line.update(50)
-    line.close(50, "the stream broke off: <b>\x07")
+    line.close(50, "the stream was aborted: <b>\x07")
     assert len(shown) == 2
     for bundle in shown:
         assert "<img" not in bundle["text/html"]
         assert "<b>" not in bundle["text/html"]
         assert "&lt;img" in bundle["text/html"]
         assert all(char.isprintable() for char in bundle["text/plain"])
-    assert "failed after 50 B: the stream broke off" in shown[1]["text/plain"]
+    assert "failed after 50 B: the stream was aborted" in shown[1]["text/plain"]

@@ -277,7 +277,7 @@ def test_value_refused_by_server_is_reported(alice: lknb.Room, capsys: pytest.Ca
     link = alice.link(text, "note")
     text.value = "x" * 70_000
     said = eventually(lambda: link.error)
-    assert "at most 65,536 fit" in said
+    assert "the limit is 65,536" in said
     assert len(said) < 700
     printed(capsys, said)
     assert len(text.value) == 70_000

@@ -147,7 +147,7 @@ def test_largest_packet_is_sent(alice: lknb.Room, peer: Peers, reliable: bool) -
         alice.publish_data(bytes(64_000), topic="big", reliable=reliable)
     assert refused.value.size == 64_000
     assert 63_900 <= refused.value.limit < 64_000
-    assert f"at most {refused.value.limit:,} fit" in str(refused.value)
+    assert f"the limit is {refused.value.limit:,}." in str(refused.value)
     assert not alice.events.filter("data")
     assert alice.publish_data(bytes(63_900), topic="big", reliable=reliable).status == "ok"
     if reliable:
@@ -166,7 +166,7 @@ def test_long_topic_reduces_payload_limit(alice: lknb.Room, peer: Peers) -> None
 
 @pytest.mark.parametrize("payload", [{"a": 1}, 7, None, [1, 2]])
 def test_rejects_non_bytes_payload(alice: lknb.Room, payload: Any) -> None:
-    with pytest.raises(TypeError, match=r"A packet is bytes or str, not .* json\.dumps"):
+    with pytest.raises(TypeError, match=r"A packet must be bytes or str, not .* json\.dumps"):
         alice.publish_data(payload)
     assert not alice.events.filter("data")
 

@@ -125,7 +125,7 @@ def test_open_writer_fails_after_full_reconnect(alice: lknb.Room, bob: lknb.Room
             through_one_failure(alice, "FULL_RECONNECT")
             out.write("more")
 
-    with pytest.raises(lknb.StreamError, match="broken off"):
+    with pytest.raises(lknb.StreamError, match="was aborted"):
         tell()
     assert alice.events.filter("text")[-1].status == "failed"
     broken = texts.next(timeout=10)

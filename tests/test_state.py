@@ -122,14 +122,14 @@ def test_concurrent_changes_are_all_applied(alice: lknb.Room, bob: lknb.Room) ->
     "attributes", [{"n": 1}, {1: "n"}, {"n": None}, {"n": b"x"}, {"": "no key"}], ids=lambda value: repr(value)
 )
 def test_attributes_must_be_strings(alice: lknb.Room, attributes: Any) -> None:
-    with pytest.raises(TypeError, match=r"Attributes are strings: .* Use str\(\) or json\.dumps"):
+    with pytest.raises(TypeError, match=r"Attributes must be strings: .* Use str\(\) or json\.dumps"):
         alice.local_participant.set_attributes(attributes)
     assert dict(alice.attributes) == {}
 
 
 def test_limit_applies_to_all_attributes_together(alice: lknb.Room) -> None:
     alice.attributes["a"] = "x" * 40_000
-    with pytest.raises(lknb.PayloadTooLargeError, match="whole of this participant's attributes is") as refused:
+    with pytest.raises(lknb.PayloadTooLargeError, match="total size of this participant's attributes is") as refused:
         alice.attributes["b"] = "y" * 40_000
     assert (refused.value.size, refused.value.limit) == (80_002, 65_536)
     assert set(alice.attributes) == {"a"}
@@ -200,11 +200,11 @@ def test_clearing_metadata_or_name_is_refused(alice: lknb.Room) -> None:
 
 
 def test_metadata_and_name_sizes_are_limited(alice: lknb.Room) -> None:
-    with pytest.raises(lknb.PayloadTooLargeError, match="The metadata is 524,289 bytes; at most 524,288 fit"):
+    with pytest.raises(lknb.PayloadTooLargeError, match="The metadata is 524,289 bytes; the limit is 524,288"):
         alice.local_participant.set_metadata("x" * (512 * 1024 + 1))
     with pytest.raises(lknb.PayloadTooLargeError, match="The name is 258 bytes"):
         alice.local_participant.set_name("é" * 129)
-    with pytest.raises(TypeError, match=r"metadata is a str, not dict\. Use json\.dumps"):
+    with pytest.raises(TypeError, match=r"metadata must be a str, not dict\. Use json\.dumps"):
         alice.local_participant.set_metadata({"a": 1})  # type: ignore[arg-type]
 
 

@@ -116,7 +116,7 @@ def test_a_failed_transfer_stays_with_its_reason(part: TransfersPart, alice: lkn
     arrived(alice, "failed")
     (row,) = rows(part)
     assert (row["status"], row["transferred"], row["size"], row["file"]) == ("failed", 4, 100, False)
-    assert "the stream broke off after 4 of 100 bytes" in row["error"]
+    assert "the stream was aborted after 4 of 100 bytes" in row["error"]
 
 
 def test_who_can_be_sent_to(part: TransfersPart, alice: lknb.Room, bob: lknb.Room) -> None:

@@ -161,7 +161,7 @@ OUTPUTS = {
     "progress": ["ReceivedFile 'noise.bin'", "6,000,000 B"],
     "live": ["25% 50% 75% 100%"],
     "broken": ["alice sees: the disk is gone", "bob sees:   failed", "bob has:    None"],
-    "short": ["15,000 of the 40,000 bytes announced", "'failed'"],
+    "short": ["15,000 of the 40,000 announced bytes", "'failed'"],
     "cancel": ["alice sees: This stream was cancelled here", "the sender cancelled it"],
     "enough": ["10,000 bytes are enough for me.", "alice's side: ok", "bob's side:   cancelled here"],
     "limit": ["over the limit of 1.0 kB"],

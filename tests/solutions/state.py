@@ -66,7 +66,7 @@ def follow(room):
 WRONG = {
     "exercise-1": [
         ("raise_hand = None", "not a function"),
-        (_HANDS.format(up='room.attributes["hand"] = True', down=_DOWN), "Attributes are strings"),
+        (_HANDS.format(up='room.attributes["hand"] = True', down=_DOWN), "Attributes must be strings"),
         (_HANDS.format(up='alice.attributes["hand"] = "up"', down=_DOWN), "alice's hand moved"),
         (_HANDS.format(up='room.attributes["hand"] = "yes"', down=_DOWN), 'it must be "up"'),
         (_HANDS.format(up='room.participants[room.identity].attributes["hand"] = "up"', down=_DOWN), "TypeError"),
