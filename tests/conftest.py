@@ -31,6 +31,10 @@ SLOW = {
     "test_leaks.py": "makes thousands of calls",
     "test_types.py": "runs two type checkers without a cache",
     "test_peers.py": "runs two plain peers for each test; the other tests use the same ones",
+    "test_widget_chat.py": "runs plain peers for the details of one widget",
+    "test_widget_participants.py": "runs plain peers for the details of one widget",
+    "test_widget_rpc.py": "runs plain peers for the details of one widget",
+    "test_widget_transfers.py": "runs plain peers for the details of one widget",
 }
 
 

@@ -241,12 +241,14 @@ class TestFinding:
             server.install()
         assert not cached(tmp_path).exists()
 
+    @pytest.mark.slow("tries every way to get livekit-server")
     def test_archive_with_path_traversal_is_rejected(self, releases: Releases, tmp_path: Path) -> None:
         releases.publish(b"#!/bin/sh\n", member="../livekit-server")
         with pytest.raises(ServerError, match="there is no livekit-server in"):
             server.install()
         assert not list(tmp_path.rglob("livekit-server"))
 
+    @pytest.mark.slow("tries every way to get livekit-server")
     def test_archive_with_wrong_version_is_rejected(self, releases: Releases, tmp_path: Path) -> None:
         releases.publish(b"#!/bin/sh\necho livekit-server version 1.0.0\n")
         with pytest.raises(ServerError, match=rf"produced livekit-server 1.0.0 instead of {binary.VERSION}"):
@@ -407,6 +409,7 @@ class TestRunning:
         assert {entry.type for entry in sockets} == {socket.SOCK_STREAM, socket.SOCK_DGRAM}
         assert {entry.laddr.ip for entry in sockets} == {"127.0.0.1"}
 
+    @pytest.mark.slow("runs a participant of its own")
     def test_participants_are_counted_immediately(self, state: Path) -> None:
         running = server.ensure()
         assert server.participants() == {}
@@ -446,6 +449,7 @@ class TestStopping:
         assert server.status() is None
         assert server.stop() is False
 
+    @pytest.mark.slow("runs a participant of its own")
     def test_server_with_participant_stops_promptly(self, state: Path) -> None:
         with participant(server.ensure()) as peer:
             began = time.monotonic()

@@ -253,7 +253,6 @@ def test_a_message_has_so_many_files_at_most(chat: Chat, peer: Callable[..., Pla
     assert sorted(len(row["files"]) for row in rows) == [1, 50]  # whichever stream comes first
 
 
-@pytest.mark.slow("moves a megabyte or more")
 def test_a_large_file_is_read_in_pieces(chat: Chat, peer: Callable[..., PlainPeer]) -> None:
     sent = peer("carol").call("send_bytes", random_size=2_500_000, topic="lk.chat", name="big")
     chat.wait(lambda rows: rows and rows[0]["files"][0].get("there"))
