@@ -241,14 +241,12 @@ class TestFinding:
             server.install()
         assert not cached(tmp_path).exists()
 
-    @pytest.mark.slow("tries every way to get livekit-server")
     def test_archive_with_path_traversal_is_rejected(self, releases: Releases, tmp_path: Path) -> None:
         releases.publish(b"#!/bin/sh\n", member="../livekit-server")
         with pytest.raises(ServerError, match="there is no livekit-server in"):
             server.install()
         assert not list(tmp_path.rglob("livekit-server"))
 
-    @pytest.mark.slow("tries every way to get livekit-server")
     def test_archive_with_wrong_version_is_rejected(self, releases: Releases, tmp_path: Path) -> None:
         releases.publish(b"#!/bin/sh\necho livekit-server version 1.0.0\n")
         with pytest.raises(ServerError, match=rf"produced livekit-server 1.0.0 instead of {binary.VERSION}"):
