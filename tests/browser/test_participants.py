@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from lab import Notebook
 from playwright.sync_api import expect
 from waiting import eventually
 
 import lknb
+from browser.lab import Notebook
 from lknb import server
 
 NASTY = '<img src=x onerror="document.title=1">\u202e'
