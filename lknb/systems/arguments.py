@@ -22,8 +22,8 @@ class Arguments:
     """Makes a handler's arguments from a call's payload, and checks them against the type hints.
 
     A JSON object becomes keyword arguments. An array becomes positional arguments if the function takes several.
-    Anything else becomes the only argument. A parameter named `caller` receives the caller's identity. If
-    `payload` is the only other parameter, it receives the whole payload.
+    Anything else becomes the only argument. A parameter named `caller` receives the caller's identity. If `payload` is
+    the only other parameter, it receives the whole payload.
 
     Raises:
         TypeError: for a type hint that JSON cannot be checked against.
