@@ -1,36 +1,37 @@
-# Everything here sets up what it needs on a machine with Python 3.11 or newer and make; the second time that takes no time.
+# Each target first installs what it needs, on a machine with Python 3.11 or newer and make. Later runs skip that.
 #
-#   PYTHON=...       the Python that .venv is made with; else the first new enough on PATH
-#   NOTEBOOK=...     the notebook of `lab` and `demo`
+#   PYTHON=...       the Python to create .venv with; if not given, the first suitable one on PATH
+#   NOTEBOOK=...     the notebook for `lab`, `demo` and `notebook`
 #   LAB_ARGS=...     for JupyterLab, e.g. LAB_ARGS="--no-browser --port 8890"
 #   DEMO_ARGS=...    for scripts/demo.py, e.g. DEMO_ARGS="--timeout 300"
 #   PYTEST_ARGS=...  for pytest, e.g. PYTEST_ARGS="-k rpc -x"
 #   NAMES=...        for screenshots, e.g. NAMES="chat rpc"
-#   TAG=...          for dist, the tag that the version must fit, e.g. TAG=v0.1.0
+#   TAG=...          for dist, the tag that the version must match, e.g. TAG=v0.1.0
 #   BENCH_ARGS=...   for benchmarks/bench.py, e.g. BENCH_ARGS="--rounds 9"
 
 NOTEBOOK ?= notebooks/quickstart.ipynb
 export PYTHON TAG
 
-# So that `!lknb` and `!python` in a cell are this environment's.
+# Makes `!lknb` and `!python` in a cell those of this environment.
 in_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 
-# In a container one is root more often than not, and JupyterLab wants to be told so.
+# Containers often run as root, which JupyterLab refuses without this option.
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab demo notebook notebooks docs screenshots test bench dist lock clean setup-lab setup-dev
+.PHONY: help lab demo notebook notebooks docs screenshots check test bench dist lock clean setup-lab setup-dev
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make lab       open $(NOTEBOOK) in JupyterLab"
-	@echo "make demo      run $(NOTEBOOK) here and print what its cells print"
-	@echo "make test      lint, types, layers and tests (PYTEST_ARGS=... for pytest)"
+	@echo "make demo      run $(NOTEBOOK) without a browser and print its output"
+	@echo "make check     check lint, types and layers, and run the fast tests with coverage (PYTEST_ARGS=... for pytest)"
+	@echo "make test      the same checks, and all tests (PYTEST_ARGS=... for pytest)"
 	@echo "make bench     measure lknb against the plain LiveKit SDK (BENCH_ARGS=... for benchmarks/bench.py)"
-	@echo "make screenshots  take the pictures of the widgets in docs/images"
+	@echo "make screenshots  take the screenshots of the widgets in docs/images"
 	@echo "make notebook  run $(NOTEBOOK) and save it with its outputs"
 	@echo "make notebooks run and save all notebooks"
 	@echo "make docs      build the documentation as a site in build/site"
-	@echo "make dist      build the wheel and the source distribution into dist, and check them (TAG=v0.1.0 for a release)"
+	@echo "make dist      build the wheel and the source distribution in dist, and check them (TAG=v0.1.0 for a release)"
 	@echo "make lock      compile requirements/*.txt from pyproject.toml (LOCK_ARGS=--upgrade for the newest)"
 	@echo "make clean     remove .venv, caches and build output"
 
@@ -40,6 +41,9 @@ lab: setup-lab
 
 demo: setup-lab
 	@$(in_venv) python scripts/demo.py $(DEMO_ARGS) $(NOTEBOOK)
+
+check: setup-dev
+	@scripts/test.sh --fast $(PYTEST_ARGS)
 
 test: setup-dev
 	@scripts/test.sh $(PYTEST_ARGS)
@@ -70,7 +74,7 @@ clean:
 	rm -rf .venv build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# livekit-server is kept for the user, outside this folder, so it is looked for every time.
+# livekit-server is installed per user, outside this folder, so it is checked every time.
 setup-lab setup-dev: setup-%:
 	@scripts/setup.sh $*
 	@.venv/bin/lknb server install >/dev/null

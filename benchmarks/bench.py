@@ -1,7 +1,7 @@
 """Measure lknb against the plain LiveKit SDK, on this machine, in one run: `make bench`.
 
-Each side has two participants, in a process each, on one server that this starts. A round measures every item first
-on one side and then on the other, so that what else the machine does meets both; the table shows the median of the
+Each side has two participants, each in its own process, on one server that this starts. A round measures every item on
+one side and then on the other, so that other load on the machine affects both. The table shows the medians of the
 rounds. Absolute figures depend on the machine, the ratios much less.
 """
 
@@ -39,7 +39,7 @@ class Worker:
         assert self._answer() == "ready"
 
     def send(self, do: str, **arguments: Any) -> None:
-        """Give a command without waiting for its answer."""
+        """Send a command without waiting for its answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
         self._process.stdin.flush()
@@ -48,18 +48,18 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"A worker ended with {self._process.wait()}.")
+            raise RuntimeError(f"A worker exited with code {self._process.wait()}.")
         return json.loads(line)
 
     def do(self, do: str, **arguments: Any) -> Any:
-        """Give a command, and return its answer."""
+        """Send a command and return its answer."""
         self.send(do, **arguments)
         return self._answer()
 
     wait = _answer
 
     def close(self) -> None:
-        """Leave, and end the process."""
+        """Leave the room and end the process."""
         self.do("close")
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -75,7 +75,7 @@ class Side:
         self._guests = 0
         self._b = Worker(side, f"bench-{side}", "b", "a")
         self._a = Worker(side, f"bench-{side}", "a", "b")
-        # The first of everything is slower: imports, routes, buffers.
+        # The first call of each kind is slower: imports, routes, buffers.
         self._a.do("bytes", size=100_000)
         self._a.do("text", size=100_000)
         self._a.do("packets", count=100)
@@ -90,16 +90,16 @@ class Side:
         return float(self._sizes.stream / MB / self._a.do("text", size=self._sizes.stream))
 
     def packets(self) -> float:
-        """Reliable packets of 100 bytes a second, one after the other."""
+        """Reliable packets of 100 bytes per second, one after the other."""
         return float(self._sizes.packets / self._a.do("packets", count=self._sizes.packets))
 
     def rpc(self) -> float:
-        """Milliseconds of a call that echoes 100 bytes: the median."""
+        """Median milliseconds of a call that echoes 100 bytes."""
         times: list[float] = self._a.do("rpc", count=self._sizes.calls)
         return statistics.median(times)
 
     def visible(self) -> float:
-        """Milliseconds from the beginning of joining until the other end sees the new participant."""
+        """Milliseconds from the start of joining until another participant sees the new one."""
         self._guests += 1
         identity = f"guest-{self._guests}"
         self._a.do("watch")
@@ -109,13 +109,13 @@ class Side:
     def busy(self) -> float:
         """Milliseconds of a call to a participant whose main thread computes for two seconds."""
         self._b.send("busy", seconds=2.0)
-        time.sleep(0.3)  # it has begun; the wait is no part of what is measured
+        time.sleep(0.3)  # so that the computation has started; this wait is not measured
         (took,) = self._a.do("rpc", count=1)
         self._b.wait()
         return float(took)
 
     def close(self) -> None:
-        """End both."""
+        """End both participants."""
         self._a.close()
         self._b.close()
 
@@ -131,7 +131,7 @@ ITEMS = [
 
 
 def measure(sizes: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
-    """All rounds of all items: by item, by side."""
+    """The results of all rounds, by item and by side."""
     results: dict[str, dict[str, list[float]]] = {name: {side: [] for side in SIDES} for name, *_ in ITEMS}
     sides = {side: Side(side, sizes) for side in SIDES}
     for number in range(sizes.rounds):
@@ -149,7 +149,7 @@ def table(results: dict[str, dict[str, list[float]]]) -> str:
     lines = ["| What | Plain SDK | lknb | |", "| --- | ---: | ---: | ---: |"]
     for name, title, unit, compare in ITEMS:
         plain, ours = (statistics.median(results[name][side]) for side in SIDES)
-        # Of each round, so that what disturbed one round disturbs its ratio only.
+        # Compared per round, so that a disturbance affects the ratio of one round only.
         pairs = list(zip(results[name]["plain"], results[name]["lknb"], strict=True))
         verdict = ""
         if compare == "ratio":
@@ -161,19 +161,19 @@ def table(results: dict[str, dict[str, list[float]]]) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits or so."""
+    """Format with about three digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def machine() -> str:
-    """What it is measured on, and how busy that is with other things."""
+    """The machine, and its load before the measurement."""
     python = f"{platform.python_implementation()} {'.'.join(platform.python_version_tuple()[:2])}"
     today = dt.datetime.now().astimezone().date()
     return f"{today}, {os.cpu_count()} cores, {platform.system()}, {python}, load {os.getloadavg()[0]:.1f} before"
 
 
 def write(path: Path, text: str) -> None:
-    """Put `text` between the two marks of a Markdown file."""
+    """Write `text` between the two markers of a Markdown file."""
     before, _, rest = path.read_text().partition(BEGIN)
     _, found, after = rest.partition(END)
     if not found:
@@ -183,19 +183,19 @@ def write(path: Path, text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure lknb against the plain LiveKit SDK.")
-    parser.add_argument("--rounds", type=int, default=5, help="of every item on both sides (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of all items on both sides (%(default)s)")
     parser.add_argument("--stream", type=int, default=4 * MB, help="bytes of a stream (%(default)s)")
-    parser.add_argument("--packets", type=int, default=2000, help="packets of a round (%(default)s)")
-    parser.add_argument("--calls", type=int, default=200, help="calls of a round (%(default)s)")
-    parser.add_argument("--json", type=Path, help="write every single figure there")
-    parser.add_argument("--write", type=Path, help=f"put the table into this file, between {BEGIN} and {END}")
+    parser.add_argument("--packets", type=int, default=2000, help="packets per round (%(default)s)")
+    parser.add_argument("--calls", type=int, default=200, help="calls per round (%(default)s)")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--write", type=Path, help=f"write the table to this file, between {BEGIN} and {END}")
     sizes = parser.parse_args()
     where = machine()
 
     from lknb import server
 
     with tempfile.TemporaryDirectory(prefix="lknb-bench-") as state:
-        # A server of its own, and none of the user's settings.
+        # A separate server, without the user's settings.
         os.environ["LKNB_STATE_DIR"] = state
         running = server.ensure()
         os.environ.update(

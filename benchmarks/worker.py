@@ -1,11 +1,11 @@
-"""One participant of a benchmark, in a process of its own: `worker.py plain|lknb ROOM IDENTITY PEER`.
+"""One participant of a benchmark, in its own process: `worker.py plain|lknb ROOM IDENTITY PEER`.
 
-Reads one JSON command a line from stdin, `{"do": "packets", "count": 1000}`, and prints what it measured as JSON. The
-same commands are served by the plain LiveKit SDK, whose loop runs on the main thread as LiveKit's examples have it, and
-by lknb as a cell uses it. LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET say where.
+Reads one JSON command per line from stdin, such as `{"do": "packets", "count": 1000}`, and prints the result as JSON.
+The commands exist twice: with the plain LiveKit SDK, whose loop runs on the main thread as in LiveKit's examples, and
+with lknb as a cell uses it. LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET name the server.
 
-A receiver answers with a packet of the topic `ack` when it has all of a stream or of a series of packets, and a
-measurement ends when that has come: what was handed over and has not arrived does not count.
+A receiver sends a packet with the topic `ack` when it has received a whole stream or series of packets. A measurement
+ends when that packet arrives, so data that was sent but not delivered does not count.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ def random_text(size: int) -> str:
 
 
 def packet(number: int, count: int) -> bytes:
-    """100 bytes; the last of a series says so."""
+    """A packet of 100 bytes; the last of a series is marked."""
     return (LAST if number == count - 1 else b".") + number.to_bytes(8, "big") + b"\0" * 91
 
 
 def compute(seconds: float) -> None:
-    """Keep the interpreter busy, as a cell that computes."""
+    """Keep the interpreter busy, as a cell that computes does."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         sum(range(1000))
 
 
-def say(value: Any) -> None:
+def reply(value: Any) -> None:
     """Answer the command that was read last."""
     print(json.dumps(value), flush=True)
 
 
 class Lknb:
-    """The commands by lknb: plain calls on the main thread, handlers as plain functions."""
+    """The commands with lknb: plain calls on the main thread, handlers as plain functions."""
 
     def __init__(self, room: str, identity: str, peer: str) -> None:
         import lknb
@@ -103,7 +103,7 @@ class Lknb:
         return time.perf_counter() - begun
 
     def packets(self, count: int) -> float:
-        """Seconds for so many packets of 100 bytes, one after the other."""
+        """Seconds for `count` packets of 100 bytes, one after the other."""
         packets = [packet(number, count) for number in range(count)]
         begun = time.perf_counter()
         for each in packets:
@@ -112,7 +112,7 @@ class Lknb:
         return time.perf_counter() - begun
 
     def rpc(self, count: int) -> list[float]:
-        """Milliseconds of each of so many calls, one at a time."""
+        """Milliseconds of each of `count` calls, one at a time."""
         took = []
         for _ in range(count):
             begun = time.perf_counter()
@@ -121,18 +121,18 @@ class Lknb:
         return took
 
     def watch(self) -> None:
-        """Note arrivals from now on."""
+        """Record arrivals from now on."""
         self._arrivals = self._room.listen("participant")
 
     def seen(self, identity: str) -> float:
-        """When, in unix time, that participant was first seen."""
+        """The unix time when this participant was first seen."""
         while (event := self._arrivals.next(ACK_WITHIN)).sender != identity:
             pass
         self._arrivals.close()
         return float(event.time.timestamp())
 
     def guest(self, identity: str) -> float:
-        """When, in unix time, another participant began to join from this process; it stays."""
+        """Join another participant, which stays, and return the unix time when joining started."""
         begun = time.time()
         self._connect(self._name, identity=identity)
         return begun
@@ -142,12 +142,12 @@ class Lknb:
         compute(seconds)
 
     def close(self) -> None:
-        """Leave."""
+        """Leave the room."""
         self._room.close()
 
 
 class Plain:
-    """The commands by the plain SDK."""
+    """The commands with the plain SDK."""
 
     def __init__(self, room: str, identity: str, peer: str) -> None:
         self._name = room
@@ -159,7 +159,7 @@ class Plain:
         self._guests: list[Any] = []
 
     async def join(self) -> None:
-        """Join, with the options that lknb uses as well."""
+        """Join with the options that lknb uses too."""
         from livekit import rtc
 
         room = self._room = rtc.Room()
@@ -270,22 +270,22 @@ class Plain:
 def serve_lknb(arguments: list[str]) -> None:
     """Serve commands one after the other on the main thread."""
     worker = Lknb(*arguments)
-    say("ready")
+    reply("ready")
     for line in sys.stdin:
         command = json.loads(line)
         do: Callable[..., Any] = getattr(worker, command.pop("do"))
-        say(do(**command))
+        reply(do(**command))
 
 
 async def serve_plain(arguments: list[str]) -> None:
     """Serve commands one after the other on the loop of the main thread."""
     worker = Plain(*arguments)
     await worker.join()
-    say("ready")
+    reply("ready")
     while line := await asyncio.to_thread(sys.stdin.readline):
         command = json.loads(line)
         do: Callable[..., Any] = getattr(worker, command.pop("do"))
-        say(await do(**command))
+        reply(await do(**command))
 
 
 if __name__ == "__main__":

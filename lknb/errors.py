@@ -91,7 +91,7 @@ class PayloadTooLargeError(LknbError):
     def __init__(self, what: str, size: int, limit: int, instead: str) -> None:
         self.size = size
         self.limit = limit
-        super().__init__(f"{what} is {size:,} bytes; at most {limit:,} fit. {instead}")
+        super().__init__(f"{what} is {size:,} bytes; the limit is {limit:,}. {instead}")
 
 
 @public

@@ -134,16 +134,6 @@ class Event:
         """Seconds since it started; after it has ended, `duration`."""
         return monotonic() - self._started if self.duration is None else self.duration
 
-    def grow(self, partial: Callable[[], Any]) -> None:
-        """Have `so_far` return `partial()` until the event ends."""
-        self._partial = partial
-
-    def end(self, status: Status, error: str | None) -> None:
-        """Set how and when it ended."""
-        self.duration = monotonic() - self._started
-        self.error, self._partial = error, None
-        self.status = status  # set last: other threads read it as "this event is complete"
-
     def so_far(self) -> Any:
         """The payload; for an open text stream, the text transferred so far."""
         partial = self._partial
@@ -164,6 +154,18 @@ class Event:
             return json.dumps(self.data, default=str, ensure_ascii=False)
         except (TypeError, ValueError, RecursionError):
             return None
+
+
+def set_partial(event: Event, partial: Callable[[], Any]) -> None:
+    """Have `event.so_far()` return `partial()` until the event ends."""
+    event._partial = partial
+
+
+def set_ended(event: Event, status: Status, error: str | None) -> None:
+    """Set how and when `event` ended."""
+    event.duration = monotonic() - event._started
+    event.error, event._partial = error, None
+    event.status = status  # set last: other threads read it as "this event is complete"
 
 
 def weight(event: Event) -> tuple[int, int]:

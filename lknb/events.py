@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from lknb import event_table
-from lknb.event import Direction, Event, Kind, Status, weight
+from lknb.event import Direction, Event, Kind, Status, set_ended, weight
 from lknb.interest import Interest
 from lknb.public import public
 from lknb.tables import Table
@@ -213,7 +213,7 @@ class EventLog(Events):
 
     def finish(self, event: Event, status: Status = "ok", error: str | None = None) -> None:
         """End an open event, and pass it to the readers again."""
-        event.end(status, error)
+        set_ended(event, status, error)
         memory, disk = weight(event)
         with self._lock:
             # A stream usually ends near the end of the log. An evicted event is not found, and no longer counts.

@@ -37,7 +37,7 @@ class LocalParticipant:
         attributes: this participant's attributes, a mutable mapping; `room.attributes` is the same mapping.
     """
 
-    AWAITABLE: ClassVar[str] = "room.aio.local_participant"
+    _awaitable: ClassVar[str] = "room.aio.local_participant"
 
     def __init__(self, systems: Systems) -> None:
         self._systems = systems

@@ -30,7 +30,7 @@ def blocking(
 
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        instead = f"await {self.AWAITABLE}.{method.__name__}(...)"
+        instead = f"await {self._awaitable}.{method.__name__}(...)"
         return LOOP.run(method(system(self._systems), *args, **kwargs), method.__name__, instead)
 
     # With __wrapped__, inspect would mistake the blocking method for the coroutine function that it waits for.

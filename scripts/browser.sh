@@ -1,7 +1,7 @@
 #!/bin/sh
-# Prints the path of a Chromium that can be driven, after installing one where that is possible:
-# $LKNB_BROWSER, one on PATH, Debian's package when this is root, Playwright's own download.
-# Fails, and says why, when there is none: the tests that need it are then skipped and say so.
+# Prints the path of a Chromium that Playwright can drive, and installs one if necessary. Tries in this order:
+# $LKNB_BROWSER, one on PATH, Debian's package (if this is root), Playwright's own download.
+# Fails with the reason if there is none: the tests that need one are then skipped, with that reason.
 set -u
 
 cd "$(dirname "$0")/.."

@@ -1,4 +1,4 @@
-"""Checks what `scripts/dist.sh` has built into dist/: the names, the contents and the metadata, and that a tag fits.
+"""Checks what `scripts/dist.sh` has built in dist/: names, contents and metadata, and that a tag matches.
 
 python scripts/check_dist.py [TAG]
 """
@@ -18,11 +18,11 @@ ROOT = Path(__file__).parents[1]
 
 
 class WrongError(Exception):
-    """Something that must not be released, and why."""
+    """The reason why this must not be released."""
 
 
 def version(root: Path = ROOT) -> str:
-    """The version, from the one line that has it."""
+    """The version, from its only definition."""
     found = re.search(r'^__version__ = "(.+)"$', (root / "lknb" / "__init__.py").read_text(), re.MULTILINE)
     if not found:
         raise WrongError("lknb/__init__.py has no line with __version__")
@@ -30,7 +30,7 @@ def version(root: Path = ROOT) -> str:
 
 
 def tracked(root: Path = ROOT, *, new: bool = False) -> set[str] | None:
-    """The files that git knows, and with `new` those that it would add; None where this is no clone."""
+    """The files that git tracks, and with `new` those that it would add; None if this is not a clone."""
     command = ["git", "ls-files", "-z", "--cached", *(["--others", "--exclude-standard"] if new else [])]
     if not (root / ".git").exists():
         return None
@@ -39,10 +39,10 @@ def tracked(root: Path = ROOT, *, new: bool = False) -> set[str] | None:
 
 
 def check_tag(tag: str, root: Path = ROOT) -> None:
-    """The tag is `v` and the version, and the changelog has a date for it.
+    """Check that the tag is `v` and the version, and that the changelog has a date for it.
 
     Raises:
-        WrongError: it is not so.
+        WrongError: if not.
     """
     number = version(root)
     if tag != f"v{number}":
@@ -53,13 +53,13 @@ def check_tag(tag: str, root: Path = ROOT) -> None:
 
 
 def check_wheel(wheel: Path, root: Path = ROOT) -> Message:
-    """The wheel holds the package, and nothing else.
+    """Check that the wheel contains the package, and nothing else.
 
     Returns:
         Its metadata.
 
     Raises:
-        WrongError: it holds something else.
+        WrongError: if it contains something else, or lacks something.
     """
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -75,10 +75,10 @@ def check_wheel(wheel: Path, root: Path = ROOT) -> Message:
 
 
 def check_sdist(sdist: Path, root: Path = ROOT, *, new: bool = False) -> None:
-    """The source distribution holds what git does.
+    """Check that the source distribution contains what git tracks.
 
     Raises:
-        WrongError: it holds less, or more.
+        WrongError: if it contains less or more.
     """
     with tarfile.open(sdist) as archive:
         names = {member.name.partition("/")[2] for member in archive if member.isfile()}
@@ -88,16 +88,16 @@ def check_sdist(sdist: Path, root: Path = ROOT, *, new: bool = False) -> None:
 
 
 def check_description(metadata: Message) -> None:
-    """The metadata has the version, and a README whose links work outside the repository.
+    """Check that the README in the metadata has links, and that they work outside the repository.
 
     Raises:
-        WrongError: a link would lead nowhere.
+        WrongError: if a link would be broken.
     """
     text = str(metadata.get_payload())
     targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'\b(?:src|srcset|href)="([^"]+)"', text)
     relative = [target for target in targets if not target.startswith(("https://", "#"))]
     if relative or not targets:
-        raise WrongError(f"The README has no links, or some that work in the repository only: {', '.join(relative)}")
+        raise WrongError(f"The README has no links, or links that only work in the repository: {', '.join(relative)}")
 
 
 def _same(found: set[str], wanted: set[str], where: str) -> None:
@@ -105,14 +105,14 @@ def _same(found: set[str], wanted: set[str], where: str) -> None:
     if missing:
         raise WrongError(f"{where} lacks {', '.join(missing)}")
     if more:
-        raise WrongError(f"{where} holds what git does not know: {', '.join(more)}")
+        raise WrongError(f"{where} contains files that git does not track: {', '.join(more)}")
 
 
 def main(tag: str | None) -> None:
-    """Check all of it.
+    """Run all checks.
 
     Raises:
-        WrongError: the first thing that is wrong.
+        WrongError: for the first problem.
     """
     if tag:
         check_tag(tag)
@@ -120,10 +120,10 @@ def main(tag: str | None) -> None:
     sdist, wheel = f"lknb-{number}.tar.gz", f"lknb-{number}-py3-none-any.whl"
     built = {path.name for path in (ROOT / "dist").iterdir()}
     if built != {sdist, wheel}:
-        raise WrongError(f"dist holds {', '.join(sorted(built))} instead of {sdist} and {wheel}")
+        raise WrongError(f"dist contains {', '.join(sorted(built))} instead of {sdist} and {wheel}")
     check_sdist(ROOT / "dist" / sdist)
     check_description(check_wheel(ROOT / "dist" / wheel))
-    print(f"lknb {number}: the wheel and the source distribution hold what they must")
+    print(f"lknb {number}: the wheel and the source distribution are complete")
 
 
 if __name__ == "__main__":

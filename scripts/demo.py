@@ -1,14 +1,14 @@
-"""Run a notebook without a browser and print what its cells print.
+"""Run a notebook without a browser and print its output.
 
     python scripts/demo.py [--timeout SECONDS] NOTEBOOK
 
-Each code cell goes to a real kernel, as JupyterLab would send it, and once it has run its output is printed as
-plain text. Nothing is written to the notebook. The first error ends the run, with exit code 1; a cell tagged
+Each code cell is sent to a real kernel, as JupyterLab would send it, and its output is printed as plain text when it
+has run. Nothing is written to the notebook. The first error ends the run with exit code 1; a cell tagged
 `raises-exception` may fail.
 
-This reads the kernel's messages itself, where nbclient would be shorter: nbclient drops what a cell prints after it
-has finished, and in a live room that is half of the output. A handler's prints belong to the cell that defined it,
-and they come while later cells run. They are printed here under that cell's number, marked "later".
+This script reads the kernel's messages itself, because nbclient drops what a cell prints after it has finished, and in
+a live room that is half of the output. A handler's output belongs to the cell that defined it, and arrives while later
+cells run. It is printed under that cell's number, marked "later".
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
 
 STARTUP_TIMEOUT: Final = 60.0
-# After a time-out the kernel is interrupted; this long it may take to say where it was.
+# After a timeout, the kernel is interrupted, and has this long to report where it was.
 INTERRUPT_GRACE: Final = 5.0
-# After the last cell: how long the room has to be quiet, and how long we wait for that.
+# After the last cell: how long the room must be quiet, and how long to wait for that.
 QUIET: Final = 0.5
-QUIET_AT_MOST: Final = 3.0
+QUIET_WITHIN: Final = 3.0
 
 ESCAPES: Final = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, cursor movements
@@ -51,21 +51,21 @@ class Failure(Exception):
 
 
 class ThisPython(KernelSpecManager):
-    """Knows one kernel, the Python that runs this script, whatever kernels are installed and the notebook names."""
+    """Has one kernel, the Python that runs this script, whatever is installed and whatever the notebook names."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         return KernelSpec(argv=make_ipkernel_cmd(), display_name=kernel_name, language="python")
 
 
 class Cell:
-    """One code cell, and what it has shown since that was last printed."""
+    """One code cell, and its output that has not been printed yet."""
 
     def __init__(self, number: int, source: str, tags: list[str], cell_id: str) -> None:
         self.number = number
         self.source = source
         self.may_fail = "raises-exception" in tags
         self.cell_id = cell_id
-        # (display id, text): a display is replaced by its updates as long as it has not been printed.
+        # (display id, text): updates replace a display until it is printed.
         self._shown: list[tuple[str | None, str]] = []
         self._clear_before_next = False
 
@@ -99,7 +99,7 @@ class Cell:
 
 
 class Run:
-    """A notebook's way through one kernel."""
+    """One run of a notebook in one kernel."""
 
     def __init__(self, manager: KernelManager, client: BlockingKernelClient, timeout: float) -> None:
         self._manager = manager
@@ -148,8 +148,8 @@ class Run:
             raise Failure(f"cell {cell.number}: {error}")
 
     def wait_until_quiet(self) -> None:
-        """Print what handlers still have to say after the last cell."""
-        give_up = time.monotonic() + QUIET_AT_MOST
+        """Print what handlers still output after the last cell."""
+        give_up = time.monotonic() + QUIET_WITHIN
         while time.monotonic() < give_up:
             try:
                 self._take_in(self._client.get_iopub_msg(timeout=QUIET))
@@ -165,7 +165,7 @@ class Run:
                 print_lines(lines)
 
     def _send(self, cell: Cell) -> str:
-        # `client.execute` cannot pass on the cell's id, by which lknb knows a cell that is run again.
+        # `client.execute` cannot send the cell's id, which lknb uses to recognise a repeated cell.
         content = {
             "code": cell.source,
             "silent": False,
@@ -181,7 +181,7 @@ class Run:
         return request
 
     def _take_in(self, message: dict[str, Any]) -> tuple[str, dict[str, Any], str | None]:
-        """Note one message with the cell that it belongs to."""
+        """Add one message to the cell that it belongs to."""
         kind: str = message["header"]["msg_type"]
         content: dict[str, Any] = message["content"]
         parent: str | None = message["parent_header"].get("msg_id")
@@ -213,7 +213,7 @@ def text_of(data: dict[str, Any]) -> str:
 
 
 def plain(text: str) -> str:
-    """The text without anything that a terminal would act on; of a line that rewrites itself, the last state."""
+    """`text` without terminal controls; of a line that rewrites itself, only the last state."""
     text = ESCAPES.sub("", text).replace("\r\n", "\n")
     text = re.sub(r"[^\n]*\r(?=[^\n])", "", text)
     return CONTROLS.sub("", text)
@@ -230,11 +230,11 @@ def headings(markdown: str) -> list[str]:
 
 @contextlib.contextmanager
 def kernel(folder: Path) -> Iterator[tuple[KernelManager, BlockingKernelClient]]:
-    """A new kernel that works in that folder."""
+    """A new kernel whose working directory is `folder`."""
     with tempfile.TemporaryDirectory(prefix="lknb-demo-") as sockets:
-        # Over sockets that are files of this user: a port would be open to every user of the machine.
+        # Uses socket files that belong to this user: a port would be open to every user of the machine.
         manager = KernelManager(kernel_spec_manager=ThisPython(), transport="ipc", ip=f"{sockets}/kernel")
-        # Not in the user's history: nobody typed this.
+        # Keeps the cells out of the user's history.
         manager.start_kernel(extra_arguments=["--HistoryManager.hist_file=:memory:"], cwd=str(folder.resolve()))
         client = manager.client()
         try:
@@ -247,7 +247,7 @@ def kernel(folder: Path) -> Iterator[tuple[KernelManager, BlockingKernelClient]]
 
 
 def run(path: Path, timeout: float) -> None:
-    """Run the notebook, and print what it prints."""
+    """Run the notebook and print its output."""
     notebook = nbformat.read(path, as_version=4)
     with kernel(path.parent) as (manager, client):
         this_run = Run(manager, client, timeout)
@@ -264,13 +264,13 @@ def run(path: Path, timeout: float) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Run a notebook without a browser and print what its cells print.")
+    parser = argparse.ArgumentParser(description="Run a notebook without a browser and print its output.")
     parser.add_argument("notebook", type=Path)
-    parser.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="for each cell (%(default)s)")
+    parser.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="for each cell (%(default)g)")
     options = parser.parse_args()
     if not options.notebook.is_file():
         parser.error(f"there is no notebook {options.notebook}")
-    # A name in a message may have characters that a terminal's encoding lacks: show them escaped, and go on.
+    # Print characters that the terminal's encoding lacks as escapes, instead of failing.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     print(f"Running {options.notebook}", flush=True)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# dist.sh [TAG]: builds the source distribution and the wheel into dist/, and checks them before anyone gets them:
-# what they hold, how an index will show them, the README's first example in an empty environment, and the tests that
-# come with the source. With a tag, the version and the changelog must be ready for it.
+# dist.sh [TAG]: builds the source distribution and the wheel in dist/, and checks them: their contents, how a package
+# index will show them, the README's first example in an empty environment, and the tests of the source distribution.
+# With a tag, the version and the changelog must match it.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ export PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 echo "--- build"
 rm -rf dist
-# With the locked build tools. The wheel is made from the source distribution, as an installer would make it.
+# With the locked build tools. The wheel is built from the source distribution, as an installer would build it.
 "$python" -m build --no-isolation --outdir dist . >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 ls -l dist
 

@@ -1,7 +1,7 @@
-"""Shows in the reference what `Room` derives from the systems: as methods, with the original's arguments and docstring.
+"""Shows what `Room` derives from the systems as methods in the reference, with the original's parameters and docstring.
 
-mkdocstrings only reads the code, in which `send_text = blocking(..., TextStreams.send_text)` is an attribute. Besides,
-a tree of names stays a tree, and a named default is shown as its value.
+mkdocstrings only reads the code, where `send_text = blocking(..., TextStreams.send_text)` is an attribute. This also
+keeps the layout of a tree of names, and shows a named default as its value.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ _PLAIN = re.compile(r"""[\d_ *.]+|"[^"\\]*"|'[^'\\]*'""")
 
 
 class Derived(griffe.Extension):
-    """Puts functions in the place of derived attributes, once the whole package has been read."""
+    """Replaces derived attributes with functions when the whole package has been read."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Fence trees."""
+        """Put trees into code blocks."""
         if obj.docstring is not None:
             obj.docstring.value = _TREE.sub(lambda tree: f"```text\n{tree[0].rstrip()}\n```\n", obj.docstring.value)
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
-        """Replace the derived attributes by functions, and the names of defaults by their values."""
+        """Replace derived attributes with functions, and the names of defaults with their values."""
         _show_values(pkg, pkg)
         connecting = pkg["connecting"]
-        connecting.set_member("connect", _copy(connecting, connecting.members["connect"], connecting["_asked"], "Room"))
+        connecting.set_member(
+            "connect", _copy(connecting, connecting.members["connect"], connecting["_request"], "Room")
+        )
         for name in ("room.Room", "room.AioRoom", "local_participant.LocalParticipant"):
             owner = pkg[name]
             for attribute in list(owner.attributes.values()):
@@ -52,11 +54,11 @@ def _show_values(pkg: griffe.Module, owner: Any) -> None:
 
 
 def _value(pkg: griffe.Module, name: griffe.ExprName) -> str | None:
-    """What stands behind a constant's name: text, or a product of numbers."""
+    """The value of a named constant: text, or a product of numbers."""
     path = name.canonical_path.removeprefix(f"{pkg.name}.")
     try:
         written = str(getattr(pkg[path], "value", ""))
-    except KeyError:  # a name of Python's own
+    except KeyError:  # one of Python's own names
         return None
     if not _PLAIN.fullmatch(written):
         return None

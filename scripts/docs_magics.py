@@ -1,6 +1,6 @@
-"""Writes what each verb takes into docs/magics.md, from the grammar that parses it: run by `make docs`.
+"""Writes the arguments of each verb to docs/magics.md, from the grammar that parses them. `make docs` runs this.
 
-The page's own words stand above the first of the two headings that this makes; all below is written anew.
+It keeps the page's text above the first of its two headings, and replaces everything from there on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HEADINGS = ("## `%lk`: verbs on one line", "## `%%lk`: verbs that act on the cel
 
 
 def written(page: str) -> str:
-    """`page` as it should be: its own words as they are, and the verbs after them."""
+    """The updated `page`: its own text, and then the verbs."""
     own, _, _ = page.partition(HEADINGS[0])
     parts = [own.rstrip()]
     for heading, cell in zip(HEADINGS, (False, True), strict=True):
@@ -26,15 +26,15 @@ def written(page: str) -> str:
 
 
 def section(verb: Verb) -> str:
-    """What `%lk VERB --help` says, as a section of the page."""
+    """The help of a verb, as a section of the page."""
     body = f" The body is {verb.body}." if verb.body else ""
-    rows = [f"| `{name}` | {text} |" for name, text in _takes(verb)]
+    rows = [f"| `{name}` | {text} |" for name, text in _arguments(verb)]
     cells = [f"```ipython\n{example}\n```" for example in verb.examples]
     return "\n".join(
         [
             f"### `{verb.magic} {verb.name}`\n",
             f"{verb.summary}{body}\n",
-            "| Takes | |\n| --- | --- |",
+            "| Argument | |\n| --- | --- |",
             *rows,
             "",
             *cells,
@@ -42,12 +42,12 @@ def section(verb: Verb) -> str:
     )
 
 
-def _takes(verb: Verb) -> Iterator[tuple[str, str]]:
+def _arguments(verb: Verb) -> Iterator[tuple[str, str]]:
     for action in verb.parser()._actions:
         if action.dest == "help":
             continue
         value = "" if action.nargs == 0 else str(action.metavar).replace("|", r"\|")
-        needed = "; it has to be given" if action.option_strings and action.required else ""
+        needed = "; required" if action.option_strings and action.required else ""
         yield (
             " ".join(filter(None, (", ".join(action.option_strings), value))),
             (action.help or "") % vars(action) + needed,
@@ -55,13 +55,13 @@ def _takes(verb: Verb) -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
-    """Write the page, when it is not what it should be."""
+    """Update the page if it is out of date."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     before = PAGE.read_text(encoding="utf-8")
     after = written(before)
     if after != before:
         PAGE.write_text(after, encoding="utf-8")
-        print(f"docs/{PAGE.name} is written anew.")
+        print(f"Updated docs/{PAGE.name}.")
 
 
 if __name__ == "__main__":

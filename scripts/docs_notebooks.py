@@ -1,4 +1,4 @@
-"""The notebooks as pages of the site: their text, their cells, and what these showed when the notebook was saved."""
+"""The notebooks as pages of the site: their text, their cells, and the saved outputs."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def names() -> list[str]:
-    """The notebooks, in the order in which to read them."""
-    there = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
-    return [name for name in _FIRST if name in there] + [name for name in there if name not in _FIRST]
+    """The notebooks, in reading order."""
+    found = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+    return [name for name in _FIRST if name in found] + [name for name in found if name not in _FIRST]
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the notebooks into the navigation."""
+    """Add the notebooks to the navigation."""
     entries: list[Any] = list(config.nav or [])
     at = next(number for number, each in enumerate(entries) if _AFTER in each)
     pages = {name: f"tutorials/{name}.md" for name in names()}
-    # By their titles, but for the first, which everything else calls so.
+    # Listed by their titles, except the first: everything else calls it Quickstart.
     entries.insert(at + 1, {"Tutorials": [{"Quickstart": pages.pop("quickstart")}, *pages.values()]})
     config.nav = entries
     return config
@@ -69,7 +69,7 @@ def page(notebook: dict[str, Any], name: str) -> str:
 
 
 def _linked(link: re.Match[str]) -> str:
-    """A link as it leads from the page: to another notebook's, to one of docs, or away; else only its words."""
+    """A link that works on the page: to another notebook, to the docs, or to another site; otherwise only its text."""
     words, target, anchor = link[1], link[2], link[3] or ""
     if re.match(r"https?:", target):
         return link[0]
@@ -90,14 +90,14 @@ def _shown(output: dict[str, Any]) -> str:
         if kind in data:
             return f'<img alt="" src="data:{kind};base64,{"".join(data[kind].split())}">'
     if "image/svg+xml" in data:
-        # As an image, in which nothing of it runs.
+        # As an image, so that no script in it runs.
         drawn = base64.b64encode("".join(data["image/svg+xml"]).encode()).decode()
         return f'<img alt="" src="data:image/svg+xml;base64,{drawn}">'
     return _printed("".join(data.get("text/plain", "")))
 
 
 def _printed(text: str) -> str:
-    """What a cell has shown: long lines are broken by the browser, but those of a table, which has columns."""
+    """A cell's output. The browser wraps long lines, except in a table, which has columns."""
     columns = len(re.findall(r"^.*\S {2,}\S.*$", text, re.MULTILINE)) > 2
     return _fenced(text, "text" if columns else "{ .text .wrapped }")
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles requirements/*.txt from pyproject.toml: versions and hashes, for every platform and Python at once.
+# Compiles requirements/*.txt from pyproject.toml: versions and hashes, for all platforms and versions of Python.
 # Versions that still fit are kept; `scripts/lock.sh --upgrade` takes the newest.
 set -eu
 
@@ -9,7 +9,7 @@ trap 'rm -rf "$tools"' EXIT
 "$(scripts/python.sh)" -m venv "$tools"
 PIP_USER=0 "$tools/bin/python" -m pip install --quiet --disable-pip-version-check "uv==0.13.9"
 
-# `fewest`: one version for every Python, so that what is tested on one is what runs on the others.
+# `fewest`: the same package versions on every Python, so that a test on one applies to the others.
 compile() {
     lock=$1
     shift
@@ -28,7 +28,7 @@ pins() { sed -n 's/^\([A-Za-z0-9._-]*==[^ ]*\).*/\1/p' "$1" | sort; }
 pins requirements/dev.txt >"$tools/dev"
 pins requirements/lab.txt >"$tools/lab"
 if [ -n "$(comm -13 "$tools/dev" "$tools/lab")" ]; then
-    echo "requirements/lab.txt pins what requirements/dev.txt does not:" >&2
+    echo "requirements/lab.txt has pins that requirements/dev.txt does not have:" >&2
     comm -13 "$tools/dev" "$tools/lab" >&2
     exit 1
 fi

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Prints the Python that `.venv` is made with: $PYTHON when it is set, else the first on PATH that will do.
-# A name on PATH proves nothing (version managers leave stand-ins there, Debian ships Python without venv),
-# so each candidate has to run and to have what `python -m venv` needs.
+# Prints the Python to create `.venv` with: $PYTHON if it is set, otherwise the first suitable one on PATH.
+# A name on PATH is not enough (version managers put shims there, and Debian ships Python without venv),
+# so each candidate must run, and must have what `python -m venv` needs.
 set -eu
 
 candidates=${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}
@@ -22,15 +22,15 @@ for name in $candidates; do
 done
 
 if [ -n "$newer" ]; then
-    echo "$newer is newer than the locked packages are built for (3.11 to 3.14): some may have to be compiled." >&2
+    echo "$newer is newer than 3.11 to 3.14, which the locked packages are built for: some may have to be compiled." >&2
     printf '%s\n' "$newer"
     exit 0
 fi
 if [ -n "$without_venv" ]; then
-    echo "$without_venv cannot make virtual environments: its venv or ensurepip module is missing." >&2
-    echo "Install it (Debian, Ubuntu: apt install python3-venv), or name another Python: make PYTHON=/path/to/python3 ..." >&2
+    echo "$without_venv cannot create virtual environments: its venv or ensurepip module is missing." >&2
+    echo "Install it (Debian, Ubuntu: apt install python3-venv), or use another Python: make PYTHON=/path/to/python3 ..." >&2
 else
     echo "No Python 3.11 or newer found (tried: $candidates)." >&2
-    echo "Install one, or name it: make PYTHON=/path/to/python3 ..." >&2
+    echo "Install one, or give its path: make PYTHON=/path/to/python3 ..." >&2
 fi
 exit 1

@@ -1,7 +1,7 @@
 """Runs the README's first example with the installed lknb, and fails unless it does what the README says.
 
-The README comes from the package's own metadata, so this is the example that a package index shows. It needs nothing
-beside the standard library and lknb.
+The README comes from the package's own metadata, so this is the example that a package index shows. It needs only
+the standard library and lknb.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def main() -> None:
             exec(compile(first_example(), "README.md, first example", "exec"), names)
             while "alice says hello" not in printed.getvalue():
                 if time.monotonic() > deadline:
-                    sys.exit(f"The example did not print what it should, but {printed.getvalue()!r}.")
+                    sys.exit(f"The example did not print 'alice says hello', but {printed.getvalue()!r}.")
                 time.sleep(0.05)
         answer = names["alice"].events.filter("rpc")[-1].result
         if answer != 3:
-            sys.exit(f"The example's call gave {answer!r} instead of 3.")
+            sys.exit(f"The example's call returned {answer!r} instead of 3.")
     finally:
         for room in lknb.rooms():
             room.close()
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # A server of its own, whatever runs here or is set.
+    # A separate server, whatever is running or configured here.
     for setting in [name for name in os.environ if name.startswith("LIVEKIT_")]:
         del os.environ[setting]
     with tempfile.TemporaryDirectory() as state:

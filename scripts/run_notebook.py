@@ -1,10 +1,10 @@
-"""Run a notebook in a real kernel and save it with its outputs, without what changes from run to run for no reason.
+"""Run a notebook in a real kernel and save it with its outputs, without values that differ in each run.
 
     python scripts/run_notebook.py NOTEBOOK...
 
-`make notebook` does it for the quickstart, so that who reads it on a code host sees what it shows. The notebooks
-`two-notebooks-*` need each other and are run at once. Unlike
-`scripts/demo.py` this drops what a handler prints after its cell has finished, so cells wait for what they show.
+`make notebook` runs the quickstart, so that readers on a code host see its outputs. The notebooks `two-notebooks-*`
+need each other, and are run at the same time. Unlike `scripts/demo.py`, this drops what a handler prints after its cell
+has finished, so cells must wait for what they show.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from nbclient import NotebookClient
 
 
 def execute(notebook: Any, folder: Path, *, times: int = 1, timeout: int = 120) -> list[Any]:
-    """Run all cells, `times` times in the same kernel; a copy of the notebook with the outputs of each time.
+    """Run all cells `times` times in the same kernel; return a copy of the notebook with its outputs for each time.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: when a cell fails.
+        nbclient.exceptions.CellExecutionError: if a cell fails.
     """
     runs = []
     with tempfile.TemporaryDirectory(prefix="lknb-run-") as sockets:
@@ -38,7 +38,7 @@ def execute(notebook: Any, folder: Path, *, times: int = 1, timeout: int = 120) 
             timeout=timeout,
             record_timing=False,
             coalesce_streams=True,
-            # Of widgets the static HTML is saved that they leave, and no state that would need a page with scripts.
+            # Save the widgets' static HTML, not their state, which only a page with scripts can show.
             store_widget_state=False,
             resources={"metadata": {"path": str(folder)}},
         )
@@ -46,7 +46,7 @@ def execute(notebook: Any, folder: Path, *, times: int = 1, timeout: int = 120) 
             assert client.kc is not None
             for _ in range(times):
                 for index, cell in enumerate(notebook.cells):
-                    # JupyterLab sends it, nbclient does not: lknb knows by it when a cell is run again.
+                    # JupyterLab sends the cell's id, nbclient does not. lknb uses it to recognise a repeated cell.
                     client.kc.session.metadata = {"cellId": cell.id}
                     client.execute_cell(cell, index)
                 runs.append(copy.deepcopy(notebook))
@@ -58,7 +58,7 @@ ROOM = re.compile(r"\b([a-z]+(?:-[a-z]+)*)-\d{3,}\b")  # a room named after this
 
 
 def steady(output: Any) -> None:
-    """Take times of day and process ids out of an output's texts, which would differ each time."""
+    """Replace times of day and process ids in an output's texts, because they differ in each run."""
     for kind, text in output.get("data", {}).items():
         if kind in ("text/html", "text/plain"):
             output.data[kind] = ROOM.sub(r"\1", CLOCK.sub("12:00:00", text))
@@ -82,7 +82,7 @@ def save(path: Path) -> None:
 
 
 def main() -> int:
-    """Run the notebooks that the command line names, one after the other, those of a pair at once."""
+    """Run the notebooks named on the command line, one after the other; those of a pair at the same time."""
     groups: dict[str, list[Path]] = {}
     for path in map(Path, sys.argv[1:]):
         pair = "two-notebooks" if path.stem.startswith("two-notebooks-") else path.stem

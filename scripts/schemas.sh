@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks the settings of other services against the schemas that come with check-jsonschema. Fetches nothing.
+# Checks the configuration of other services against the schemas that come with check-jsonschema. Downloads nothing.
 set -u
 
 cd "$(dirname "$0")/.." || exit 1

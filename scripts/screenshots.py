@@ -1,6 +1,6 @@
-"""Takes the pictures in docs/images: each widget in JupyterLab, in the light and the dark theme.
+"""Takes the screenshots in docs/images: each widget in JupyterLab, in the light and the dark theme.
 
-A room with three participants is made for it, on the embedded server.
+They show a room with three other participants, on the embedded server.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TABS = ("participants", "feed", "chat", "transfers", "rpc", "telemetry")
 
 @contextmanager
 def company() -> Iterator[dict[str, lknb.Room]]:
-    """Others in the room: somebody who chats, an agent that serves a method, and a robot that measures."""
+    """The other participants: one that chats, an agent that serves a method, and a robot that sends measurements."""
     others = {
         "bob": lknb.connect(ROOM, "bob", name="Bob", attributes={"mood": "curious"}),
         "agent": lknb.connect(ROOM, "agent", name="Helpful agent", attributes={"status": "listening"}),
@@ -66,11 +66,11 @@ def company() -> Iterator[dict[str, lknb.Room]]:
 
 
 def act(book: Notebook, others: dict[str, lknb.Room]) -> None:
-    """What there is to see."""
-    heard = others["agent"].listen("text", sender="bob")
+    """Make the events that the screenshots show."""
+    inbox = others["agent"].listen("text", sender="bob")
     others["bob"].send_text("Hello everybody! Has the robot started already?")
     question = others["bob"].send_text("What is the weather like in Berlin?")
-    while heard.next(timeout=10).id != question.id:
+    while inbox.next(timeout=10).id != question.id:
         pass
     others["agent"].send_text("In Berlin it is sunny, 21 degrees, with a light wind.", reply_to=question.id)
     others["bob"].send_bytes(b"time,x,y\n" * 4000, topic="files", name="walk.csv", mime_type="text/csv")
@@ -79,7 +79,7 @@ def act(book: Notebook, others: dict[str, lknb.Room]) -> None:
 
 
 def picture(book: Notebook, index: int, name: str) -> None:
-    """Save a cell with what stands under it, in both themes."""
+    """Save a screenshot of a cell and its output, in both themes."""
     cell = book.output(index).locator("xpath=ancestor::*[@data-windowed-list-index]")
     for theme, title in THEMES.items():
         book.page.evaluate(
@@ -96,15 +96,15 @@ def picture(book: Notebook, index: int, name: str) -> None:
             time.sleep(1)  # for the chart to be drawn
         target = IMAGES / f"{name}-{theme}.png"
         cell.scroll_into_view_if_needed()
-        book.page.mouse.move(0, 0)  # JupyterLab marks where the pointer is
+        book.page.mouse.move(0, 0)  # JupyterLab highlights what is under the pointer
         cell.screenshot(path=target)
         print(target.relative_to(HERE.parent))
 
 
 def main() -> int:
-    """Take all pictures, or those named."""
+    """Take all screenshots, or those named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(('panel', *TABS))}; all if none")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(('panel', *TABS))}; all if not given")
     wanted = parser.parse_args().names or ["panel", *TABS]
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:

@@ -1,16 +1,16 @@
 #!/bin/sh
-# setup.sh lab|dev: makes `.venv` hold the locked packages and this working tree.
-# `dev` holds all that `lab` does and the tools beside it. Returns at once when nothing has changed since.
+# setup.sh lab|dev: installs the locked packages and this working tree into `.venv`.
+# `dev` adds development tools to `lab`. Returns immediately if nothing has changed since the last run.
 set -eu
 
 want=$1
 cd "$(dirname "$0")/.."
 stamp=.venv/lknb-setup
 
-# The path is part of it: the scripts in a virtual environment name their interpreter by its absolute path,
-# so in a copied or moved tree they would run the other one's packages.
+# The stamp contains the path: scripts in a virtual environment name their interpreter by its absolute path,
+# so in a copied or moved tree they would run the packages of the original.
 here=$(pwd -P)
-# The version is part of it too, since the installed package keeps the one that it was installed with.
+# It contains the version too, because the installed package keeps the version that it was installed with.
 inputs=$(
     printf '%s ' "$here"
     { cat pyproject.toml package*.json requirements/*.txt scripts/setup.sh; grep '^__version__' lknb/__init__.py; } | cksum
@@ -25,14 +25,14 @@ look() {
 }
 look
 
-# One at a time, since two in one .venv spoil it. The lock names the process that has it, which may have been killed.
+# Only one setup at a time: two would corrupt .venv. The lock names its process, which may have been killed.
 lock=.venv-setup
 waited=0
 until ln -s $$ "$lock" 2>/dev/null; do
     if ! kill -0 "$(readlink "$lock")" 2>/dev/null; then
         rm -f "$lock"
     elif [ $((waited += 1)) -gt 900 ]; then
-        echo "Another setup of this folder (process $(readlink "$lock")) has not ended for 15 minutes." >&2
+        echo "Another setup of this folder (process $(readlink "$lock")) has been running for 15 minutes." >&2
         echo "If that process is something else, remove $here/$lock and try again." >&2
         exit 1
     else
@@ -44,7 +44,7 @@ trap 'rm -f "$lock"' EXIT
 trap 'exit 1' HUP INT TERM
 look
 
-# From here until the end a broken-off run leaves no stamp, so the next one starts over.
+# From here on, an interrupted run leaves no stamp, so the next run starts over.
 rm -f "$stamp"
 case $have in
     *" $here "*) ;;
@@ -55,13 +55,13 @@ case $have in
         ;;
 esac
 
-# A user's pip settings for other places would break an install into a virtual environment.
+# Some of a user's pip settings would break an install into a virtual environment.
 export PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 echo "Installing requirements/$want.txt (about a minute on a new machine)"
 .venv/bin/python -m pip install --quiet --require-hashes --requirement "requirements/$want.txt"
 .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 
-# Other kernels that the tests run: each in a folder of its own, to be put before the installed one.
+# Other versions of ipykernel for the tests: each in its own folder, which takes precedence on the path.
 if [ "$want" = dev ]; then
     for requirements in requirements/kernel-*.txt; do
         folder=.venv/kernels/ipykernel-${requirements#requirements/kernel-}
@@ -71,7 +71,7 @@ if [ "$want" = dev ]; then
     done
 fi
 
-# Types and tests for the widgets' modules.
+# The tools that check and test the widgets' modules.
 if [ "$want" = dev ]; then
     PATH="$here/.venv/bin:$PATH" .venv/bin/npm ci --silent --no-audit --no-fund
 fi

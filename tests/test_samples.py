@@ -1,4 +1,4 @@
-"""Numbers in payloads: detected, read by a decoder, or rejected."""
+"""Numbers in payloads: what is found automatically, what a decoder reads, and what is rejected."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_detect_rows_finds_numbers(payload: Any, rows: list[Any]) -> None:
         (None, "NoneType"),
     ],
 )
-def test_detect_rows_says_why_there_are_no_numbers(payload: Any, why: str) -> None:
+def test_payload_without_numbers_is_rejected_with_reason(payload: Any, why: str) -> None:
     with pytest.raises(UndecodableError, match=why):
         detect_rows(payload)
 
@@ -92,13 +92,13 @@ def arrow(table: Any, file: bool = False) -> bytes:
 
 
 @pytest.mark.parametrize("file", [False, True])
-def test_arrow_columns_become_rows(file: bool) -> None:
+def test_arrow_columns_hold_many_samples(file: bool) -> None:
     pa = pytest.importorskip("pyarrow")
     table = pa.table({"x": [1.5, None], "n": [1, 2], "name": ["a", "b"], "in": [{"y": 3}, {"y": 4}]})
     assert detect_rows(arrow(table, file)) == [{"x": 1.5, "n": 1, "in.y": 3}, {"n": 2, "in.y": 4}]
 
 
-def test_arrow_keeps_the_last_rows() -> None:
+def test_arrow_keeps_last_rows_over_limit() -> None:
     pa = pytest.importorskip("pyarrow")
     rows = detect_rows(arrow(pa.table({"x": list(range(LONGEST + 1))})))
     assert (len(rows), rows[0], rows[-1]) == (LONGEST, {"x": 1}, {"x": LONGEST})
@@ -106,7 +106,7 @@ def test_arrow_keeps_the_last_rows() -> None:
 
 @pytest.mark.parametrize("file", [False, True])
 @pytest.mark.parametrize("compression", ["zstd", "lz4"])
-def test_compressed_arrow_is_limited_by_its_unpacked_size(compression: str, file: bool) -> None:
+def test_compressed_arrow_is_read_within_size_limit(compression: str, file: bool) -> None:
     pa = pytest.importorskip("pyarrow")
     options = pa.ipc.IpcWriteOptions(compression=compression)
 
@@ -147,7 +147,7 @@ def test_struct_decoder_reads_one_or_several_structs() -> None:
 
 
 @pytest.mark.parametrize(("form", "names"), [("<q!", []), ("<dff", ["t", "x"]), ("", []), ("<4x", [])])
-def test_make_decoder_rejects_invalid_formats(form: str, names: list[str]) -> None:
+def test_wrong_format_is_rejected_immediately(form: str, names: list[str]) -> None:
     with pytest.raises(ValueError, match=r"format|values"):
         make_decoder(form, names)
 
@@ -162,7 +162,7 @@ def test_decoder_may_return_dict_rows_columns_or_nothing() -> None:
             rows_from_decoder(wrong)
 
 
-def test_decoder_may_return_arrays_and_tables() -> None:
+def test_decoder_can_return_arrays_and_tables() -> None:
     pa = pytest.importorskip("pyarrow")
     assert rows_from_decoder(pa.table({"x": [1, 2]})) == [{"x": 1}, {"x": 2}]
     pandas = pytest.importorskip("pandas")
@@ -170,7 +170,7 @@ def test_decoder_may_return_arrays_and_tables() -> None:
     assert rows_from_decoder({"x": pandas.Series([1, 2]).to_numpy()}) == [{"x": 1}, {"x": 2}]
 
 
-def test_seconds_reads_any_unit() -> None:
+def test_times_in_any_unit_become_seconds() -> None:
     moment = 1_700_000_000.5
     for unit in (1, 1e3, 1e6, 1e9):
         assert seconds(moment * unit) == pytest.approx(moment)

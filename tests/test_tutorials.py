@@ -1,4 +1,4 @@
-"""The tutorials, each run in a real kernel as it is saved; then its exercises, with wrong answers and right ones."""
+"""Run each saved tutorial in a real kernel, then its exercises with wrong and right answers."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ pytestmark = pytest.mark.timeout(360)
 
 @dataclass
 class Answer:
-    """One answer to an exercise, and what the check said of it."""
+    """One answer to an exercise, and the check's result."""
 
     exercise: str
     code: str
     expected: str
-    said: str
+    shown: str
     check: Cell
     cell: Cell
 
@@ -41,8 +41,8 @@ class Tutorial:
     """A notebook that has been run.
 
     Attributes:
-        texts: by cell id, what had been shown when the cell had ended, which is what is saved.
-        answers: those of the solutions module, after the exercises had been run unsolved.
+        texts: the output at the end of each cell, by cell id; this is the output that would be saved.
+        answers: the answers from the solutions module, run after the unsolved exercises.
     """
 
     path: Path
@@ -57,7 +57,7 @@ class Tutorial:
         return {cell.id: cell.source for cell in self.notebook.cells if cell.cell_type == "code"}
 
     def run(self, kernel: Kernel) -> None:
-        """All cells unsolved; the answers to the exercises; and what stands below the exercises at the end."""
+        """Run all cells with unsolved exercises, then the answers, then the cells below the exercises."""
         ids = list(self.code)
         last = max((at for at, each in enumerate(ids, start=1) if each.startswith("check-")), default=len(ids))
         for each in ids[:last]:
@@ -81,13 +81,13 @@ class Tutorial:
 
 
 def shown(cell: Cell) -> str:
-    """All that a cell shows as text, HTML included."""
+    """Return everything that a cell shows as text, including HTML."""
     texts = [text for data in cell.shown for kind, text in data.items() if kind.startswith("text/")]
     return "\n".join([cell.stdout, *texts])
 
 
 def verdict(cell: Cell) -> str:
-    """What a check says, as plain text."""
+    """Return a check's verdict as plain text."""
     assert not cell.error, cell.error
     (data,) = cell.shown
     text: str = data["text/plain"]
@@ -111,13 +111,13 @@ def test_no_cell_fails(tutorial: Tutorial) -> None:
         assert not cell.stderr, f"{cell_id}: {cell.stderr}"
 
 
-def test_cells_show_what_they_are_for(tutorial: Tutorial) -> None:
+def test_cells_show_expected_outputs(tutorial: Tutorial) -> None:
     for cell_id, texts in tutorial.module.OUTPUTS.items():
         for text in texts:
             assert text in tutorial.texts[cell_id], cell_id
 
 
-def test_exercises_are_unsolved_at_first(tutorial: Tutorial) -> None:
+def test_exercises_start_unsolved(tutorial: Tutorial) -> None:
     exercises = {cell_id for cell_id in tutorial.code if cell_id.startswith("exercise-")}
     assert exercises == set(tutorial.module.SOLUTIONS)
     for exercise in exercises:
@@ -125,27 +125,27 @@ def test_exercises_are_unsolved_at_first(tutorial: Tutorial) -> None:
         assert verdict(check).startswith("Not yet: ")
 
 
-def test_answers_are_judged(tutorial: Tutorial) -> None:
+def test_checks_judge_answers(tutorial: Tutorial) -> None:
     for answer in tutorial.answers:
-        said = verdict(answer.check)
-        assert answer.expected in said, f"{answer.exercise}: {said}\nafter\n{answer.code}\n{answer.cell!r}"
-        assert said.startswith("Right: " if answer.expected == "Right: " else "Not yet: "), answer.exercise
-        assert "\n" not in said
-        assert "the check ended with" not in said, said
+        result = verdict(answer.check)
+        assert answer.expected in result, f"{answer.exercise}: {result}\nafter\n{answer.code}\n{answer.cell!r}"
+        assert result.startswith("Right: " if answer.expected == "Right: " else "Not yet: "), answer.exercise
+        assert "\n" not in result
+        assert "the check ended with" not in result, result
 
 
-def test_no_secret_and_no_token_is_in_it(tutorial: Tutorial, livekit: server.RunningServer) -> None:
-    for text in (*tutorial.texts.values(), *(answer.said for answer in tutorial.answers)):
+def test_outputs_contain_no_secret_or_token(tutorial: Tutorial, livekit: server.RunningServer) -> None:
+    for text in (*tutorial.texts.values(), *(answer.shown for answer in tutorial.answers)):
         assert livekit.api_secret not in text
         assert not JWT.search(text)
 
 
-def test_what_is_saved_is_whole(tutorial: Tutorial) -> None:
+def test_saved_notebook_is_complete(tutorial: Tutorial) -> None:
     notebook = tutorial.notebook
     nbformat.validate(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            assert cell.execution_count, f"{cell.id} is saved without having been run: scripts/run_notebook.py"
+            assert cell.execution_count, f"{cell.id} was saved without being run; use scripts/run_notebook.py"
             assert not any(output.output_type == "error" for output in cell.outputs), cell.id
     text = nbformat.writes(notebook)
     assert not JWT.search(text)

@@ -166,6 +166,7 @@ def test_ten_thousand_changes_make_few_small_messages(browser: Browser) -> None:
     assert sum(map(len, puts())) + shown["skipped"] == 10_000
 
 
+@pytest.mark.slow("watches the channel for 2.5 s")
 def test_channel_slows_down_without_acknowledgements(browser: Browser) -> None:
     browser.acks = False
     browser.send("hello", parts=["counting"])

@@ -114,7 +114,7 @@ def test_failed_transfer_shows_its_reason(part: TransfersPart, alice: lknb.Room,
     arrived(alice, "failed")
     (row,) = rows(part)
     assert (row["status"], row["transferred"], row["size"], row["file"]) == ("failed", 4, 100, False)
-    assert "the stream broke off after 4 of 100 bytes" in row["error"]
+    assert "the stream was aborted after 4 of 100 bytes" in row["error"]
 
 
 def test_people_follow_the_room(part: TransfersPart, alice: lknb.Room, bob: lknb.Room) -> None:

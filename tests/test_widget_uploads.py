@@ -92,6 +92,7 @@ def test_incomplete_file_cannot_be_used(uploads: Uploads) -> None:
         complete(uploads, key)
 
 
+@pytest.mark.slow("waits 5 s for the upload's timeout")
 def test_idle_upload_is_removed_with_its_folder() -> None:
     uploads = Uploads(idle=2)  # long enough for a slow machine to send the next piece in time
     left = uploads.complete(begin(uploads, "left", 0)).path

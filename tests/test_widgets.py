@@ -260,6 +260,7 @@ def test_closed_room_leaves_its_last_state_as_html(
         assert "last packet" in newest(shown)["text/plain"]
 
 
+@pytest.mark.slow("needs a kernel of its own")
 def test_running_the_cell_again_leaves_one_widget(kernel: Kernel, room_name: str) -> None:
     joined(kernel, room_name)
     count = (
@@ -275,6 +276,7 @@ def test_running_the_cell_again_leaves_one_widget(kernel: Kernel, room_name: str
     kernel.run("room.close()").ok()
 
 
+@pytest.mark.slow("needs a kernel of its own")
 def test_widget_shown_by_another_cell_becomes_static_when_its_own_cell_runs_again(
     kernel: Kernel, room_name: str
 ) -> None:
@@ -287,6 +289,7 @@ def test_widget_shown_by_another_cell_becomes_static_when_its_own_cell_runs_agai
     kernel.run("room.close()").ok()
 
 
+@pytest.mark.slow("needs a kernel of its own")
 def test_kernel_that_is_shut_down_leaves_html(livekit: object, room_name: str) -> None:
     with Kernel() as kernel:
         joined(kernel, room_name)

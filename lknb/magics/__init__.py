@@ -1,6 +1,6 @@
 """`%lk` and `%%lk`: a LiveKit room from notebook cells. `%load_ext lknb` loads it.
 
-The magics parse, call the public API and show; they add no behaviour of their own.
+The magics parse their line, call the public API and show the result. They add no behaviour.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A cell's body as a function: for each call or event, in the user's namespace, with the cell's own lines in errors."""
+"""A cell's body as a function for each call or event: in the user's namespace, with the cell's lines in errors."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from IPython.core.error import UsageError
 
 
 def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequence[str]) -> Callable[..., Any]:
-    """A function of `parameters` that runs `body`, and returns its last value or what it `return`s.
+    """Make a function of `parameters` that runs `body`, and returns its last value or its `return` value.
 
-    It may `await`; then it is a coroutine function. Names that it assigns are the user's own, its parameters are local.
+    If the body awaits, the function is async. Names that it assigns are the user's globals; its parameters are local.
 
     Args:
         shell: the IPython shell.
-        magic_line: the cell's first line, so that errors name the lines of the cell and not of the body.
-        body: Python.
+        magic_line: the cell's first line, so that errors name lines of the cell instead of the body.
+        body: Python code.
         name: the function's name.
-        parameters: the names that it takes.
+        parameters: the names of its parameters.
 
     Raises:
-        UsageError: when the body is not Python.
+        UsageError: if the body is not valid Python.
     """
-    # IPython takes leading empty lines off, and the lines of the body would no longer be those of the cell.
+    # IPython removes leading empty lines, which would shift the line numbers.
     text = body.lstrip()
     empty = body[: len(body) - len(text)].count("\n")
     transformed = "\n" * empty + shell.transform_cell("\n".join(body.split("\n")[empty:]))
     raw = f"{magic_line}\n{body}"
-    # Not shell.execution_count: IPython 9 has already counted on when a cell runs, and IPython 8 has not.
+    # Not shell.execution_count: while a cell runs, IPython 9 has already incremented it, and IPython 8 has not.
     number = len(shell.history_manager.input_hist_raw) - 1
     filename = shell.compile.cache(f"{magic_line}\n{transformed}", number, raw_code=raw)
     try:
@@ -45,7 +45,7 @@ def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequ
     for statement in statements:
         scope.visit(statement)
     if scope.yields:
-        raise _not_python("'yield' has nobody to yield to", scope.yields)
+        raise _not_python("'yield' is not supported", scope.yields)
     statements = [_Plain().visit(each) for each in statements]
     ours = sorted(scope.assigned - set(parameters) - scope.declared - {"*"})
     if ours:
@@ -65,16 +65,16 @@ def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequ
     exec(code, shell.user_ns, namespace)  # noqa: S102 - the user's own cell
     made: Callable[..., Any] = namespace["lk_body"]
     made.__name__ = made.__qualname__ = name
-    made.__code__ = made.__code__.replace(co_name=name, co_qualname=name)  # tracebacks name it by this one
+    made.__code__ = made.__code__.replace(co_name=name, co_qualname=name)  # the name in tracebacks
     return made
 
 
 def _not_python(why: str, line: int) -> UsageError:
-    return UsageError(f"The body cannot run: {why} in line {line} of the cell.")
+    return UsageError(f"The body cannot run: {why} on line {line} of the cell.")
 
 
 class _Plain(ast.NodeTransformer):
-    """Takes annotations off names, which may be global only without one."""
+    """Removes annotations from names, because annotated names cannot be global."""
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
         if not isinstance(node.target, ast.Name):
@@ -90,7 +90,7 @@ class _Plain(ast.NodeTransformer):
 
 
 class _Scope(ast.NodeVisitor):
-    """What a function's own body assigns, declares and awaits; what is nested in it has a scope of its own."""
+    """The names that a body assigns or declares global, and whether it awaits or yields, without nested scopes."""
 
     def __init__(self) -> None:
         self.assigned: set[str] = set()
@@ -160,7 +160,7 @@ class _Scope(ast.NodeVisitor):
         pass
 
     def _comprehension(self, node: Any) -> None:
-        # Its own names stay its own, but an `await` or `:=` in it counts for the function.
+        # Its loop variables are local to it, but an `await` or `:=` in it belongs to the function.
         self._depth += 1
         if any(each.is_async for each in node.generators):
             self.awaits = True

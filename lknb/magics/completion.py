@@ -1,4 +1,4 @@
-"""Completion of `%lk` and `%%lk`: verbs, options, and what is known of the room. It asks nobody, and so never waits."""
+"""Completion of `%lk` and `%%lk`: verbs, options, and what is known of the room. Never waits: it sends nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Verbs = Mapping[str, tuple[Verb, Any]]
 
 
 class Completion:
-    """A matcher of IPython's completer."""
+    """A matcher for IPython's completer."""
 
     def __init__(self, session: Session, line: Verbs, cell: Verbs) -> None:
         self._session = session
@@ -32,11 +32,11 @@ class Completion:
         self._matcher = lk_matcher
 
     def install(self, shell: Any) -> None:
-        """Add the matcher, beside those of others."""
+        """Add the matcher to the shell's completer."""
         shell.Completer.custom_matchers.append(self._matcher)
 
     def remove(self, shell: Any) -> None:
-        """Take the matcher away."""
+        """Remove the matcher from the shell's completer."""
         if self._matcher in shell.Completer.custom_matchers:
             shell.Completer.custom_matchers.remove(self._matcher)
 
@@ -46,7 +46,7 @@ class Completion:
             return {"completions": []}
         verbs = self._cell if found["magic"] == "%%lk" else self._line
         if verbs is self._cell and "".join(context.full_text.split("\n")[: context.cursor_line]).strip():
-            return {"completions": []}  # a body that says %%lk
+            return {"completions": []}  # a body that contains %%lk
         words = found["rest"].split(" ")
         words = [*filter(None, words[:-1]), words[-1]]
         typed = words[-1]
@@ -128,7 +128,7 @@ class Completion:
 
 
 def _not_given(parser: VerbParser, before: list[str]) -> list[str]:
-    """The options that may still be given."""
+    """The options that can still be given."""
     given = {parser._option_string_actions[word].dest for word in before if word in parser._option_string_actions}
     repeatable = {action.dest for action in parser._actions if isinstance(action, argparse._AppendAction)}
     return [

@@ -1,4 +1,4 @@
-"""The IPython extension: `%lk`, `%%lk` and their completion, added and taken away again without a trace."""
+"""The IPython extension: `%lk`, `%%lk` and their completion, added and removed again without a trace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from traitlets import Float, Unicode
 
 from lknb.magics.completion import Completion
-from lknb.magics.grammar import HelpAsked, Verb, closest, one_line, split
+from lknb.magics.grammar import HelpRequested, Verb, closest, one_line, split
 from lknb.magics.session import Session
 from lknb.magics.verbs import VERBS, Run, Silent, Text
 
@@ -19,21 +19,21 @@ CELL: dict[str, tuple[Verb, Run]] = {verb.name: (verb, run) for verb, run in VER
 
 
 def overview() -> str:
-    """What `%lk` alone shows."""
+    """The text that `%lk` alone shows."""
     width = max(len(name) for name in (*LINE, *CELL))
-    lines = ["LiveKit rooms from cells. %lk VERB manages, %%lk VERB acts on the cell's body.", ""]
+    lines = ["LiveKit rooms from cells. Use %lk VERB on a line, and %%lk VERB with the cell's body.", ""]
     for magic, verbs in (("%lk", LINE), ("%%lk", CELL)):
         lines += [f"{magic:>4} {name:<{width}}  {verb.summary}" for name, (verb, _) in verbs.items()]
         lines.append("")
     lines += [
-        "To begin:",
+        "To start:",
         "  %lk connect studio --as alice",
         "",
         "  %%lk text",
         "  Hello from a cell!",
         "",
-        "%lk VERB --help (or %%lk VERB --help) says more. Payloads are the cell's body, or a variable by --var NAME;",
-        "nothing on the line is expanded. A trailing ; silences.",
+        "%lk VERB --help (or %%lk VERB --help) shows a verb's options. A payload is the cell's body, or a variable's",
+        "value with --var NAME. Variables in the line are not expanded. A trailing ; hides the output.",
     ]
     return "\n".join(lines)
 
@@ -42,15 +42,15 @@ def overview() -> str:
 class LkMagics(Magics):
     """`%lk` and `%%lk`."""
 
-    url = Unicode("", help="The server of %lk connect without --url; LIVEKIT_URL if empty.").tag(config=True)
-    identity = Unicode("", help="The identity of %lk connect without --as.").tag(config=True)
-    timeout = Float(10.0, help="Seconds that %lk connect waits.").tag(config=True)
+    url = Unicode("", help="The server that %lk connect uses without --url; LIVEKIT_URL if empty.").tag(config=True)
+    identity = Unicode("", help="The identity that %lk connect uses without --as.").tag(config=True)
+    timeout = Float(10.0, help="Seconds that %lk connect waits without --timeout.").tag(config=True)
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self.session = Session(shell, self)
 
-    # Not `output_can_be_silenced`: it reads the body as Python once we have sent it, and fails where it is none.
+    # Not `output_can_be_silenced`: it parses the body as Python after the verb has run, and fails if it is not.
     @no_var_expand
     @line_cell_magic
     def lk(self, line: str, cell: str | None = None) -> Any:
@@ -58,7 +58,7 @@ class LkMagics(Magics):
         try:
             result = self._run(line.strip().removesuffix(";"), line, cell)
         except UsageError as error:
-            # What it quotes may have come from the room.
+            # The message may quote text from the room.
             raise UsageError(one_line(str(error))) from None
         return None if isinstance(result, Silent) or line.rstrip().endswith(";") else result
 
@@ -68,14 +68,14 @@ class LkMagics(Magics):
         if name in ("", "-h", "--help", "help"):
             return Text(overview())
         if name not in verbs and name in CELL and rest and rest[0].strip() in ("-h", "--help"):
-            verbs = CELL  # a cell magic cannot be asked without a body
+            verbs = CELL  # IPython runs no cell magic without a body, so %lk shows its help too
         if name not in verbs:
             raise UsageError(self._unknown(name, cell))
         verb, run = verbs[name]
         try:
             args = verb.parser().read(split(rest[0] if rest else ""))
-        except HelpAsked as help_asked:
-            return Text(str(help_asked))
+        except HelpRequested as requested:
+            return Text(str(requested))
         body = "" if cell is None else _as_typed(self.shell, line, cell)
         result = self._call(run, args, f"{magic} {line}", body)
         out = getattr(args, "out", None)
@@ -93,15 +93,15 @@ class LkMagics(Magics):
             problem = f"{type(error).__name__}: {error}"
         except (TimeoutError, TypeError, ValueError) as error:
             problem = str(error)
-        # One line, as for every other mistake on a magic's line; the Python API shows tracebacks.
+        # One line, like the other errors of magics; the Python API shows tracebacks.
         raise UsageError(problem)
 
     @staticmethod
     def _unknown(name: str, cell: str | None) -> str:
         if cell is None and name in CELL and name not in LINE:
-            return f"%%lk {name} takes a body: begin the cell with %%lk {name}, and write the body below."
+            return f"%%lk {name} needs a body: start the cell with %%lk {name}, and write the body below it."
         if cell is not None and name in LINE:
-            return f"%lk {name} takes no body: write it on a line of its own, with one %."
+            return f"%lk {name} takes no body: write it on its own line, with one %."
         verbs = LINE if cell is None else CELL
         magic = "%lk" if cell is None else "%%lk"
         return f"{magic} has no verb {name}{closest(name, verbs) or '.'} Verbs: {', '.join(verbs)}."
@@ -111,10 +111,10 @@ LkMagics.lk.__doc__ = overview()
 
 
 def _as_typed(shell: Any, line: str, cell: str) -> str:
-    """The body as it stands in the cell.
+    """The body exactly as it was typed in the cell.
 
-    IPython hands on something else: it ends the last line, empties lines of spaces, and takes prompts and a common
-    indentation off.
+    IPython passes a changed body: it ends the last line, empties lines of spaces, and removes prompts and common
+    indentation.
     """
     raw = _raw_cell(shell)
     first, end, body = raw.lstrip("\n").partition("\n")
@@ -142,7 +142,7 @@ _kept: tuple[Any, Any, dict[str, Any]] | None = None
 
 
 def load(shell: Any) -> None:
-    """Add the magics to `shell`; once, however often it is called."""
+    """Add the magics to `shell`. Calling this again does nothing."""
     global _loaded, _kept
     if _loaded is not None and _loaded[0] is shell:
         return
@@ -154,9 +154,9 @@ def load(shell: Any) -> None:
         for name, value in settings.items():
             setattr(magics, name, value)
     _kept = None
-    # IPython has an alias %lk of its own, for listing links: it comes back when this is unloaded.
+    # IPython's own alias %lk, which lists links, is restored on unload.
     before = {kind: names["lk"] for kind, names in shell.magics_manager.magics.items() if "lk" in names}
-    # Left among the defaults it would be defined again by each %reset, which says then that it cannot be.
+    # Each %reset would try to define this default alias again, and report that it cannot.
     aliases = shell.alias_manager.default_aliases
     before["aliases"] = [each for each in aliases if each[0] == "lk"]
     shell.alias_manager.default_aliases = [each for each in aliases if each[0] != "lk"]
@@ -167,7 +167,7 @@ def load(shell: Any) -> None:
 
 
 def unload(shell: Any) -> None:
-    """Take the magics, their completion and settings away, leave all rooms, and stop lknb's thread."""
+    """Remove the magics, their completion and settings, leave all rooms, and stop lknb's thread."""
     global _loaded, _kept
     if _loaded is None or _loaded[0] is not shell:
         return
@@ -195,7 +195,7 @@ def unload(shell: Any) -> None:
 
 
 def _reloading() -> bool:
-    """Whether this unloading is the first half of `%reload_ext`, after which the rooms shall still be there."""
+    """Whether this unload is the first half of `%reload_ext`, which must keep the rooms open."""
     frame: Any = sys._getframe()
     while frame is not None:
         if frame.f_code.co_name == "reload_extension":

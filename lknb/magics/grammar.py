@@ -27,9 +27,9 @@ SECRETS = (
     "--password",
 )
 HOW_TO_GIVE_SECRETS = (
-    "The line stays in the notebook and in the history, so it takes no secrets: delete it. Set LIVEKIT_URL, "
-    "LIVEKIT_API_KEY and LIVEKIT_API_SECRET (or LIVEKIT_TOKEN) in the environment or in a .env file, or give them to "
-    "lknb.connect() from variables."
+    "This line is saved in the notebook and the history, so it takes no secrets: delete it. Set LIVEKIT_URL, "
+    "LIVEKIT_API_KEY and LIVEKIT_API_SECRET (or LIVEKIT_TOKEN) in the environment or in a .env file, or pass them to "
+    "lknb.connect() in variables."
 )
 _LOOKS_SECRET = re.compile(
     r"eyJ[\w-]{8,}\."  # a JWT
@@ -40,10 +40,10 @@ _LOOKS_SECRET = re.compile(
 )
 
 
-# argparse's words, and ours.
+# argparse's wording, and lknb's.
 _WORDING = (
-    (r"^unrecognized arguments: ", "it does not take "),
-    (r"^the following arguments are required: ", "it needs "),
+    (r"^unrecognized arguments: ", "unexpected argument: "),
+    (r"^the following arguments are required: ", "missing "),
     (r"^argument ([^:]+): expected one argument$", r"\1 needs a value"),
     (r"^argument ([^:]+): ignored explicit argument .*$", r"\1 takes no value"),
     (r"^argument (-o/--out|--?[^:]+): ", r"\1: "),
@@ -51,7 +51,7 @@ _WORDING = (
 )
 
 
-class HelpAsked(Exception):  # noqa: N818 - not an error
+class HelpRequested(Exception):  # noqa: N818 - not an error
     """`--help` was given: the text to show."""
 
 
@@ -60,13 +60,13 @@ class Verb:
     """A verb of `%lk` (line) or `%%lk` (cell).
 
     Attributes:
-        name: what is typed.
+        name: the verb as typed.
         summary: one line for the overview.
         build: adds the arguments to a parser.
-        examples: whole cells, for the help and the docs.
+        examples: complete cells, for the help and the docs.
         cell: whether it is a cell magic, with a body.
-        body: what the body is, for the help.
-        hint: what else is there, said with every mistake.
+        body: what the body contains, for the help.
+        hint: another way, added to every error message.
     """
 
     name: str
@@ -79,19 +79,19 @@ class Verb:
 
     @property
     def magic(self) -> str:
-        """The magic's sign and name."""
+        """The magic with its sign."""
         return "%%lk" if self.cell else "%lk"
 
     def parser(self) -> VerbParser:
-        """A fresh parser of this verb's arguments."""
+        """A new parser of this verb's arguments."""
         parser = VerbParser(self)
         self.build(parser)
-        parser.option("-o", "--out", metavar="VAR", type=identifier, help="keep the result in this variable")
+        parser.option("-o", "--out", metavar="VAR", type=identifier, help="store the result in this variable")
         return parser
 
 
 class VerbParser(argparse.ArgumentParser):
-    """Parses one verb's arguments; every mistake is a one-line `UsageError` with the closest match."""
+    """Parses one verb's arguments. Each error is a one-line `UsageError` that suggests the closest match."""
 
     def __init__(self, verb: Verb) -> None:
         self.verb = verb
@@ -104,10 +104,10 @@ class VerbParser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         self.color = False  # Python 3.14 writes terminal escapes
-        self.add_argument("-h", "--help", action=_Help, help="show this")
+        self.add_argument("-h", "--help", action=_Help, help="show this help")
 
     def option(self, *names: str, **settings: Any) -> None:
-        """An option that may be given once."""
+        """Add an option that can be given once."""
         settings["action"] = _OnceTrue if settings.get("action") == "store_true" else _Once
         self.add_argument(*names, **settings)
 
@@ -116,24 +116,24 @@ class VerbParser(argparse.ArgumentParser):
         return [name for action in self._actions for name in action.option_strings if name.startswith("--")]
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse would print before it ends the process."""
+        """Raise the error that argparse would print before it exits."""
         for theirs, ours in _WORDING:
             message = re.sub(theirs, ours, message)
         hint = f" {self.verb.hint}" if self.verb.hint else ""
         raise UsageError(f"{self.prog}: {message}{'' if message.endswith('?') else '.'} See {self.prog} --help.{hint}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        # Older versions of Python check the empty list of a `*`, too.
+        # Older versions of Python also check the empty list of a `*`.
         if action.choices is not None and value != [] and value not in action.choices:
             choices = [str(each) for each in action.choices]
             hint = closest(str(value), choices)
-            raise argparse.ArgumentError(action, f"{value!r} is none of {', '.join(choices)}{hint}")
+            raise argparse.ArgumentError(action, f"{value!r} is not one of {', '.join(choices)}{hint}")
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
-        """The arguments in `words`."""
+        """Parse the arguments in `words`."""
         options = self.options()
         for word in words:
-            if word == "--":  # what follows are no options
+            if word == "--":  # no options follow
                 break
             name = word.split("=", 1)[0]
             if name.startswith("--") and name not in options:
@@ -166,18 +166,18 @@ class _Help(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help=help)
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        raise HelpAsked(parser.format_help())
+        raise HelpRequested(parser.format_help())
 
 
 def identifier(text: str) -> str:
-    """A name that a variable may have."""
+    """Check the name of a variable."""
     if not text.isidentifier() or keyword.iskeyword(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a variable's name")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a valid variable name")
     return text
 
 
 def pair(text: str) -> tuple[str, str]:
-    """`key=value`."""
+    """Split `key=value`."""
     key, sign, value = text.partition("=")
     if not sign or not key:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form key=value")
@@ -185,7 +185,7 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def seconds(text: str) -> float:
-    """A positive number of seconds."""
+    """Parse a positive number of seconds."""
     try:
         value = float(text)
     except ValueError:
@@ -196,28 +196,28 @@ def seconds(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """A positive whole number."""
+    """Parse a positive whole number."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(text)
 
 
 def closest(given: str, valid: Iterable[str]) -> str:
-    """`; did you mean ...?` where something is close."""
+    """`; did you mean ...?` if there is a close match."""
     close = difflib.get_close_matches(given, list(valid), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def split(line: str) -> list[str]:
-    """The words of a line, split as a shell would."""
+    """Split a line into words, as a shell does."""
     if _LOOKS_SECRET.search(line):
         raise UsageError(HOW_TO_GIVE_SECRETS)
     try:
         return shlex.split(line)
     except ValueError as error:
-        raise UsageError(f"The line cannot be read: {str(error).lower()}. Quote words as in a shell.") from None
+        raise UsageError(f"The line cannot be parsed: {str(error).lower()}. Quote words as in a shell.") from None
 
 
 def one_line(text: str) -> str:
-    """A message as one line, whatever it quotes, without characters that could steer a terminal."""
+    """`text` as one line, without characters that control a terminal."""
     return "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in " ".join(text.split()))

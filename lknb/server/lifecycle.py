@@ -1,7 +1,7 @@
-"""Starts the embedded server on first need, shares it between processes, and stops it.
+"""Starts the embedded server when it is first needed, shares it between processes, and stops it.
 
-One lock file serialises every start and stop. The record of the last server names its process, ports and keys; it is
-believed only if that very process lives and answers to its key.
+One lock file serialises every start and stop. The record of the last server names its process, ports and keys. It
+counts only if that process is alive and accepts its key.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from lknb.server import api, binary, livekit_config, log, paths, process, state_
 from lknb.server.command import Progress, clean_environment, to_stderr
 from lknb.server.state_file import Record, RunningServer
 
-# A busy machine may keep a healthy server from answering for some seconds; its participants must not lose it for that.
+# Seconds. On a busy machine, a healthy server may not answer for some seconds; it must not be ended for that.
 _PATIENCE = 10.0
 _START = 15.0
 _LOCK = 60.0
 
 
 def ensure(progress: Progress = to_stderr) -> RunningServer:
-    """The embedded server, which is started if it does not run. Blocks; call it from any thread.
+    """Start the embedded server if it is not running, and return it. Blocks; call this from any thread.
 
     Args:
-        progress: is told which slow step begins, when the binary has to be built or downloaded first.
+        progress: called with a message when a slow step starts, if the binary must be built or downloaded first.
 
     Raises:
-        ServerError: there is no binary and none can be had, or it does not start.
+        ServerError: if the server cannot be found, installed or started.
     """
     state = _state()
     idle = settings.server_idle()
@@ -49,20 +49,20 @@ def ensure(progress: Progress = to_stderr) -> RunningServer:
 
 
 def status() -> RunningServer | None:
-    """The embedded server if it runs and answers, else None. Does not start it, nor count as use."""
+    """The embedded server if it is running and answers, otherwise None. Does not start it, or count as use."""
     state = _state()
     known = state_file.read(state)
     return known.public(state) if known is not None and known.alive and api.answers(known) else None
 
 
 def participants() -> dict[str, int]:
-    """How many participants each room of the embedded server has; empty when it does not run."""
+    """The number of participants in each room of the embedded server; empty if it is not running."""
     known = state_file.read(_state())
     return (api.participants(known) or {}) if known is not None and known.alive else {}
 
 
 def stop() -> bool:
-    """Stop the embedded server within 3 s, with whoever is in its rooms. False when it did not run."""
+    """Stop the embedded server within 3 s, even if its rooms are in use. Returns False if it was not running."""
     state = _state()
     with paths.locked(state / state_file.LOCK, timeout=_LOCK):
         known = state_file.read(state)
@@ -76,13 +76,13 @@ def stop() -> bool:
 
 
 def install(progress: Progress = to_stderr) -> Path:
-    """The livekit-server binary, which is built or downloaded if there is none.
+    """Find the livekit-server binary, or build or download it, and return its path.
 
     Args:
-        progress: is told which slow step begins.
+        progress: called with a message when a slow step starts.
 
     Raises:
-        ServerError: it cannot be had; the message lists what was tried, and why each failed.
+        ServerError: if it cannot be found or installed; the message lists each way with the reason.
     """
     _posix_only()
     return binary.find(progress).path
@@ -96,13 +96,13 @@ def _state() -> Path:
 def _posix_only() -> None:
     if os.name != "posix":
         raise ServerError(
-            "The embedded livekit-server runs on Linux and macOS. "
+            "The embedded livekit-server runs on Linux and macOS only. "
             "Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET to use another server."
         )
 
 
 def _wanted(state: Path, idle: float) -> Record | None:
-    """The running server, noted as wanted and watched; None when it has to be started. Call under the lock."""
+    """The running server, marked as wanted and watched; None if it has to be started. Call this under the lock."""
     known = state_file.read(state)
     if known is None or not known.alive:
         return None
@@ -121,11 +121,11 @@ def _wanted(state: Path, idle: float) -> Record | None:
 
 
 def _start(state: Path, server: binary.Binary, idle: float) -> Record:
-    """A new server, with the last one's ports if they are free and its keys, so that its clients find it again."""
+    """Start a server with the last one's keys, and its ports if they are free, so that its clients find it again."""
     last = state_file.read(state)
     log.cut(state)
     for attempt in range(3):
-        # Another process may take a port between its being found free and the server's listening on it.
+        # Another process may take a port after it was found free and before the server listens on it.
         reuse = last is not None and attempt == 0
         begun = Record(
             http_port=livekit_config.free_port(socket.SOCK_STREAM, last.http_port if last and reuse else 0),
@@ -143,12 +143,12 @@ def _start(state: Path, server: binary.Binary, idle: float) -> Record:
         if started is not None:
             return _watched(state, started, idle)
     raise ServerError(
-        "livekit-server found its ports taken three times in a row. Try again; see what it said with `lknb server log`."
+        "livekit-server found its ports taken three times in a row. Try again; `lknb server log` shows its log."
     )
 
 
 def _launched(state: Path, server: binary.Binary, begun: Record) -> Record | None:
-    """The server, up and answering; None if a port was taken."""
+    """Launch the server and wait until it answers; None if a port was taken."""
     paths.write_private(
         state / state_file.CONFIG, livekit_config.text(begun.http_port, begun.udp_port, begun.api_key, begun.api_secret)
     )
@@ -182,7 +182,7 @@ def _launched(state: Path, server: binary.Binary, begun: Record) -> Record | Non
 
 
 def _failure(state: Path, server: binary.Binary, child: subprocess.Popen[bytes], before: int) -> ServerError | None:
-    """Why a server that did not come up did not; None if a port was taken. What is left of it is ended."""
+    """End a server that did not start, and return the error; None if a port was taken."""
     code = child.poll()
     if code is None:
         child.kill()
@@ -190,10 +190,10 @@ def _failure(state: Path, server: binary.Binary, child: subprocess.Popen[bytes],
     process.reap()
     with (state / state_file.LOG).open("rb") as file:
         file.seek(before)
-        said = file.read()
-    if code is not None and b"address already in use" in said:
+        output = file.read()
+    if code is not None and b"address already in use" in output:
         return None
-    what = f"did not answer within {_START:.0f} s" if code is None else f"ended with code {code} as it started"
+    what = f"did not answer within {_START:.0f} s" if code is None else f"exited with code {code} while starting"
     return ServerError(
         f"livekit-server {server.version} ({server.path}) {what}. The end of its log:\n"
         f"{log.tail(state, 5)}\n"
@@ -202,9 +202,9 @@ def _failure(state: Path, server: binary.Binary, child: subprocess.Popen[bytes],
 
 
 def _watched(state: Path, server: Record, idle: float) -> Record:
-    """The record of a server with a watcher, which has just been started."""
+    """Start a watcher for a server, and return its updated record."""
     environment = clean_environment("PYTHONHOME", "LD_LIBRARY_PATH")
-    # So that it finds this lknb and its libraries wherever this process found them; -P keeps its working directory out.
+    # The watcher must find lknb and its libraries where this process found them. -P leaves out the working directory.
     found_in = [entry for entry in sys.path if Path(entry).is_absolute()]
     environment["PYTHONPATH"] = os.pathsep.join([*found_in, str(Path(__file__).parents[2])])
     with log.opened(state) as output:

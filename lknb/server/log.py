@@ -1,4 +1,4 @@
-"""The server's log: bounded on disk, and without tokens, secrets or terminal escapes for people."""
+"""The server's log: limited on disk, and shown without tokens, secrets or terminal escapes."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from lknb.server import paths, state_file
 
 MOST = 5 * 1024 * 1024
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# More than any 1,000 lines take.
+# Bytes. More than 1,000 lines take.
 _TAIL = 512 * 1024
 
 
 def log_tail(lines: int = 50) -> str:
-    """The last `lines` lines of the server's log, also after it ended; empty when it has never run.
+    """The last `lines` lines of the server's log, even after it has ended; empty if it has never run.
 
-    Tokens and secrets are replaced, and control characters are taken out.
+    Tokens and secrets are replaced, and control characters removed.
     """
     state = paths.state_dir()
     return tail(state, lines)
 
 
 def follow(lines: int = 50) -> Iterator[str]:
-    """The last `lines` lines of the log, then each further one as it is written, until the caller stops asking."""
+    """Yield the last `lines` lines of the log, then each new line as it is written. Never ends by itself."""
     state = paths.state_dir()
     shown = tail(state, lines)
     path = state / state_file.LOG
@@ -36,7 +36,7 @@ def follow(lines: int = 50) -> Iterator[str]:
     rest = b""
     while True:
         size = path.stat().st_size if path.exists() else 0
-        if size < position:  # it was cut
+        if size < position:  # the log was emptied
             position, rest = 0, b""
         if size > position:
             with path.open("rb") as file:
@@ -50,7 +50,7 @@ def follow(lines: int = 50) -> Iterator[str]:
 
 
 def tail(state: Path, lines: int) -> str:
-    """`log_tail` of the server of a given state directory."""
+    """`log_tail` for the given state directory."""
     try:
         with (state / state_file.LOG).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
@@ -61,7 +61,7 @@ def tail(state: Path, lines: int) -> str:
 
 
 def _clean(state: Path, text: str) -> str:
-    from lknb.credentials import scrub  # here, because the watcher has no use for it
+    from lknb.credentials import scrub  # here, because the watcher does not need it
 
     known = state_file.read(state)
     if known is not None:
@@ -70,13 +70,13 @@ def _clean(state: Path, text: str) -> str:
 
 
 def opened(state: Path) -> IO[bytes]:
-    """The log, to append to; only the user can read it."""
+    """Open the log for appending. Only the user can read it."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
     return os.fdopen(os.open(state / state_file.LOG, flags, 0o600), "wb", buffering=0)
 
 
 def cut(state: Path) -> None:
-    """Keep the log below `MOST` bytes by emptying it in place; a server that appends to it goes on at its start."""
+    """Empty the log in place if it exceeds `MOST` bytes. A server that appends to it continues at the start."""
     path = state / state_file.LOG
     try:
         if path.stat().st_size > MOST:

@@ -1,4 +1,4 @@
-"""The directories of the embedded server, and the locks that make two processes do one thing once."""
+"""The embedded server's directories, and the locks that keep processes from doing the same work twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lknb.errors import ServerError
 
 
 def state_dir() -> Path:
-    """The directory of the running server's record, configuration and log: owned by this user, closed to others.
+    """The directory of the running server's record, configuration and log, which only this user can access.
 
     Raises:
         ServerError: if it belongs to another user, or cannot be created.
@@ -35,14 +35,14 @@ def state_dir() -> Path:
         ) from error
     if not ours:
         raise ServerError(
-            f"{path} is a link or belongs to another user, so no secret is put there. "
+            f"{path} is a link or belongs to another user, so lknb stores no secrets there. "
             "Set LKNB_STATE_DIR to a directory of your own."
         )
     return path
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file by one with this text that only the user can read; readers see the old one or the new one."""
+    """Replace a file atomically by one with this text that only the user can read."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mkstemp creates with mode 0600
     new = Path(name)
     try:
@@ -56,12 +56,12 @@ def write_private(path: Path, text: str) -> None:
 
 @contextmanager
 def locked(path: Path, *, timeout: float, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock file `path`, against other processes and other threads; `waiting` is called if it is taken.
+    """Hold the lock file `path` against other processes and threads. Call `waiting` if it is taken.
 
     Raises:
-        ServerError: it did not become free within `timeout` seconds, or cannot be created.
+        ServerError: if it does not become free within `timeout` seconds, or cannot be created.
     """
-    lock = filelock.FileLock(path, mode=0o600)  # a new object each time: one object lets its own thread in twice
+    lock = filelock.FileLock(path, mode=0o600)  # a new object each time: a thread can acquire the same object twice
     try:
         try:
             lock.acquire(timeout=0)
@@ -72,7 +72,7 @@ def locked(path: Path, *, timeout: float, waiting: Callable[[], None] = lambda: 
         raise ServerError(
             f"Another process has held {path} for {timeout:.0f} s. Wait for it or end it, then try again."
         ) from None
-    except (OSError, NotImplementedError) as error:  # the latter from a file system that has no locks
+    except (OSError, NotImplementedError) as error:  # the latter from a file system without locks
         raise ServerError(
             f"The lock {path} cannot be taken: {error}. "
             "Set LKNB_CACHE_DIR and LKNB_STATE_DIR to directories on a local disk."

@@ -1,4 +1,4 @@
-"""Processes that outlive the one that started them: started, recognised again, ended for certain."""
+"""Processes that outlive the one that started them: start them, recognise them again, and end them reliably."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-# Those that this process started, so that they do not stay zombies when they end before it does; and their lock.
+# The processes that this one started, which stay zombies if they end before it and are not reaped; and their lock.
 _children: list[subprocess.Popen[bytes]] = []
 _reaping = threading.Lock()
 
@@ -21,7 +21,7 @@ _reaping = threading.Lock()
 def spawn(
     argv: Sequence[str | Path], *, output: IO[bytes], env: Mapping[str, str], cwd: Path
 ) -> subprocess.Popen[bytes]:
-    """Start a process with a session of its own, which no Ctrl-C or closing terminal reaches, and nothing inherited."""
+    """Start a process that inherits nothing, in its own session: no Ctrl-C or closing terminal reaches it."""
     process = subprocess.Popen(
         [*map(str, argv)],
         stdin=subprocess.DEVNULL,
@@ -37,20 +37,20 @@ def spawn(
 
 
 def reap() -> None:
-    """Take note of the ended ones among the processes that this one started."""
+    """Reap the processes that this one started and that have ended."""
     with _reaping:
         _children[:] = [process for process in _children if process.poll() is None]
 
 
 def birth(pid: int) -> str | None:
-    """What tells a living process from a later one with the same pid; None when there is none, or only a zombie."""
+    """Identifies a live process, even if its pid is used again; None if there is none, or only a zombie."""
     if sys.platform == "linux":
         try:
             text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return None
-        # The second field, the name in parentheses, may hold anything; the third is the state, the 20th the number of
-        # threads, of which the others may outlive the first for a moment and hold its ports; the 22nd the start.
+        # The second field, the name in parentheses, may contain anything. The third is the state, the 20th the number
+        # of threads, the 22nd the start time. Threads may outlive the first one for a moment, and hold its ports.
         fields = text.rpartition(")")[2].split()
         return None if fields[0] in "ZX" and int(fields[17]) <= 1 else f"{_boot()} {fields[19]}"
     shown = subprocess.run(
@@ -66,7 +66,7 @@ def birth(pid: int) -> str | None:
 
 @functools.cache
 def _boot() -> str:
-    """Tells this boot from earlier ones, since start times are counted from it."""
+    """Identifies this boot, because start times count from it."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -74,15 +74,15 @@ def _boot() -> str:
 
 
 def alive(pid: int, born: str) -> bool:
-    """Whether that very process is still there."""
+    """Whether the process `pid` is alive, and is the one that was born then."""
     reap()
     return pid > 1 and birth(pid) == born
 
 
 def end(pid: int, born: str) -> bool:
-    """End a process within 3 s; False if it was not there.
+    """End a process within 3 s. Returns False if it was not alive.
 
-    livekit-server waits for its participants after one SIGTERM and leaves at the second.
+    livekit-server waits for its participants after the first SIGTERM, and exits after the second.
     """
     was_there = alive(pid, born)
     start = time.monotonic()

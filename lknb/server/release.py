@@ -21,21 +21,21 @@ RELEASES = "https://github.com/livekit/livekit/releases/download"
 
 _REACH = 5.0
 _DOWNLOAD = 300.0
-_MOST_ARCHIVE = 256 * 1024 * 1024
-_MOST_BINARY = 512 * 1024 * 1024
+_MAX_ARCHIVE = 256 * 1024 * 1024
+_MAX_BINARY = 512 * 1024 * 1024
 _CPUS = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armv7"}
 
 
 def download(version: str, work: Path, progress: Progress) -> Path:
-    """The binary out of the archive for this system.
+    """Download the archive for this system, and return the binary from it.
 
     Raises:
-        StepFailedError: the network or the archive is not there, or it is not the published one.
+        StepFailedError: if the archive cannot be downloaded, or differs from the published one.
     """
     cpu = platform.machine().lower()
     name = f"livekit_{version}_{platform.system().lower()}_{_CPUS.get(cpu, cpu)}.tar.gz"
     base = f"{RELEASES}/v{version}"
-    progress(f"downloading livekit-server {version}, once (usually 5 to 30 seconds)")
+    progress(f"downloading livekit-server {version} (once, usually 5 to 30 seconds)")
     published = _checksums(f"{base}/checksums.txt")
     if name not in published:
         raise StepFailedError(f"LiveKit publishes no {name}")
@@ -44,27 +44,27 @@ def download(version: str, work: Path, progress: Progress) -> Path:
     with archive.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 != published[name]:
-        raise StepFailedError(f"{name} was refused: its SHA-256 is {sha256}, the published one {published[name]}")
+        raise StepFailedError(f"{name} was rejected: its SHA-256 is {sha256}, but {published[name]} was published")
     return _unpacked(archive, work / "livekit-server")
 
 
 def _checksums(url: str) -> dict[str, str]:
-    """File names with their SHA-256. Gives up after 5 s, however long the system would look for the host."""
+    """The published SHA-256 of each file. Gives up after 5 s, even if the host's name is not resolved by then."""
     answer: list[str | Exception] = []
 
-    def ask() -> None:
+    def request() -> None:
         try:
             with urllib.request.urlopen(url, timeout=_REACH) as response:  # noqa: S310
                 answer.append(response.read(1024 * 1024).decode())
         except Exception as error:
             answer.append(error)
 
-    # A daemon thread, because looking up a host's name has no timeout of its own.
-    thread = threading.Thread(target=ask, name="lknb-release", daemon=True)
+    # A daemon thread, because resolving a host's name has no timeout.
+    thread = threading.Thread(target=request, name="lknb-release", daemon=True)
     thread.start()
     thread.join(_REACH)
     if not answer:
-        raise StepFailedError(f"{url} gave no answer within {_REACH:.0f} s")
+        raise StepFailedError(f"{url} did not answer within {_REACH:.0f} s")
     if isinstance(answer[0], Exception):
         raise StepFailedError(f"{url}: {_reason(answer[0])}")
     rows = (line.split() for line in answer[0].splitlines())
@@ -73,15 +73,15 @@ def _checksums(url: str) -> dict[str, str]:
 
 def _fetch(url: str, to: Path) -> None:
     deadline = time.monotonic() + _DOWNLOAD
-    left = _MOST_ARCHIVE
+    left = _MAX_ARCHIVE
     try:
         with urllib.request.urlopen(url, timeout=10) as response, to.open("wb") as file:  # noqa: S310
             while block := response.read(256 * 1024):
                 left -= len(block)
                 if left < 0:
-                    raise StepFailedError(f"{url} is over {_MOST_ARCHIVE:,} bytes")
+                    raise StepFailedError(f"{url} is larger than {_MAX_ARCHIVE:,} bytes")
                 if time.monotonic() > deadline:
-                    raise StepFailedError(f"{url} was not there after {_DOWNLOAD:.0f} s")
+                    raise StepFailedError(f"{url} was not downloaded within {_DOWNLOAD:.0f} s")
                 file.write(block)
     except (OSError, http.client.HTTPException) as error:
         raise StepFailedError(f"{url}: {_reason(error)}") from error
@@ -94,11 +94,11 @@ def _reason(error: Exception) -> str:
 
 
 def _unpacked(archive: Path, to: Path) -> Path:
-    """The one member that is wanted, written under a name of our own: no path in the archive is followed."""
+    """Unpack the binary to `to`. No path in the archive is used."""
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
-                if member.name.removeprefix("./") == "livekit-server" and member.isreg() and member.size < _MOST_BINARY:
+                if member.name.removeprefix("./") == "livekit-server" and member.isreg() and member.size < _MAX_BINARY:
                     source: IO[bytes] | None = tar.extractfile(member)
                     assert source is not None  # it is a regular file
                     with source, to.open("wb") as file:

@@ -1,4 +1,4 @@
-"""What is known about the embedded server: `RunningServer` for callers, `Record` on disk for all processes."""
+"""The embedded server's state: `RunningServer` for callers, `Record` on disk for all processes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ LOCK = "lock"
 
 @dataclass(frozen=True)
 class RunningServer:
-    """An embedded server that runs.
+    """A running embedded server.
 
     Attributes:
         url: its WebSocket URL, on 127.0.0.1.
-        api_key: the key that tokens for it name.
-        api_secret: the secret that they are signed with; not in the repr.
-        pid: its process.
-        version: of livekit-server, such as "1.13.5".
-        started_at: when it was started, with time zone.
+        api_key: its API key.
+        api_secret: the secret that signs its tokens; not in the repr.
+        pid: its process id.
+        version: the version of livekit-server, such as "1.13.5".
+        started_at: when it was started, timezone-aware.
         log: its log file; `log_tail()` reads it.
     """
 
@@ -41,7 +41,7 @@ class RunningServer:
 
 @dataclass(frozen=True)
 class Record:
-    """The server that was started last. It stays when that has ended, so that the next one takes its ports and keys."""
+    """The server that was started last. Kept after it has ended, so that the next one uses the same ports and keys."""
 
     http_port: int
     udp_port: int
@@ -56,16 +56,16 @@ class Record:
 
     @property
     def alive(self) -> bool:
-        """Whether its process is there, and not another one that has its pid now."""
+        """Whether its process is alive, and not another one with the same pid."""
         return process.alive(self.pid, self.born)
 
     @property
     def watched(self) -> bool:
-        """Whether the process that stops it when idle is there."""
+        """Whether the process that stops it when idle is alive."""
         return process.alive(self.watch_pid, self.watch_born)
 
     def public(self, state: Path) -> RunningServer:
-        """The same for callers."""
+        """The record as callers see it."""
         return RunningServer(
             url=f"ws://127.0.0.1:{self.http_port}",
             api_key=self.api_key,
@@ -78,7 +78,7 @@ class Record:
 
 
 def read(state: Path) -> Record | None:
-    """The record in a state directory; None if there is none, or none that can be understood."""
+    """The record in a state directory; None if it is missing or invalid."""
     try:
         known = json.loads((state / RECORD).read_text(encoding="utf-8"))
         record = Record(**known)
@@ -90,17 +90,17 @@ def read(state: Path) -> Record | None:
 
 
 def write(state: Path, record: Record) -> None:
-    """Keep the record."""
+    """Write the record to a state directory."""
     paths.write_private(state / RECORD, json.dumps(asdict(record), indent=1))
 
 
 def touch(state: Path) -> None:
-    """Note that the server is wanted now; the watcher counts its idle time from here."""
+    """Mark the server as wanted now. The watcher counts its idle time from here."""
     os.utime(state / RECORD)
 
 
 def last_wanted(state: Path) -> int:
-    """When that was last noted, to be compared with an earlier answer only."""
+    """When `touch` or `write` was last called; meaningful only compared with an earlier value."""
     try:
         return (state / RECORD).stat().st_mtime_ns
     except OSError:

@@ -1,7 +1,7 @@
-"""The process that stops the embedded server when nobody has been in a room for a while, and ends with it.
+"""A process that stops the embedded server when its rooms have been empty for a while, and ends with it.
 
-livekit-server cannot do that itself, and the kernel that started it may be long gone. Run as
-`python -m lknb.server.watch STATE_DIRECTORY SECONDS`; it lives long, so it imports little.
+livekit-server cannot do this itself, and the kernel that started it may have ended. Run as
+`python -m lknb.server.watch STATE_DIRECTORY SECONDS`. The process runs for a long time, so it imports little.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from lknb.server import api, log, paths, process, state_file
 
 
 def watch(state: Path, idle: float) -> None:
-    """Wait for the server of that directory to end, or to be idle for so many seconds; end it then."""
+    """Wait until the server of this directory ends, or end it when it has been idle for `idle` seconds."""
     server = state_file.read(state)
     if server is None:
         return
     pause = min(max(idle / 20, 0.1), 15.0)
     wanted = state_file.last_wanted(state)
-    since = time.monotonic()  # which stands still while the machine sleeps
+    since = time.monotonic()  # does not advance while the machine sleeps
     while server.alive:
         time.sleep(pause)
         log.cut(state)
@@ -33,12 +33,12 @@ def watch(state: Path, idle: float) -> None:
 
 
 def _in_use(server: state_file.Record) -> bool:
-    # A server that gives no answer for as long as that is of no use to anybody, so silence counts as idleness.
+    # No answer counts as idle: a server that does not answer for that long is of no use.
     return any((api.participants(server) or {}).values())
 
 
 def _ended_unwanted(state: Path, server: state_file.Record, wanted: int) -> bool:
-    """End the server, unless somebody began to want it in the last moment: under the lock nobody can."""
+    """End the server, unless it was wanted again in the meantime. Under the lock, no process can want it."""
     try:
         with paths.locked(state / state_file.LOCK, timeout=60):
             if state_file.last_wanted(state) != wanted or _in_use(server):

@@ -1,6 +1,6 @@
 """LiveKit's six systems, a module each: text and byte streams, RPC, data packets, data tracks, and state.
 
-A module knows the connection, the log and the handlers, and none of the other five.
+Each module uses the connection, the log and the handlers, but not the other five.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Systems:
     """The six systems of one room, and what they share.
 
     Args:
-        connection: the room's connection; it brings the log and the options.
+        connection: the room's connection, with the log and the options.
     """
 
     def __init__(self, connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""A handler's arguments: made from the payload of a remote method call, and checked against its type hints."""
+"""A handler's arguments, made from a remote call's payload and checked against the handler's type hints."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Arguments:
     """Makes a handler's arguments from a call's payload, and checks them against the type hints.
 
     A JSON object becomes keyword arguments. An array becomes positional arguments if the function takes several.
-    Anything else becomes the only argument. A parameter named `caller` gets the caller's identity, and an only
-    parameter named `payload` the whole payload.
+    Anything else becomes the only argument. A parameter named `caller` receives the caller's identity. If `payload` is
+    the only other parameter, it receives the whole payload.
 
     Raises:
         TypeError: for a type hint that JSON cannot be checked against.
@@ -54,7 +54,7 @@ class Arguments:
             elif each.kind is each.VAR_KEYWORD:
                 alias = self._options = f"**{each.name}"
                 hint, default = GenericAlias(dict, (str, hint)), {}
-            # Fields get names of lknb's own: pydantic reserves some names, and refuses those with an underscore.
+            # Fields get generated names: pydantic reserves some names, and refuses those with an underscore.
             self._fields[alias] = f"field_{index}"
             fields[f"field_{index}"] = (hint, pydantic.Field(default, alias=alias))
         config = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=False, validate_default=False)
@@ -68,13 +68,13 @@ class Arguments:
             ) from None
 
     def read(self, text: str) -> Any:
-        """A call's payload as Python values; with `raw` the text as it is.
+        """A call's payload as Python values; with `raw` the unchanged text.
 
         Raises:
             RpcError: for a payload that is too large, or is not JSON.
         """
         if len(text.encode()) > PAYLOAD_LIMIT:
-            raise RpcError(1402, f"The payload of {self._method!r} is over {PAYLOAD_LIMIT:,} bytes.")
+            raise RpcError(1402, f"The payload of {self._method!r} exceeds {PAYLOAD_LIMIT:,} bytes.")
         if self.raw:
             return text
         try:
@@ -102,7 +102,7 @@ class Arguments:
         return self._arranged(values, caller)
 
     def _arranged(self, values: dict[str, Any], caller: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """`values` in the order and form of the function's parameters; missing ones are left to their defaults."""
+        """`values` in the order and form of the function's parameters; missing ones keep their defaults."""
         rest = values.pop(self._rest, ()) if self._rest else ()
         options = values.pop(self._options, {}) if self._options else {}
         positional: list[Any] = []

@@ -39,9 +39,9 @@ from lknb.systems.streams import (
 DIGEST = "lknb.sha256"
 """The stream attribute with the payload's SHA-256 in hex: in the header of short streams, at the end of long ones."""
 
-# The SDK sends a payload that it knows whole in a single call, compressed, but the call reports no progress and cannot
-# be cancelled. So only payloads that take less than half a second are sent in this way: up to so many bytes on the
-# wire, and up to so many in memory.
+# The SDK can send a complete payload compressed, in a single call, but that call reports no progress and cannot be
+# cancelled. So only payloads that take less than half a second are sent in this way. The limits: bytes on the wire, and
+# bytes in memory.
 _ONE_CALL_WIRE = 768 * 1024
 _ONE_CALL_SIZE = 32 * 1024 * 1024
 _SAMPLE = 32 * 1024
@@ -49,7 +49,7 @@ _SAMPLE = 32 * 1024
 
 @dataclass(frozen=True)
 class _Header:
-    """What the header of an outgoing stream says, apart from the size."""
+    """The header of an outgoing stream, without the size."""
 
     id: str
     name: str
@@ -86,12 +86,12 @@ class OutgoingBytes(OutgoingStream[bytes]):
 
 
 class FileSink(Sink[bytes]):
-    """Spools an incoming byte stream, shows its progress, and makes a verified `ReceivedFile` of it.
+    """Spools an incoming byte stream, shows its progress, and makes a verified `ReceivedFile` from it.
 
     Args:
-        info: what the SDK knows of the stream.
+        info: the SDK's description of the stream.
         event: the stream's event.
-        handler: the handler in whose cell progress is shown.
+        handler: the handler whose cell shows the progress.
     """
 
     def __init__(self, info: Any, event: Event, handler: Handler | None) -> None:
@@ -112,7 +112,7 @@ class FileSink(Sink[bytes]):
         Raises:
             StreamError: if its SHA-256 differs from the sender's.
         """
-        claimed = self._event.attributes.pop(DIGEST, None)  # lknb's own, not one that the sender's code set
+        claimed = self._event.attributes.pop(DIGEST, None)  # set by lknb, not by the sender's code
         if claimed is not None and claimed != self._spool.sha256:
             raise StreamError("the content is not what was sent: its SHA-256 differs from the sender's")
         return ReceivedFile(
@@ -125,12 +125,12 @@ class FileSink(Sink[bytes]):
         )
 
     def progress(self, transferred: int) -> None:
-        """Show how many bytes have arrived."""
+        """Show the number of bytes received."""
         if self._handler is not None:
             self._handler.inform(lambda: self._line.update(transferred))
 
     def close(self) -> None:
-        """Show how the stream ended, and free the bytes unless the event has the file."""
+        """Show how the stream ended, and free the bytes unless the event keeps the file."""
         event = self._event
         if self._handler is not None:
             self._handler.inform(lambda: self._line.close(event.transferred, event.error))
@@ -156,10 +156,10 @@ class ByteStreams(Streams):
         attributes: dict[str, str] | None = None,
         progress: bool = True,
     ) -> Event:
-        """Send a file of any size. It is read as it is sent, so that it never needs to fit into memory.
+        """Send a file of any size. It is read while it is sent, so it does not need to fit into memory.
 
-        A transfer of more than half a second shows bytes, rate and time left. Interrupting it breaks the stream off
-        for its receivers too. They get the content's SHA-256, and lknb verifies it.
+        A transfer that takes more than half a second shows bytes, rate and time left. Interrupting it aborts the stream
+        for its receivers too. They receive the content's SHA-256, and lknb verifies it.
         See https://docs.livekit.io/transport/data/byte-streams/.
 
         Args:
@@ -168,7 +168,7 @@ class ByteStreams(Streams):
             to: an identity or several; None for everybody.
             name: the name that receivers see; the file's own if not given.
             mime_type: guessed from the name if not given.
-            attributes: strings that travel with the stream; with the topic at most 15,000 bytes.
+            attributes: strings sent with the stream; at most 15,000 bytes together with the topic.
             progress: whether to show the progress of a long transfer.
 
         Returns:
@@ -177,11 +177,12 @@ class ByteStreams(Streams):
         Raises:
             FileNotFoundError: if there is no such file.
             IsADirectoryError: for a directory.
-            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             UnknownParticipantError: if a recipient is not in the room.
             PermissionDeniedError: without the grant canPublishData.
             PayloadTooLargeError: if topic, recipients, names and attributes exceed 15,000 bytes.
-            StreamError: if the SDK refused the stream, it broke off or was cancelled, or the file changed meanwhile.
+            StreamError: if the SDK refused the stream, it was aborted or cancelled, or the file changed while it was
+                sent.
             DeliveryTimeoutError: if the SDK did not send the file in time.
             TypeError: for attributes that are not strings.
             ValueError: for an empty `to`, or this participant's own identity in it.
@@ -197,7 +198,7 @@ class ByteStreams(Streams):
             return await self._send(source, size, header, progress)
 
     async def send_attachment(self, path: Path, *, topic: str, to: list[str], stream_id: str, progress: bool) -> Event:
-        """Send a file under an id that a text stream has named; see `send_file`."""
+        """Send a file with a stream id that a text stream refers to; see `send_file`."""
         source, name, size = await asyncio.to_thread(_open_file, path)
         with source:
             return await self._send(source, size, _Header.of(name, None, topic, to or None, None, stream_id), progress)
@@ -218,25 +219,25 @@ class ByteStreams(Streams):
         See https://docs.livekit.io/transport/data/byte-streams/.
 
         Args:
-            data: bytes, or an object with a buffer of them.
+            data: bytes, a bytearray or a memoryview.
             topic: receivers listen by topic.
             to: an identity or several; None for everybody.
             name: a file name for the receivers.
             mime_type: guessed from the name if not given.
-            attributes: strings that travel with the stream; with the topic at most 15,000 bytes.
+            attributes: strings sent with the stream; at most 15,000 bytes together with the topic.
             progress: whether to show the progress of a long transfer.
 
         Returns:
             The event in the log, with size and duration.
 
         Raises:
-            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             UnknownParticipantError: if a recipient is not in the room.
             PermissionDeniedError: without the grant canPublishData.
             PayloadTooLargeError: if topic, recipients, names and attributes exceed 15,000 bytes.
-            StreamError: if the SDK refused the stream, or it broke off or was cancelled.
+            StreamError: if the SDK refused the stream, or it was aborted or cancelled.
             DeliveryTimeoutError: if the SDK did not send the bytes in time.
-            TypeError: for anything but bytes, and for attributes that are not strings.
+            TypeError: for data that is not bytes, and for attributes that are not strings.
             ValueError: for an empty `to`, or this participant's own identity in it.
 
         Examples:
@@ -261,20 +262,20 @@ class ByteStreams(Streams):
     ) -> AsyncStreamWriter:
         """Open a byte stream to write to piece by piece, as a context manager.
 
-        Leaving the block ends the stream. If an exception leaves it, the receivers get a stream that broke off.
+        Leaving the block ends the stream. If the block raises, the stream is aborted for its receivers.
         See https://docs.livekit.io/transport/data/byte-streams/.
 
         Args:
             name: a file name for the receivers.
             topic: receivers listen by topic.
             to: an identity or several; None for everybody.
-            total_size: the bytes to come, if known. Receivers then see progress, and the stream fails if it has fewer
-                or more.
+            total_size: the total size in bytes, if known. Receivers then see progress, and the stream fails if its
+                size differs.
             mime_type: guessed from the name if not given.
-            attributes: strings that travel with the stream; with the topic at most 15,000 bytes.
+            attributes: strings sent with the stream; at most 15,000 bytes together with the topic.
 
         Returns:
-            The writer. Entering its block opens the stream, and raises what is listed here.
+            The writer. Entering its block opens the stream, and raises the errors below.
 
         Raises:
             NotConnectedError: while the room is closed or reconnecting.
@@ -408,7 +409,7 @@ class _Buffer:
 
 
 def _wire_size(source: IO[bytes] | _Buffer, size: int) -> float:
-    """About how many bytes `size` bytes of this content take on the wire, estimated from samples of it."""
+    """Estimate from samples how many bytes `size` bytes of this content take on the wire."""
     if size <= _ONE_CALL_WIRE:
         return size
     taken = packed = 0

@@ -1,4 +1,4 @@
-"""Data tracks: continuous frames, lossy and light, on tracks that late joiners discover too.
+"""Data tracks: lossy, lightweight frames on named tracks, which late joiners discover too.
 
 See https://docs.livekit.io/transport/data/data-tracks/.
 """
@@ -28,17 +28,17 @@ from lknb.sdk import PublishDataTrackError
 from lknb.systems.sending import refused
 
 FRAME_LIMIT = 1_000_000
-"""Bytes of a frame. The SDK drops larger frames silently."""
+"""Maximum bytes of a frame. The SDK drops larger frames silently."""
 
 BUFFER_SIZE = 4096
-"""Frames of a subscription that the SDK buffers. Beyond them it drops the oldest."""
+"""Maximum frames that the SDK buffers for a subscription. Beyond that, it drops the oldest."""
 
 NAME_LIMIT = 256
-"""Characters of a track's name."""
+"""Maximum characters of a track's name."""
 
 _PUBLISH_WITHIN = 15.0
 _RESUBSCRIBE_PAUSE = 1.0
-# The name of an unpublished track stays taken until the server has processed that, which no event reports.
+# An unpublished track's name stays taken until the server has processed the change, which no event reports.
 _NAME_FREE_WITHIN = 5.0
 _NAME_TAKEN_PAUSE = 0.05
 
@@ -51,7 +51,7 @@ class RemoteDataTrack:
     Attributes:
         name: the track's name, unique for its publisher.
         publisher: the publisher's identity.
-        subscribed: whether this notebook receives its frames, as it does while a handler or an inbox wants them.
+        subscribed: whether this notebook receives its frames, which it does while a handler or an inbox wants them.
         encrypted: whether its frames are end-to-end encrypted; without the key they are unreadable.
     """
 
@@ -67,8 +67,8 @@ class LocalDataTrack:
 
     Attributes:
         name: the track's name.
-        pushed: how many frames the SDK accepted.
-        refused: how many frames the SDK refused because its queue was full; they were not sent.
+        pushed: number of frames that the SDK accepted.
+        refused: number of frames that the SDK refused because its queue was full; they were not sent.
     """
 
     def __init__(self, name: str, sdk_track: rtc.LocalDataTrack, connection: Connection, log: EventLog) -> None:
@@ -84,11 +84,11 @@ class LocalDataTrack:
         return f"<LocalDataTrack {self.name!r}: {self.pushed:,} frames pushed{refused}>"
 
     def push(self, payload: bytes | bytearray | memoryview, timestamp: int | None = None) -> bool:
-        """Send a frame to the subscribers, once. Safe to call from any thread and from async handlers.
+        """Send a frame to the subscribers, without retransmission. Safe from any thread and async handler.
 
         Args:
-            payload: 1 to 1,000,000 bytes; LiveKit advises at most a few kB. It is sent as it is.
-            timestamp: a 64-bit number that travels with the frame, in a unit of your choice.
+            payload: 1 to 1,000,000 bytes; LiveKit advises at most a few kB. It is sent unchanged.
+            timestamp: a 64-bit number sent with the frame, in a unit of your choice.
 
         Returns:
             True if the SDK accepted the frame. False if frames come too fast for its queue: this one is dropped, and
@@ -96,19 +96,19 @@ class LocalDataTrack:
 
         Raises:
             NotConnectedError: while the room is closed or reconnecting.
-            StreamError: if the track is not published any more.
+            StreamError: if the track is no longer published.
             PayloadTooLargeError: if the frame exceeds 1,000,000 bytes.
             TypeError: for a payload that is not bytes.
             ValueError: for an empty payload.
             LknbError: in a forked process.
         """
         if not isinstance(payload, bytes | bytearray | memoryview):
-            raise TypeError(f"A frame is bytes, not {type(payload).__name__}.")
+            raise TypeError(f"A frame must be bytes, not {type(payload).__name__}.")
         data = bytes(payload)
         if len(data) > FRAME_LIMIT:
             raise PayloadTooLargeError("The frame", len(data), FRAME_LIMIT, "Use send_bytes, which takes any length.")
         if not data:
-            raise ValueError("A frame has at least one byte: LiveKit drops empty frames silently.")
+            raise ValueError("A frame must have at least one byte: LiveKit drops empty frames silently.")
         LOOP.refuse_forked()
         if self._connection.state != "connected":
             raise self._connection.not_connected()
@@ -141,7 +141,7 @@ class LocalDataTrack:
         return True
 
     def _unpublished(self) -> StreamError:
-        return StreamError(f"Data track {self.name!r} is not published any more. Publish it again.")
+        return StreamError(f"Data track {self.name!r} is no longer published. Publish it again.")
 
     async def _unpublish(self) -> None:
         if self._sdk_track is not None:
@@ -181,7 +181,7 @@ class DataTracks:
             The track, whose `push` sends a frame.
 
         Raises:
-            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             PermissionDeniedError: without the grant canPublishData.
             SendError: if the SDK refused the track.
             DeliveryTimeoutError: if the SDK did not publish the track within 15 s.
@@ -193,7 +193,7 @@ class DataTracks:
             ...     track.push(struct.pack("<3f", *sample), timestamp=time.time_ns())
         """
         if not isinstance(name, str) or not 1 <= len(name) <= NAME_LIMIT:
-            raise ValueError(f"A data track's name has 1 to {NAME_LIMIT} characters: {name!r}.")
+            raise ValueError(f"A data track's name must have 1 to {NAME_LIMIT} characters, not {name!r}.")
         self._connection.require("canPublishData", "Publishing a data track")
         async with self._publishing:
             track = self._local.get(name)
@@ -304,7 +304,7 @@ class DataTracks:
                 reason = error.message
             finally:
                 stream.close()
-            # A full reconnect ends subscriptions although their tracks go on: subscribe again while the track exists.
+            # A full reconnect ends subscriptions, although tracks continue: subscribe again while the track exists.
             await asyncio.sleep(_RESUBSCRIBE_PAUSE)
             if self._remote.get(key) is track:
                 self._log.add(

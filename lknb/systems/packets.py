@@ -18,7 +18,7 @@ from lknb.events import EventLog
 from lknb.systems.sending import recording
 
 PACKET_LIMIT = 64_000
-"""Bytes of payload and envelope together that the SDK's data channels take."""
+"""Maximum bytes of payload and envelope together in the SDK's data channels."""
 
 _ENVELOPE = 60
 _SEND_WITHIN = 10.0
@@ -44,27 +44,27 @@ class Packets:
     ) -> Event:
         """Send one packet. Reliable packets of one participant arrive in the order of these calls.
 
-        The SDK carries about 2,000 packets a second: to move more, put many samples into one packet.
+        The SDK sends about 2,000 packets per second. To send more samples, put several into one packet.
         See https://docs.livekit.io/transport/data/packets/.
 
         Args:
-            payload: bytes, or a str that is sent as UTF-8. At most 64,000 bytes with the envelope. LiveKit advises at
-                most 15 KiB for reliable packets and at most 1,300 bytes for lossy ones: a larger packet is fragmented,
-                and losing one fragment loses all of it.
+            payload: bytes, or a str that is sent as UTF-8. At most 64,000 bytes including the envelope. LiveKit advises
+                at most 15 KiB for reliable packets and at most 1,300 bytes for lossy ones: a larger packet is
+                fragmented, and losing one fragment loses all of it.
             topic: receivers listen by topic.
-            reliable: False sends once, without order or repetition.
+            reliable: False sends the packet once, without ordering or retransmission.
             to: an identity or several; None for everybody.
 
         Returns:
             The event in the log.
 
         Raises:
-            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             UnknownParticipantError: if a recipient is not in the room.
             PermissionDeniedError: without the grant canPublishData.
             PayloadTooLargeError: if payload and envelope exceed 64,000 bytes.
             SendError: if the SDK refused the packet.
-            DeliveryTimeoutError: if the SDK did not take the packet within 10 s.
+            DeliveryTimeoutError: if the SDK did not accept the packet within 10 s.
             TypeError: for a payload that is neither bytes nor str.
             ValueError: for an empty `to`, or this participant's own identity in it.
 
@@ -76,11 +76,11 @@ class Packets:
             payload = payload.encode()
         elif not isinstance(payload, bytes | bytearray | memoryview):
             raise TypeError(
-                f"A packet is bytes or str, not {type(payload).__name__}. Use json.dumps(...) for JSON values."
+                f"A packet must be bytes or str, not {type(payload).__name__}. Use json.dumps(...) for JSON values."
             )
         data = bytes(payload)
         if not isinstance(topic, str):
-            raise TypeError(f"A topic is a str, not {type(topic).__name__}.")
+            raise TypeError(f"A topic must be a str, not {type(topic).__name__}.")
         self._connection.require("canPublishData", "Sending packets")
         recipients = await self._connection.presence.recipients(to)
         envelope = _ENVELOPE + sum(len(each.encode()) + 4 for each in (topic, self._connection.identity, *recipients))

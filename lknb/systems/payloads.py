@@ -10,13 +10,13 @@ import pydantic_core
 from lknb.errors import PayloadTooLargeError, RpcError
 
 PAYLOAD_LIMIT = 15 * 1024 * 1024
-"""Bytes of a request or an answer that lknb accepts. Peers older than RPC v2 accept 15 KiB."""
+"""Maximum bytes of a request or an answer in lknb. Peers older than RPC v2 accept 15 KiB."""
 
 ERROR_MESSAGE_LIMIT = 256
-"""Bytes of an error's message that LiveKit carries."""
+"""Maximum bytes of an error's message in LiveKit."""
 
 ERROR_DATA_LIMIT = 15 * 1024
-"""Bytes of an error's data that LiveKit carries."""
+"""Maximum bytes of an error's data in LiveKit."""
 
 
 def encode(value: Any) -> str:
@@ -85,7 +85,7 @@ def decode_answer(method: str, text: str) -> Any:
 
 
 def cut(message: str) -> str:
-    """As much of an error's message as LiveKit carries."""
+    """Shorten an error's message to LiveKit's limit."""
     if len(message.encode()) <= ERROR_MESSAGE_LIMIT:
         return message
     return message.encode()[: ERROR_MESSAGE_LIMIT - 4].decode(errors="ignore") + " ..."

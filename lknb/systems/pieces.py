@@ -17,7 +17,7 @@ class Pieces:
     Iterate over it: `for` in a synchronous handler, `async for` in an asynchronous one.
 
     Raises:
-        StreamError: from the iteration, after the pieces that did arrive, if the stream broke off.
+        StreamError: from the iteration, after the pieces that arrived, if the stream failed.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Pieces:
         self._arrival.set()
 
     def end(self, error: str | None) -> None:
-        """End the iteration after the pieces added so far, with StreamError if there was an error."""
+        """End the iteration after the pieces added so far, with a StreamError if there was an error."""
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify_all()

@@ -28,7 +28,7 @@ METHOD_LIMIT = 64
 
 # The SDK waits this long for the peer to acknowledge a call, and subtracts it from the handler's deadline.
 _ROUND_TRIP = 7.0
-# The shortest deadline that the SDK can send. Shorter timeouts are timed here, with an allowance for the transit.
+# The shortest deadline that the SDK can send. Shorter timeouts are enforced here, with an allowance for the transit.
 _SHORTEST = 1.0
 _TRANSIT = 0.25
 # The time that a call and its answer may take on the slowest links, in addition to the handler's time.
@@ -67,22 +67,22 @@ class Rpc:
 
         Args:
             to: the identity of the participant that serves it.
-            method: its name.
+            method: the method's name.
             payload: any value that JSON can express; a dict becomes the arguments of an lknb handler.
             timeout: the seconds that the handler has to answer.
-            raw: send `payload`, a str, as it is, and return the answer as a str.
+            raw: send `payload`, a str, unchanged, and return the answer as a str.
 
         Returns:
             The answer: JSON as Python values, or with `raw` the text.
 
         Raises:
-            RpcError: with the code UNSUPPORTED_METHOD (1400), at once, if the participant does not serve the method;
+            RpcError: with the code UNSUPPORTED_METHOD (1400), immediately, if the participant does not serve it;
                 RESPONSE_TIMEOUT (1502) after the timeout; RECIPIENT_DISCONNECTED (1503) if the participant left;
                 CONNECTION_TIMEOUT (1501) if it has not responded for 7 s; INVALID_RESPONSE (422) if the answer is not
-                JSON; or the error that the handler raised. A stalled participant takes at most 4 s longer than
-                `timeout`.
+                JSON; or the error that the handler raised. If the participant stalls, the call takes at most 4 s longer
+                than `timeout`.
             UnknownParticipantError: if no participant with that identity is in the room.
-            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             PermissionDeniedError: without the grant canPublishData.
             PayloadTooLargeError: if the payload exceeds 15 MiB.
             TypeError: for a payload that JSON cannot express or, with `raw`, is not a str.
@@ -106,7 +106,8 @@ class Rpc:
         """Like `perform_rpc`, but return the call's event, whether it was answered or failed.
 
         Raises:
-            UnknownParticipantError: as `perform_rpc` does, like all errors here, before the call is made.
+            UnknownParticipantError: if no participant with that identity is in the room. All errors here are raised
+                before the call is made.
             NotConnectedError: while the room is closed or reconnecting.
             PermissionDeniedError: without the grant canPublishData.
             PayloadTooLargeError: if the payload exceeds 15 MiB.
@@ -114,14 +115,14 @@ class Rpc:
             ValueError: for a timeout, method or identity that cannot work.
         """
         event, request = await self._prepare(to, method, payload, timeout, raw=raw)
-        with contextlib.suppress(Exception):  # the event has it
+        with contextlib.suppress(Exception):  # the event records the error
             await self._answer(event, request, timeout)
         return event
 
     async def _prepare(self, to: str, method: str, payload: Any, timeout: float, *, raw: bool) -> tuple[Event, str]:
         """Check a call; return its event and the text to send."""
         if not timeout > 0:
-            raise ValueError(f"timeout is a positive number of seconds, not {timeout!r}.")
+            raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}.")
         _check_method(method)
         request = _raw_payload(payload) if raw else encode(payload)
         self._connection.require("canPublishData", "Calling a remote method")
@@ -154,7 +155,7 @@ class Rpc:
                 response_timeout=timeout + _ROUND_TRIP,
                 max_round_trip_latency=_ROUND_TRIP,
             )
-            # The SDK sends the deadline max(response_timeout - 7 s, 1 s), so shorter timeouts are timed here.
+            # The SDK sends the deadline max(response_timeout - 7 s, 1 s), so shorter timeouts are enforced here.
             limit = timeout + (_TRANSIT if timeout < _SHORTEST else _SLOW_TRANSIT)
             failure: RpcError
             try:
@@ -174,7 +175,7 @@ class Rpc:
             1501: f"{to!r} did not respond to {method!r} within {_ROUND_TRIP:g} s; it may be gone or stalled.",
             1502: f"{to!r} did not answer {method!r} within {timeout:g} s.",
             1503: f"{to!r} left the room before it answered {method!r}.",
-            1500: f"{method!r} failed at {to!r}; the cause is shown there.",
+            1500: f"{method!r} failed at {to!r}, where the cause is shown.",
         }.get(error.code, error.message)
         return RpcError(error.code, message, error.data or None)
 
@@ -193,7 +194,7 @@ class Rpc:
         """Register a function as a method of this participant; see `Room.rpc`."""
         _check_method(name)
         if concurrency < 1:
-            raise ValueError(f"concurrency is at least 1, not {concurrency}.")
+            raise ValueError(f"concurrency must be at least 1, not {concurrency}.")
         handler = Handler("rpc", name, function, Interest.of("rpc", name), thread=thread, concurrency=concurrency)
         allowed = None if callers is None else frozenset([callers] if isinstance(callers, str) else callers)
         self._methods[name] = Method(handler, allowed, Arguments(name, function, raw=raw), self._log, self._connection)
@@ -206,7 +207,7 @@ class Rpc:
         if LOOP.is_current():
             self._sync(name)
         else:
-            # Waits: the decorated function may be called immediately afterwards.
+            # Blocks, because the method may be called immediately afterwards.
             LOOP.run(self._synced(name), "rpc")
 
     async def _synced(self, name: str) -> None:
@@ -255,7 +256,7 @@ class Method:
         self._arguments = arguments
         self._log = log
         self._connection = connection
-        # For async handlers. A synchronous one runs on past its timeout, and its thread limits its concurrency.
+        # For async handlers. A synchronous one continues after its timeout, and its threads limit its concurrency.
         self._turns = asyncio.Semaphore(handler.concurrency)
 
     async def answer(self, call: rtc.RpcInvocationData) -> str:
@@ -283,7 +284,7 @@ class Method:
                     outcome.reason = "the call timed out, or the room was closed"
                     raise
                 except (RpcError, rtc.RpcError) as error:
-                    raise self._carried(error) from None
+                    raise self._sendable(error) from None
                 except Exception as error:
                     self.handler.failed(error)
                     outcome.reason = f"{type(error).__name__} in the handler"
@@ -292,14 +293,14 @@ class Method:
         except RpcError as error:
             raise rtc.RpcError(error.code, error.message, error.data) from None
 
-    def _carried(self, error: RpcError | rtc.RpcError) -> RpcError:
-        """A handler's error as LiveKit carries it: an error that it cannot carry would leave the caller waiting."""
+    def _sendable(self, error: RpcError | rtc.RpcError) -> RpcError:
+        """A handler's error as LiveKit can send it. An error that it cannot send would leave the caller waiting."""
         try:
             if not isinstance(error.code, int) or not 0 <= error.code < 2**32:
-                raise TypeError(f"An RpcError's code is a whole number from 0 to 2**32 - 1, not {error.code!r}.")
+                raise TypeError(f"An RpcError's code must be a whole number from 0 to 2**32 - 1, not {error.code!r}.")
             data = error.data if error.data is None or isinstance(error.data, str) else encode(error.data)
             if data is not None and len(data.encode()) > ERROR_DATA_LIMIT:
-                self.handler.say(f"The data of an RpcError of {self.handler.name} is over 15 KiB, and was left out.")
+                self.handler.say(f"The data of an RpcError of {self.handler.name} exceeds 15 KiB and was omitted.")
                 data = None
             return RpcError(error.code, cut(error.message), data)
         except Exception as unfit:
@@ -316,7 +317,7 @@ class Method:
         answer = result if self._arguments.raw and isinstance(result, str) else encode(result)
         event.result = result
         if len(answer.encode()) > PAYLOAD_LIMIT:
-            raise RpcError(1504, f"The answer of {call.method!r} is over {PAYLOAD_LIMIT:,} bytes.")
+            raise RpcError(1504, f"The answer of {call.method!r} exceeds {PAYLOAD_LIMIT:,} bytes.")
         return answer
 
 
@@ -324,10 +325,10 @@ def _raw_payload(payload: Any) -> str:
     if payload is None:
         return ""
     if not isinstance(payload, str):
-        raise TypeError(f"With raw=True the payload is a str, not {type(payload).__name__}.")
+        raise TypeError(f"With raw=True, the payload must be a str, not {type(payload).__name__}.")
     return payload
 
 
 def _check_method(method: Any) -> None:
     if not isinstance(method, str) or not 1 <= len(method.encode()) <= METHOD_LIMIT:
-        raise ValueError(f"A method's name has 1 to {METHOD_LIMIT} bytes: {method!r:.80}.")
+        raise ValueError(f"A method's name must have 1 to {METHOD_LIMIT} bytes, not {method!r:.80}.")

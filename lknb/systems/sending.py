@@ -1,4 +1,4 @@
-"""One send from its start to its outcome: recorded as an event, with the SDK's refusals raised as lknb's errors."""
+"""Records each send as an event, from its start to its outcome, and raises the SDK's refusals as lknb's errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lknb.sdk import PublishDataError, PublishDataTrackError
 from lknb.sdk import StreamError as SdkStreamError
 from lknb.systems.payloads import ERROR_DATA_LIMIT
 
-# What the SDK raises when it refuses to send or to publish.
+# The SDK's exceptions for refusing to send or to publish.
 _REFUSALS = (SdkStreamError, PublishDataError, PublishDataTrackError)
 
 
@@ -22,7 +22,7 @@ class Outcome:
     """How a recorded send ends.
 
     Attributes:
-        reason: recorded on failure in place of the error's own text.
+        reason: recorded on failure instead of the error's own text.
     """
 
     reason: str | None = None
@@ -32,12 +32,12 @@ class Outcome:
 def recording(log: EventLog, event: Event, failure: str = "") -> Iterator[Outcome]:
     """Record the send in this block: the event ends `ok`, or `failed` with the reason if the block raises.
 
-    An open event is added at once and finished at the end. Any other event, such as a packet's, is added at the end.
+    An open event is added immediately and finished at the end. Any other event, such as a packet, is added at the end.
 
     Args:
         log: where to record the event.
         event: the send.
-        failure: how the error for a refusal of the SDK begins, such as "The packet was not sent".
+        failure: the start of the error message if the SDK refuses, such as "The packet was not sent".
 
     Raises:
         StreamError: if the SDK refused a stream.
@@ -69,7 +69,7 @@ def recording(log: EventLog, event: Event, failure: str = "") -> Iterator[Outcom
 
 @contextlib.contextmanager
 def refusals_as(failure: str) -> Iterator[None]:
-    """Raise the SDK's refusals in this block as errors of lknb that begin with `failure`.
+    """Raise the SDK's refusals in this block as lknb's errors, with messages that start with `failure`.
 
     Raises:
         StreamError: if the SDK refused a stream.
@@ -82,7 +82,7 @@ def refusals_as(failure: str) -> Iterator[None]:
 
 
 def refused(failure: str, error: Exception) -> LknbError:
-    """The error of lknb for a refusal of the SDK: `failure`, then the SDK's reason."""
+    """The lknb error for a refusal by the SDK: `failure`, then the SDK's reason."""
     kind = StreamError if isinstance(error, SdkStreamError) else SendError
     return kind(f"{failure}: {_reason(error)}.")
 
@@ -96,7 +96,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _details(error: RpcError) -> dict[str, str]:
-    """The parts of an RpcError that programs read: its code, and as much of its data as LiveKit carries."""
+    """The parts of an RpcError that programs read: its code, and its data up to LiveKit's limit."""
     details = {"code": str(error.code)}
     if error.data:
         details["data"] = str(error.data)[:ERROR_DATA_LIMIT]

@@ -38,7 +38,7 @@ class ParticipantState:
         # One write at a time: with attributes, the SDK also sends name and metadata from its cache.
         self._writing = asyncio.Lock()
         self._changed = asyncio.Event()
-        # The confirmed state of this participant, to be written again into a new session.
+        # The confirmed state of this participant, which is restored in a new session.
         self._attributes: dict[str, str] = {}
         self._metadata: str | None = None
         self._name: str | None = None
@@ -54,13 +54,13 @@ class ParticipantState:
         See https://docs.livekit.io/transport/data/state/.
 
         Args:
-            attributes: strings; all keys and values of this participant may then have 64 KiB together.
+            attributes: strings; afterwards, all of this participant's keys and values may have at most 64 KiB together.
 
         Raises:
             PermissionDeniedError: without the grant canUpdateOwnMetadata.
             PayloadTooLargeError: if all attributes together would exceed 64 KiB.
             StateError: if the server did not confirm the change within 6 s.
-            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             TypeError: for keys and values that are not strings.
 
         Examples:
@@ -85,7 +85,7 @@ class ParticipantState:
             self._attributes = dict(self._connection.local.attributes)
 
     async def adopt(self, attributes: Mapping[str, str], metadata: str | None, name: str | None) -> None:
-        """Write the parts of the initial state that the token did not set already."""
+        """Write the parts of the initial state that the token did not set."""
         local = self._connection.local
         self._attributes = dict(local.attributes)
         missing = {key: value for key, value in attributes.items() if local.attributes.get(key, "") != value}
@@ -98,15 +98,15 @@ class ParticipantState:
         self._metadata, self._name = local.metadata or None, local.name or None
 
     async def set_metadata(self, metadata: str) -> None:
-        """Set this participant's metadata, at most 512 KiB. LiveKit cannot clear it again.
+        """Set this participant's metadata, at most 512 KiB. LiveKit cannot clear it afterwards.
 
         See https://docs.livekit.io/transport/data/state/.
 
         Raises:
             PermissionDeniedError: without the grant canUpdateOwnMetadata.
             PayloadTooLargeError: if the metadata exceeds 512 KiB.
-            StateError: if the server did not confirm the change within 6 s, or to clear metadata.
-            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            StateError: if the server did not confirm the change within 6 s, or if it would clear the metadata.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             TypeError: for metadata that is not a str.
         """
         check_text(metadata, "metadata", METADATA_LIMIT)
@@ -124,13 +124,13 @@ class ParticipantState:
             self._metadata = metadata
 
     async def set_name(self, name: str) -> None:
-        """Set this participant's display name, at most 256 bytes. LiveKit cannot clear it again.
+        """Set this participant's display name, at most 256 bytes. LiveKit cannot clear it afterwards.
 
         Raises:
             PermissionDeniedError: without the grant canUpdateOwnMetadata.
             PayloadTooLargeError: if the name exceeds 256 bytes.
-            StateError: if the server did not confirm the change within 6 s, or to clear a name.
-            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            StateError: if the server did not confirm the change within 6 s, or if it would clear the name.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             TypeError: for a name that is not a str.
         """
         check_text(name, "name", NAME_LIMIT)
@@ -151,12 +151,12 @@ class ParticipantState:
             with contextlib.suppress(TimeoutError):
                 await self._connection.call(send(), f"setting {what[0].lower()}{what[1:]}", limit=_CONFIRM_WITHIN)
 
-        # The SDK's call may stall for 5 s after the server has applied the change, so wait for the value instead. If it
-        # had that value before, only the end of the call shows that the server was asked.
-        had_it = done()
+        # The SDK's call may stall for 5 s after the server has applied the change, so wait for the value instead. If
+        # the value is the same as before, only the end of the call shows that the server received it.
+        was_set = done()
         sending = self._connection.start(sent())
         sending.add_done_callback(lambda task: task.cancelled() or task.exception())
-        while not sending.done() and (had_it or not done()):
+        while not sending.done() and (was_set or not done()):
             self._changed.clear()
             changed = asyncio.ensure_future(self._changed.wait())
             try:
@@ -174,12 +174,12 @@ class ParticipantState:
             if left <= 0:
                 raise StateError(
                     f"{what}: sent, but not confirmed by the server within {_CONFIRM_WITHIN:g} s. "
-                    "The server silently refuses values over its limits. Read the value back to see what it holds."
+                    "The server silently refuses values over its limits. Read the value back to check it."
                 )
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), left)
-            _ = self._connection.sdk  # raises NotConnectedError if the connection was lost meanwhile
+            _ = self._connection.sdk  # raises NotConnectedError if the connection was lost
 
     def _attributes_changed(self, changed: dict[str, str], participant: rtc.Participant, *_: Any) -> None:
         self._changed.set()
@@ -189,7 +189,7 @@ class ParticipantState:
                 "attributes",
                 self._direction(participant),
                 sender=participant.identity,
-                data=dict(sorted(changed.items())),  # the SDK gives them in any order
+                data=dict(sorted(changed.items())),  # the SDK passes them in any order
                 size=size,
             )
         )
@@ -221,7 +221,7 @@ class ParticipantState:
             if self._name and local.name != self._name:
                 await self.set_name(self._name)
         except NotConnectedError:
-            return  # lost again; the next session writes it
+            return  # lost again; the next session restores the state
 
 
 class RoomState:
@@ -265,7 +265,7 @@ class RoomState:
             raise PermissionDeniedError("roomAdmin", "Setting the room's metadata")
         async with self._writing:
             await self._connection.call(self._update(metadata), "set_metadata", limit=_CONFIRM_WITHIN)
-            # Raises NotConnectedError if the connection was lost meanwhile.
+            # Raises NotConnectedError if the connection is lost.
             confirmed = await self._connection.until(lambda: self._connection.sdk.metadata == metadata, _CONFIRM_WITHIN)
         if not confirmed:
             raise StateError(
@@ -300,7 +300,7 @@ def check_text(text: Any, what: str, limit: int) -> None:
         PayloadTooLargeError: if it exceeds `limit` bytes.
     """
     if not isinstance(text, str):
-        raise TypeError(f"The {what} is a str, not {type(text).__name__}. Use json.dumps(...) for JSON values.")
+        raise TypeError(f"The {what} must be a str, not {type(text).__name__}. Use json.dumps(...) for JSON values.")
     size = len(text.encode())
     if size > limit:
         raise PayloadTooLargeError(f"The {what}", size, limit, "Keep a reference here, and send the data as a stream.")
@@ -311,17 +311,17 @@ def check_attributes(attributes: Mapping[str, str], limit: int) -> None:
 
     Raises:
         TypeError: for a key or value that is not a str, and for an empty key.
-        PayloadTooLargeError: for more than `limit` bytes in all.
+        PayloadTooLargeError: for more than `limit` bytes in total.
     """
     size = 0
     for key, value in attributes.items():
         if not isinstance(key, str) or not isinstance(value, str) or not key:
-            raise TypeError(f"Attributes are strings: {key!r}: {value!r:.60}. Use str() or json.dumps().")
+            raise TypeError(f"Attributes must be strings: {key!r}: {value!r:.60}. Use str() or json.dumps().")
         if value:
             size += len(key.encode()) + len(value.encode())
     if size > limit:
         raise PayloadTooLargeError(
-            "The whole of this participant's attributes",
+            "The total size of this participant's attributes",
             size,
             limit,
             "Delete some, or send the data as a stream and keep only a reference here.",
@@ -330,7 +330,7 @@ def check_attributes(attributes: Mapping[str, str], limit: int) -> None:
 
 @public
 class Attributes(MutableMapping[str, str]):
-    """This participant's attributes, as a mapping that is always current. The server confirms each write.
+    """This participant's attributes as a mapping that is always current. The server confirms each write.
 
     Writing raises the errors of `set_attributes`. Deleting a key deletes it for everybody.
     """
@@ -351,11 +351,11 @@ class Attributes(MutableMapping[str, str]):
         LOOP.run(self._state.set_attributes({key: ""}), "set_attributes")
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Set several attributes at once: one message, one confirmation."""
+        """Set several attributes with one message and one confirmation."""
         LOOP.run(self._state.set_attributes(dict(*args, **kwargs)), "set_attributes")
 
     def clear(self) -> None:
-        """Delete all attributes at once."""
+        """Delete all attributes with one message."""
         keys = list(self._current())
         if keys:
             LOOP.run(self._state.set_attributes(dict.fromkeys(keys, "")), "set_attributes")

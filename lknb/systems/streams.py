@@ -1,4 +1,4 @@
-"""What text and byte streams share: opening, writing, reading to the end, limits, breaking off, and cancelling."""
+"""What text and byte streams share: writing, reading to the end, limits, aborting and cancelling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from lknb.connection import Connection
 from lknb.errors import DeliveryTimeoutError, NotConnectedError, PayloadTooLargeError, StreamError
-from lknb.event import Event
+from lknb.event import Event, set_partial
 from lknb.events import EventLog
 from lknb.files import safe_name
 from lknb.handlers import Handler, Handlers
@@ -24,39 +24,39 @@ from lknb.systems.sending import refused
 Piece = TypeVar("Piece", str, bytes)
 
 MAX_STREAM_SIZE = 64 * 1024 * 1024
-"""Bytes after which a receiver ends a stream, unless set otherwise."""
+"""Default for the maximum bytes of an incoming stream."""
 
 HEADER_LIMIT = 15_000
 PIECE = 128 * 1024
-"""The most of a written stream that the SDK is given at once: bytes, or characters."""
+"""The largest piece of a stream in one call of the SDK: bytes, or characters."""
 
 CANCELLED = "cancelled here"
-# If a stream's end is lost but its sender stays, the reader would wait for as long as the room is open.
+# If a stream's end is lost but its sender stays, the reader would otherwise wait as long as the room is open.
 IDLE_LIMIT = 3600.0
 _CLOSE_WITHIN = 5.0
 _AWAITABLE = "async with room.aio.stream_text(...) as out:` with `await out.write(...)"
-# The SDK hands over each stream in a task of its own, so that the second of two short ones may overtake the first.
+# The SDK delivers each stream in its own task, so the second of two short streams may overtake the first.
 _IN_ORDER_WITHIN = 0.25
 _SLICES = 25
 _BASE_LIMIT = 30.0
-# Bytes per second at the slowest: a link with 20 % loss takes two minutes for a megabyte.
+# Bytes per second on the slowest link: with 20 % loss, a megabyte takes two minutes.
 _SLOWEST = 4_000
 
 
 def time_limit(size: int) -> float:
-    """The seconds that sending `size` bytes may take."""
+    """Maximum seconds for sending `size` bytes."""
     return _BASE_LIMIT + size / _SLOWEST
 
 
 def string_attributes(attributes: dict[str, str] | None) -> dict[str, str]:
-    """A copy of a stream's attributes, checked: LiveKit carries strings.
+    """Check that a stream's attributes are strings, and return a copy.
 
     Raises:
         TypeError: for a key or value that is not a str.
     """
     for key, value in (attributes or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise TypeError(f"Stream attributes are strings: {key!r}: {value!r}. Use str() or json.dumps().")
+            raise TypeError(f"Stream attributes must be strings: {key!r}: {value!r}. Use str() or json.dumps().")
     return dict(attributes or {})
 
 
@@ -68,7 +68,7 @@ def check_header(topic: str, attributes: dict[str, str], recipients: list[str], 
         PayloadTooLargeError: if the header exceeds 15,000 bytes.
     """
     if not isinstance(topic, str):
-        raise TypeError(f"A topic is a str, not {type(topic).__name__}.")
+        raise TypeError(f"A topic must be a str, not {type(topic).__name__}.")
     parts = [topic, *more, *recipients, *attributes.keys(), *attributes.values()]
     size = sum(len(part.encode()) + 8 for part in parts) + 120
     if size > HEADER_LIMIT:
@@ -109,14 +109,14 @@ class Streams:
 
     Args:
         connection: the room's connection.
-        log: where each stream is recorded.
+        log: the room's event log.
         handlers: the room's handlers.
-        max_size: bytes that an incoming stream may have.
+        max_size: maximum bytes of an incoming stream.
 
     Attributes:
         outgoing: the streams being written.
         incoming: the streams being read.
-        latest: for each sender and topic, the end of the stream opened last.
+        latest: for each sender and topic, a future that is done when the stream opened last has ended.
     """
 
     def __init__(self, connection: Connection, log: EventLog, handlers: Handlers, max_size: int) -> None:
@@ -129,8 +129,8 @@ class Streams:
         self.latest: dict[tuple[str | None, str], asyncio.Future[None]] = {}
         connection.on_lost(self._lost)
 
-    def under_way(self, event: Event) -> OutgoingStream[Any] | IncomingStream[Any] | None:
-        """The open stream of this event."""
+    def find(self, event: Event) -> OutgoingStream[Any] | IncomingStream[Any] | None:
+        """The open stream of this event, if there is one."""
         streams: list[OutgoingStream[Any] | IncomingStream[Any]] = [*self.outgoing, *self.incoming]
         return next((each for each in streams if each.event is event), None)
 
@@ -150,8 +150,8 @@ class OpenStreams:
         """Cancel an open text or byte stream, in either direction.
 
         An outgoing stream ends for its receivers too, and the call that sends it raises StreamError. An incoming
-        stream ends here only: its event becomes `failed` and, for text, keeps what arrived. LiveKit cannot notify the
-        sender.
+        stream ends only for this participant: its event becomes `failed` and, for text, keeps what arrived. LiveKit
+        cannot notify the sender.
 
         Args:
             event: the stream's event, from the log, an inbox or the `event` of its writer.
@@ -160,7 +160,7 @@ class OpenStreams:
             True if the stream was cancelled, False if it had already ended.
 
         Raises:
-            TypeError: for anything but the event of a text or byte stream.
+            TypeError: for anything except the event of a text or byte stream.
             StreamError: if the stream can no longer be cancelled, or does not belong to this room.
         """
         if not isinstance(event, Event) or event.kind not in ("text", "bytes"):
@@ -172,7 +172,7 @@ class OpenStreams:
         if event.status != "open":
             return False
         for kind in self._kinds:
-            if stream := kind.under_way(event):
+            if stream := kind.find(event):
                 await stream.cancel()
                 return event.error == CANCELLED
         if any(each is event for each in self._log):
@@ -180,14 +180,14 @@ class OpenStreams:
                 "This stream is small enough to be sent in a single call, which cannot be cancelled. It finishes in "
                 "under a second."
             )
-        raise StreamError("This stream does not belong to this room. Cancel it with the room whose log it is in.")
+        raise StreamError("This stream does not belong to this room. Cancel it with the room whose log contains it.")
 
 
 # Receiving
 
 
 class Sink(ABC, Generic[Piece]):
-    """What becomes of an incoming stream's pieces."""
+    """Collects the pieces of an incoming stream."""
 
     @abstractmethod
     def keep(self, piece: Piece) -> int:
@@ -195,32 +195,32 @@ class Sink(ABC, Generic[Piece]):
 
     @abstractmethod
     def payload(self) -> Any:
-        """The payload of a stream that arrived whole.
+        """The payload of a completely received stream.
 
         Raises:
-            StreamError: if it is not what was sent.
+            StreamError: if it differs from what was sent.
         """
 
     def partial(self) -> Any:
-        """The payload of a stream that has not ended, or broke off."""
+        """The payload so far, of an open or an incomplete stream."""
         return None
 
     def progress(self, transferred: int) -> None:
-        """Show how many bytes have arrived."""
+        """Show the number of bytes received."""
 
     def close(self) -> None:
         """Show that the stream has ended, and free what its event does not keep."""
 
 
-class _BrokenOff(Exception):  # noqa: N818 - why a stream ended early; never raised to users
+class _EndedEarly(Exception):  # noqa: N818 - why a stream ended early; never raised to users
     """An incoming stream ended early; what arrived is kept."""
 
 
 class IncomingStream(Generic[Piece]):
-    """An open incoming stream: read to its end, within a byte limit, recorded, and handed to live handlers.
+    """An open incoming stream: read to its end, within a byte limit, recorded, and passed to live handlers.
 
     The limit is the largest among its handlers: a handler's own `max_size`, else the room's. Handlers with a smaller
-    limit do not get the stream.
+    limit do not receive the stream.
     """
 
     def __init__(self, streams: Streams, event: Event) -> None:
@@ -243,7 +243,7 @@ class IncomingStream(Generic[Piece]):
 
     @property
     def first_handler(self) -> Handler | None:
-        """The handler in whose cell progress belongs."""
+        """The handler whose cell shows the progress."""
         return self._matching[0] if self._matching else None
 
     def _serve_live(self, handler: Handler) -> None:
@@ -255,7 +255,7 @@ class IncomingStream(Generic[Piece]):
         """Read the SDK's `reader` to the end, and record how the stream ended."""
         self._reader = reader
         self._streams.incoming.add(self)
-        self.event.grow(sink.partial)
+        set_partial(self.event, sink.partial)
         data: Any = None
         error: str | None = None
         try:
@@ -266,14 +266,14 @@ class IncomingStream(Generic[Piece]):
             error = "the room was closed before the stream ended" if closed else type(stopped).__name__
             raise
         finally:
-            # An open reader would keep its place in the SDK's queue for the life of the process.
+            # An open reader would stay in the SDK's queue for the life of the process.
             reader.close()
             self.event.data = data
             self._end(error)
             sink.close()
 
     async def _read(self, reader: Any, sink: Sink[Piece]) -> tuple[Any, str | None]:
-        """Read to the end; return the payload, and an error unless it is whole."""
+        """Read to the end; return the payload, and an error if it is incomplete."""
         event = self.event
         try:
             await self._read_pieces(reader, sink)
@@ -281,23 +281,23 @@ class IncomingStream(Generic[Piece]):
             if not self._is_cancelled:
                 await self._wait_for_previous()
             if self._is_cancelled:
-                raise _BrokenOff(CANCELLED)
+                raise _EndedEarly(CANCELLED)
             if event.size and event.transferred != event.size:
-                raise _BrokenOff(f"{event.transferred:,} of {event.size:,} bytes arrived")
+                raise _EndedEarly(f"{event.transferred:,} of {event.size:,} bytes arrived")
             event.size = event.transferred
             return sink.payload(), None
-        except StreamError as invalid:  # too large, or not what was sent: keep nothing
+        except StreamError as invalid:  # too large, or different from what was sent: keep nothing
             return None, str(invalid)
-        except _BrokenOff as broken:
-            error = str(broken)
-        except SdkStreamError as broken:
-            # For a stream of known size the SDK says only that it is incomplete, whatever reason the sender gave.
+        except _EndedEarly as ended:
+            error = str(ended)
+        except SdkStreamError as aborted:
+            # For a stream of known size, the SDK reports only that it is incomplete, whatever reason the sender gave.
             so_far = f" after {event.transferred:,} of {event.size:,} bytes" if event.size else ""
-            error = f"the stream broke off{so_far}: {broken.description}"
+            error = f"the stream was aborted{so_far}: {aborted.description}"
         except TimeoutError:
             error = f"nothing arrived for {IDLE_LIMIT:g} s"
         except OSError as full:  # the temporary directory cannot hold it
-            error = f"the bytes could not be kept: {full.strerror or full}"
+            error = f"the bytes could not be stored: {full.strerror or full}"
         return sink.partial(), error
 
     async def _read_pieces(self, reader: Any, sink: Sink[Piece]) -> None:
@@ -313,7 +313,7 @@ class IncomingStream(Generic[Piece]):
                 return
             event.transferred += sink.keep(piece)
             self._check_limit(event.transferred)
-            self._hand_on(piece)
+            self._deliver(piece)
             sink.progress(event.transferred)
 
     def _check_limit(self, size: int) -> None:
@@ -323,7 +323,7 @@ class IncomingStream(Generic[Piece]):
                 "or connect with a larger max_stream_size="
             )
 
-    def _hand_on(self, piece: Piece) -> None:
+    def _deliver(self, piece: Piece) -> None:
         for handler, live in list(self._live):
             if handler.takes(self.event.transferred):
                 live.put(piece)
@@ -332,8 +332,8 @@ class IncomingStream(Generic[Piece]):
                 self._live.remove((handler, live))
 
     async def _wait_for_previous(self) -> None:
-        """Let the previous stream of this sender and topic end first, if its end is on its way too."""
-        for _ in range(_SLICES):  # in slices, so that time in which this process stood still does not count
+        """Let the previous stream of this sender and topic end first, if it is ending now."""
+        for _ in range(_SLICES):  # in slices, so that time in which this process is suspended does not count
             if self._previous is None or self._previous.done():
                 return
             await asyncio.wait((self._previous,), timeout=_IN_ORDER_WITHIN / _SLICES)
@@ -362,8 +362,8 @@ class OutgoingStream(ABC, Generic[Piece]):
     """An open outgoing stream, on the loop thread. Its subclasses differ in the type of its pieces.
 
     Args:
-        streams: its kind of streams.
-        event: its event, added to the log already.
+        streams: the text or byte streams of the connection.
+        event: its event, already in the log.
         sdk_writer: the SDK's writer.
         progress: called with the bytes sent so far.
     """
@@ -385,7 +385,7 @@ class OutgoingStream(ABC, Generic[Piece]):
 
     @abstractmethod
     def _checked(self, piece: Any) -> Piece:
-        """A piece as the SDK takes it.
+        """A piece in the type that the SDK accepts.
 
         Raises:
             TypeError: for a piece of another type.
@@ -393,34 +393,34 @@ class OutgoingStream(ABC, Generic[Piece]):
 
     @abstractmethod
     def _size(self, piece: Piece) -> int:
-        """The bytes of a piece."""
+        """The size of a piece in bytes."""
 
     def _keep(self, piece: Piece) -> None:
         """Keep a piece that was sent, for the event."""
 
     def _payload(self) -> Any:
-        """What the event keeps of the pieces sent."""
+        """The payload that the event keeps."""
         return None
 
     async def write(self, piece: Any) -> None:
         """Send a piece; wait while the connection is congested.
 
         Raises:
-            StreamError: after the stream has ended or broken off.
+            StreamError: if the stream has ended or was aborted.
             NotConnectedError: if the connection is lost.
-            DeliveryTimeoutError: if the SDK does not take the piece in time.
+            DeliveryTimeoutError: if the SDK does not accept the piece in time.
             TypeError: for a piece of another type.
         """
         checked = self._checked(piece)
         self._refuse_ended()
-        # The SDK sends what it was given even after the stream has broken off: so not too much at once.
+        # The SDK sends what it has accepted even after the stream was aborted, so it gets one piece at a time.
         for at in range(0, len(checked), PIECE):
-            self.refuse_broken()  # it may have broken off while the previous piece was being sent
+            self.refuse_aborted()  # it may have been aborted while the previous piece was being sent
             await self._write(checked[at : at + PIECE])
 
     async def _write(self, piece: Piece) -> None:
         size = self._size(piece)
-        with self._failing("The stream broke off"):
+        with self._failing("The stream was aborted"):
             async with self.until_cancelled():
                 writing = self._sdk_writer.write(piece)
                 await self._streams.connection.call(writing, "writing to a stream", limit=time_limit(size))
@@ -429,18 +429,18 @@ class OutgoingStream(ABC, Generic[Piece]):
         self._progress(self.event.transferred)
 
     async def close(self, attributes: dict[str, str] | None = None) -> None:
-        """End the stream; its receivers get what was written as a whole.
+        """End the stream. Its receivers then have the complete payload.
 
         Raises:
-            StreamError: after the stream has ended or broken off, or if it is not of the announced size.
+            StreamError: if the stream has ended or was aborted, or is not of the announced size.
             NotConnectedError: if the connection is lost.
             DeliveryTimeoutError: if the SDK does not end the stream in time.
         """
         self._refuse_ended()
         if self.event.size is not None and self.event.size != self.event.transferred:
-            why = f"{self.event.transferred:,} of the {self.event.size:,} bytes announced were written"
+            why = f"{self.event.transferred:,} of the {self.event.size:,} announced bytes were written"
             await self.abort(why)
-            raise StreamError(f"The stream broke off: {why}. Give the true total_size=, or leave it out.")
+            raise StreamError(f"The stream was aborted: {why}. Pass the actual total_size=, or omit it.")
         self._is_closing = True
         with self._failing("The stream could not be ended"):
             closing = self._sdk_writer.aclose(attributes=attributes)
@@ -462,7 +462,7 @@ class OutgoingStream(ABC, Generic[Piece]):
 
     @contextlib.asynccontextmanager
     async def until_cancelled(self) -> AsyncIterator[None]:
-        """End the waiting in this block with StreamError when the stream is cancelled or breaks off elsewhere."""
+        """Raise StreamError in this block when the stream is cancelled or aborted elsewhere."""
         wait = asyncio.timeout(None)
         try:
             async with wait:
@@ -474,10 +474,10 @@ class OutgoingStream(ABC, Generic[Piece]):
         except TimeoutError:
             if not wait.expired():
                 raise
-            raise self._broken() from None
+            raise self._aborted() from None
 
     async def cancel(self) -> None:
-        """Break the stream off, whatever is waiting for it.
+        """Cancel the stream, even while a write is waiting.
 
         Raises:
             StreamError: if its end is already being sent.
@@ -487,11 +487,11 @@ class OutgoingStream(ABC, Generic[Piece]):
         await self.abort(CANCELLED, "the sender cancelled it")
 
     async def abort(self, why: str, reason_sent: str | None = None) -> None:
-        """Break the stream off.
+        """Abort the stream.
 
         Args:
             why: the error to record.
-            reason_sent: the reason that the receivers get, if it is another one.
+            reason_sent: the reason sent to the receivers, if it differs.
         """
         if self.event.status != "open":
             return
@@ -504,7 +504,7 @@ class OutgoingStream(ABC, Generic[Piece]):
             await asyncio.wait_for(asyncio.shield(closing), _CLOSE_WITHIN)
 
     def lost(self, why: str) -> None:
-        """Fail the stream: its session has ended, so that what was written may not arrive."""
+        """Fail the stream: its session has ended, so written data may not arrive."""
         self._end("failed", why)
 
     def _end(self, status: Literal["ok", "failed"], error: str | None) -> None:
@@ -515,19 +515,19 @@ class OutgoingStream(ABC, Generic[Piece]):
         self._streams.log.finish(self.event, status, error)
 
     def _refuse_ended(self) -> None:
-        self.refuse_broken()
+        self.refuse_aborted()
         if self._is_closing:
             raise StreamError("This stream has ended. Open another one.")
 
-    def refuse_broken(self) -> None:
-        """Raise StreamError if the stream has broken off."""
+    def refuse_aborted(self) -> None:
+        """Raise StreamError if the stream was aborted."""
         if self.event.status == "failed":
-            raise self._broken()
+            raise self._aborted()
 
-    def _broken(self) -> StreamError:
+    def _aborted(self) -> StreamError:
         if self.event.error == CANCELLED:
             return StreamError(f"This stream was {CANCELLED}, after {self.event.transferred:,} bytes.")
-        return StreamError(f"This stream has broken off ({self.event.error}). Open another one.")
+        return StreamError(f"This stream was aborted ({self.event.error}). Open another one.")
 
 
 @public
@@ -552,7 +552,7 @@ class AsyncStreamWriter:
     async def __aenter__(self) -> AsyncStreamWriter:
         opening, self._opening = self._opening, None
         if opening is None:
-            raise StreamError("This stream has been used already. Open another one.")
+            raise StreamError("This stream has already been used. Open another one.")
         self._stream = await LOOP.wait(opening)
         return self
 
@@ -563,15 +563,15 @@ class AsyncStreamWriter:
             await LOOP.wait(self._opened.close())
         else:
             # The block must not end as if everything had arrived, even if it wrote nothing after the stream failed.
-            self._opened.refuse_broken()
+            self._opened.refuse_aborted()
 
     async def write(self, piece: Any) -> None:
         """Send a piece: a str for text, bytes for a byte stream. Waits while the connection is congested.
 
         Raises:
-            StreamError: if the stream is not open, has ended or has broken off.
+            StreamError: if the stream is not open, has ended or was aborted.
             NotConnectedError: if the connection is lost.
-            DeliveryTimeoutError: if the SDK does not take the piece in time.
+            DeliveryTimeoutError: if the SDK does not accept the piece in time.
             TypeError: for a piece of another type.
         """
         await LOOP.wait(self._opened.write(piece))
@@ -580,7 +580,7 @@ class AsyncStreamWriter:
         """End the stream before the end of the block.
 
         Raises:
-            StreamError: if the stream is not open, has ended or has broken off, or is not of the announced size.
+            StreamError: if the stream is not open, has ended or was aborted, or is not of the announced size.
             NotConnectedError: if the connection is lost.
             DeliveryTimeoutError: if the SDK does not end the stream in time.
         """
@@ -614,9 +614,9 @@ class StreamWriter:
         """Send a piece: a str for text, bytes for a byte stream. Waits while the connection is congested.
 
         Raises:
-            StreamError: if the stream is not open, has ended or has broken off.
+            StreamError: if the stream is not open, has ended or was aborted.
             NotConnectedError: if the connection is lost.
-            DeliveryTimeoutError: if the SDK does not take the piece in time.
+            DeliveryTimeoutError: if the SDK does not accept the piece in time.
             TypeError: for a piece of another type.
         """
         LOOP.run(self._writer.write(piece), "write", _AWAITABLE)
@@ -625,7 +625,7 @@ class StreamWriter:
         """End the stream before the end of the block.
 
         Raises:
-            StreamError: if the stream is not open, has ended or has broken off, or is not of the announced size.
+            StreamError: if the stream is not open, has ended or was aborted, or is not of the announced size.
             NotConnectedError: if the connection is lost.
             DeliveryTimeoutError: if the SDK does not end the stream in time.
         """

@@ -14,7 +14,7 @@ from typing import Any
 
 from lknb.connection import Connection
 from lknb.defaults import CHAT
-from lknb.event import Event
+from lknb.event import Event, set_partial
 from lknb.events import EventLog
 from lknb.handlers import Handlers
 from lknb.loop import from_calling_loop
@@ -44,7 +44,7 @@ class OutgoingText(OutgoingStream[str]):
     def __init__(self, streams: Streams, event: Event, sdk_writer: Any) -> None:
         super().__init__(streams, event, sdk_writer)
         self._pieces: list[str] = []
-        event.grow(self._payload)
+        set_partial(event, self._payload)
 
     def _checked(self, piece: Any) -> str:
         if not isinstance(piece, str):
@@ -87,9 +87,9 @@ class TextStreams(Streams):
 
     Args:
         connection: the room's connection.
-        log: where each stream is recorded.
+        log: the room's event log.
         handlers: the room's handlers.
-        max_size: bytes that an incoming stream may have.
+        max_size: maximum bytes of an incoming stream.
         send_file: `ByteStreams.send_attachment`, which sends the files attached to a text.
     """
 
@@ -113,7 +113,7 @@ class TextStreams(Streams):
         attachments: str | Path | Iterable[str | Path] = (),
         progress: bool = True,
     ) -> Event:
-        """Send text of any length. An iterable of str is streamed, piece by piece as it yields them.
+        """Send text of any length. An iterable of str is streamed piece by piece.
 
         Returning does not mean that the text was delivered: LiveKit does not confirm streams.
         See https://docs.livekit.io/transport/data/text-streams/.
@@ -122,29 +122,29 @@ class TextStreams(Streams):
             text: a str, or an iterable or async iterable of str.
             topic: receivers listen by topic; LiveKit's chat components use `lk.chat`.
             to: an identity or several; None for everybody.
-            attributes: strings that travel with the stream; with the topic at most 15,000 bytes.
-            reply_to: the text stream that this one answers, as its event or its id.
-            edits: a text that this participant has sent, as its event or its id. Chat components show this text in
-                its place. If the original is still in `room.events`, its topic, `reply_to` and (unless `to` is given)
+            attributes: strings sent with the stream; at most 15,000 bytes together with the topic.
+            reply_to: the text stream that this one replies to, as its event or its id.
+            edits: a text that this participant has sent, as its event or its id. Chat components show this text
+                instead. If the original is still in `room.events`, its topic, `reply_to` and (unless `to` is given)
                 recipients are reused.
             attachments: the path of a file or several. They are sent after the text, one after the other, as byte
-                streams of the same topic whose ids the text names: LiveKit's chat components attach files in this
-                way. Those components show nothing of a message with an empty text, not even its files.
+                streams with the same topic; the text contains their ids. LiveKit's chat components attach files in this
+                way. They do not show a message with an empty text, not even its files.
             progress: whether to show the progress of a long transfer of an attachment.
 
         Returns:
             The event in the log; its `id` is the stream's id.
 
         Raises:
-            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost meanwhile.
+            NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             UnknownParticipantError: if a recipient is not in the room.
             PermissionDeniedError: without the grant canPublishData.
             PayloadTooLargeError: if topic, recipients and attributes exceed 15,000 bytes.
-            StreamError: if the SDK refused the stream, or it broke off or was cancelled.
+            StreamError: if the SDK refused the stream, or it was aborted or cancelled.
             DeliveryTimeoutError: if the SDK did not send the text in time.
             FileNotFoundError: for a missing attachment, before anything is sent.
             IsADirectoryError: for an attachment that is a directory, before anything is sent.
-            TypeError: for anything but text, and for attributes that are not strings.
+            TypeError: for text of another type, and for attributes that are not strings.
             ValueError: if `edits` is not a text that this participant has sent, or is still being sent; for an empty
                 `to`, or this participant's own identity in it.
 
@@ -196,18 +196,18 @@ class TextStreams(Streams):
     ) -> AsyncStreamWriter:
         """Open a text stream to write to piece by piece, as a context manager.
 
-        Leaving the block ends the stream. If an exception leaves it, the receivers get a stream that broke off.
+        Leaving the block ends the stream. If the block raises, the stream is aborted for its receivers.
         See https://docs.livekit.io/transport/data/text-streams/.
 
         Args:
             topic: receivers listen by topic; LiveKit's chat components use `lk.chat`.
             to: an identity or several; None for everybody.
-            attributes: strings that travel with the stream; with the topic at most 15,000 bytes.
-            reply_to: the text stream that this one answers, as its event or its id.
+            attributes: strings sent with the stream; at most 15,000 bytes together with the topic.
+            reply_to: the text stream that this one replies to, as its event or its id.
             edits: a text that this participant has sent, which this one replaces; see `send_text`.
 
         Returns:
-            The writer. Entering its block opens the stream, and raises what is listed here.
+            The writer. Entering its block opens the stream, and raises the errors below.
 
         Raises:
             NotConnectedError: while the room is closed or reconnecting.
@@ -279,7 +279,7 @@ class TextStreams(Streams):
         if isinstance(edits, Event) and (edits.kind, edits.direction) != ("text", "out"):
             raise ValueError(f"Only texts that this participant has sent can be edited, not {edits!r}.")
         if not isinstance(edits, str | Event) or not edits:
-            raise TypeError(f"edits= is the event of a text or its id, not {edits!r:.60}.")
+            raise TypeError(f"edits= must be the event of a text or its id, not {edits!r:.60}.")
         wanted = edits if isinstance(edits, str) else edits.id
         sent = [edits] if isinstance(edits, Event) else []
         sent += [each for each in self.log[:] if (each.kind, each.direction, each.id) == ("text", "out", wanted)]
@@ -311,7 +311,7 @@ def _header(event: Event) -> TextHeader:
 
 
 def _files(paths: str | Path | Iterable[str | Path]) -> dict[str, Path]:
-    """Readable files, by the ids that their streams will have."""
+    """Check that the files can be read, and choose the ids of their streams."""
     files = {}
     for each in [paths] if isinstance(paths, str | Path) else paths:
         path = Path(each).expanduser()
@@ -328,7 +328,7 @@ async def _each(pieces: Any) -> AsyncIterator[Any]:
         return
     iterator, end = iter(pieces), object()
     context = contextvars.copy_context()
-    # A generator may wait for a model or a file: not on the loop thread.
+    # A generator may wait for a model or a file, so it does not run on the loop thread.
     worker = Workers(1, "send_text")
     try:
         while (piece := await worker.run(lambda: context.run(next, iterator, end))) is not end:

@@ -1,4 +1,4 @@
-"""Draws evening.png, the picture that the quickstart sends: `python notebooks/data/draw.py`. Standard library only."""
+"""Draw evening.png, the picture in the quickstart: `python notebooks/data/draw.py`. Standard library only."""
 
 import math
 import struct
@@ -9,7 +9,7 @@ WIDTH, HEIGHT = 560, 300
 SUN_X, SUN_Y, SUN_RADIUS = 390, 128, 34
 TOP, HORIZON = (38, 32, 84), (255, 176, 112)
 SUN = (255, 240, 200)
-# From far to near: height, colour, and the waves (length, size, shift) that make the outline.
+# From far to near: height, colour, and the waves (length, size, shift) of the outline.
 HILLS = [
     (168, (150, 92, 120), [(210, 14, 0.4), (67, 5, 2.0)]),
     (196, (104, 66, 108), [(260, 18, 2.1), (83, 6, 0.3)]),
@@ -21,17 +21,17 @@ Colour = tuple[int, int, int]
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """The colour that lies `share` of the way from `a` to `b`."""
+    """Return the colour `share` of the way from `a` to `b`."""
     return tuple(round(x + (y - x) * share) for x, y in zip(a, b, strict=True))  # type: ignore[return-value]
 
 
 def outline(x: int, height: int, waves: list[tuple[int, int, float]]) -> float:
-    """Where a hill begins in column `x`."""
+    """Return the top of a hill in column `x`."""
     return height + sum(size * math.sin(2 * math.pi * x / length + shift) for length, size, shift in waves)
 
 
 def pixel(x: int, y: int) -> Colour:
-    """The nearest hill, else the sun, else the sky."""
+    """Return the colour of the nearest hill, else of the sun, else of the sky."""
     for height, colour, waves in reversed(HILLS):
         if y >= outline(x, height, waves):
             return colour
@@ -44,7 +44,7 @@ def pixel(x: int, y: int) -> Colour:
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """One chunk of a PNG file."""
+    """Return one chunk of a PNG file."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 

@@ -1,12 +1,12 @@
-"""The checks of the tutorials' exercises: each tries an answer in the room, and says in one line how it went.
+"""Checks for the tutorials' exercises. Each one tries an answer in the room and reports the result in one line.
 
-A module beside this one belongs to one notebook. Its checks are functions like this:
+Each module beside this one belongs to one notebook. Its checks are functions like this:
 
     @check
     def check_1() -> Verdict:
-        answer = variable("answer")  # what the exercise's cell has made
+        answer = variable("answer")  # set in the exercise's cell
         if answer != 3:
-            return not_yet(f"`answer` is {shown(answer)}, and there were 3 messages.")
+            return not_yet(f"`answer` is {shown(answer)}, but there were 3 messages.")
         return right("all 3 messages were counted.")
 """
 
@@ -26,20 +26,20 @@ from IPython import get_ipython
 import lknb
 
 PATIENCE = 2.0
-"""Seconds that an answer may take when no handler has anything left to do."""
+"""Seconds to wait for an answer while no handler is busy."""
 
-_AT_MOST = 10.0  # seconds that one is waited for while a handler is still at it, on a busy machine
+_AT_MOST = 10.0  # seconds to wait for an answer while a handler is still busy, as on a slow machine
 
 _NOTHING = object()
 
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """What a check says; as a cell's last line, one line: "Right: ..." or "Not yet: ...".
+    """The result of a check, displayed as one line: "Right: ..." or "Not yet: ...".
 
     Attributes:
         right: whether the answer is right.
-        text: why, or what was seen, what was expected and a hint; `code` stands between backticks.
+        text: why the answer is right, or the actual result, the expected one and a hint; code is in backticks.
     """
 
     right: bool
@@ -63,21 +63,21 @@ class Verdict:
 
 
 class _UnreadyError(Exception):
-    """What a check needs is not there, and how to get it."""
+    """The notebook lacks something that a check needs; the message says how to get it."""
 
 
 def right(text: str) -> Verdict:
-    """The answer is right, and why."""
+    """Return the verdict on a right answer, with the reason."""
     return Verdict(True, text)
 
 
 def not_yet(text: str) -> Verdict:
-    """The answer is not right yet: what was seen, what was expected, and a hint."""
+    """Return the verdict on a wrong answer: the actual result, the expected one, and a hint."""
     return Verdict(False, text)
 
 
 def variable(name: str, default: Any = _NOTHING) -> Any:
-    """What the notebook calls `name`; if nothing, `default`, or without one the check ends with "Not yet"."""
+    """Return the notebook's variable `name`, else `default`; without a default the check ends with "Not yet"."""
     ipython = get_ipython()
     value = default if ipython is None else ipython.user_ns.get(name, default)
     if value is _NOTHING:
@@ -86,33 +86,33 @@ def variable(name: str, default: Any = _NOTHING) -> Any:
 
 
 def open_room(name: str) -> lknb.Room:
-    """The open room that the notebook calls `name`; if it is none, the check ends with "Not yet"."""
+    """Return the open room in the notebook's variable `name`; without one the check ends with "Not yet"."""
     room = variable(name)
     if not isinstance(room, lknb.Room):
-        raise _UnreadyError(f"`{name}` is {shown(room)}, and no room any more. Run the cell that joins.")
+        raise _UnreadyError(f"`{name}` is {shown(room)}, not a room. Run the cell that joins.")
     if room.state != "connected":
-        raise _UnreadyError(f"{name}'s room is {room.state}. Run the notebook from its first cell on.")
+        raise _UnreadyError(f"{name}'s room is {room.state}. Run the notebook again from its first cell.")
     return room
 
 
-def why_silent(room: lknb.Room, kind: str, topic: str, advice: str = "let it send the answer to `sender`") -> str:
-    """What may be the reason that streams of this kind and topic came to nothing: no handler, or what it did."""
+def why_silent(room: lknb.Room, kind: str, topic: str, advice: str = "send the answer to `sender`") -> str:
+    """Return the likely reason why streams of this kind and topic had no effect."""
     serving = [each for each in room.handlers if each.kind == kind and each.topic in (topic, None)]
     if not serving:
         return (
-            f'{room.identity} has no handler for it: decorate a function with `@{room.identity}.on_{kind}("{topic}")`.'
+            f'{room.identity} has no handler for it. Decorate a function with `@{room.identity}.on_{kind}("{topic}")`.'
         )
     if any(each.errors for each in serving):
-        return "The handler raised: its traceback stands below the exercise's cell."
+        return "The handler raised an exception; the traceback is below the exercise's cell."
     if not any(each.calls for each in serving):
-        return "The handler was not called. With `sender=` it is for one sender alone."
+        return "The handler was not called. With `sender=` it handles only that sender."
     if any(each.running for each in serving):
-        return "The handler was called, and is still running."
-    return f"The handler was called, and raised nothing. What it returns goes nowhere: {advice}."
+        return "The handler was called and is still running."
+    return f"The handler was called and raised no exception. Its return value is ignored: {advice}."
 
 
 class Served:
-    """What the handlers of a room, for streams of one kind and topic, make of those that an examiner sends."""
+    """A room's handlers for one kind and topic, while an examiner sends streams to them."""
 
     def __init__(self, examiner: lknb.Room, room: lknb.Room, kind: str, topic: str) -> None:
         self._examiner, self._room, self._kind, self._topic = examiner, room, kind, topic
@@ -120,12 +120,12 @@ class Served:
         self._before = {each: each.calls for each in room.handlers}
 
     def wait(self, condition: Callable[[], bool]) -> bool:
-        """Whether `condition` comes true before PATIENCE is over, which begins when nothing is under way any more."""
+        """Return whether `condition` becomes true within PATIENCE, counted from when no handler is busy."""
         latest = time.monotonic() + _AT_MOST
         deadline = time.monotonic() + PATIENCE
         while not condition():
             now = time.monotonic()
-            if self._under_way():
+            if self._busy():
                 deadline = now + PATIENCE
             if now > min(deadline, latest):
                 return False
@@ -133,21 +133,21 @@ class Served:
         return True
 
     def rest(self) -> None:
-        """Wait until nothing is under way any more: then what was made of it so far is all."""
+        """Wait until no handler is busy, so that no more results can follow."""
         deadline = time.monotonic() + _AT_MOST
-        while self._under_way() and time.monotonic() < deadline:
+        while self._busy() and time.monotonic() < deadline:
             time.sleep(0.02)
 
     def answered(self, topic: str | None = None) -> list[lknb.Event]:
-        """The texts that the room itself says it has sent since the check began."""
+        """Return the texts sent since the check began, according to the room's own log."""
         return list(self._room.events.filter("text", topic=topic, direction="out", since=self._since))
 
-    def _under_way(self) -> bool:
-        """Whether a handler runs, or has not been called yet for what was sent."""
+    def _busy(self) -> bool:
+        """Return whether a handler is running, or has yet to be called for a stream that was sent."""
         sent = self._examiner.events.filter(self._kind, topic=self._topic, direction="out")
         for each in self._room.handlers:
             if each.kind == self._kind and each.topic in (self._topic, None):
-                # One that does not stream is called when a stream has ended well.
+                # Without `stream=True`, a handler is called only for streams that ended without an error.
                 due = len(sent) if each.streams else len(sent.filter(status="ok"))
                 if each.running or each.calls < self._before.get(each, 0) + due:
                     return True
@@ -155,21 +155,21 @@ class Served:
 
 
 class Answers(Served):
-    """The texts that come back to the examiner, of every topic or of the one called `heard`."""
+    """The texts that the examiner receives back, on every topic or only on `reply_topic`."""
 
     def __init__(
-        self, examiner: lknb.Room, room: lknb.Room, kind: str, topic: str, *, heard: str | None = None
+        self, examiner: lknb.Room, room: lknb.Room, kind: str, topic: str, *, reply_topic: str | None = None
     ) -> None:
         super().__init__(examiner, room, kind, topic)
-        self._inbox = examiner.listen("text", topic=heard, sender=room.identity)
-        self._heard, self._taken = heard, 0
+        self._inbox = examiner.listen("text", topic=reply_topic, sender=room.identity)
+        self._reply_topic, self._taken = reply_topic, 0
 
     def next(self) -> lknb.Event | None:
-        """The next one; None when none has come, and none is to be expected any more."""
+        """Return the next answer, or None if none arrived and none is expected any more."""
         return self.within(0) if self.wait(lambda: len(self._inbox) > 0) else None
 
     def within(self, seconds: float) -> lknb.Event | None:
-        """One that should not come; None when it has not come by then."""
+        """Return an answer that arrives within `seconds`, or None; for answers that should not arrive."""
         try:
             event = self._inbox.next(timeout=seconds)
         except TimeoutError:
@@ -177,14 +177,14 @@ class Answers(Served):
         self._taken += 1
         return event
 
-    def _under_way(self) -> bool:
-        """The same, or whether a text has been sent here and is not there yet."""
-        sent = [each for each in self.answered(self._heard) if not each.to or self._examiner.identity in each.to]
-        return super()._under_way() or sum(each.status == "ok" for each in sent) > self._taken + len(self._inbox)
+    def _busy(self) -> bool:
+        """Return the same, or whether a text was sent here and has not arrived yet."""
+        sent = [each for each in self.answered(self._reply_topic) if not each.to or self._examiner.identity in each.to]
+        return super()._busy() or sum(each.status == "ok" for each in sent) > self._taken + len(self._inbox)
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """`value` as the reader would see it, on one line, between backticks, and not too long."""
+    """Return the repr of `value` in backticks, on one line and cut to `limit` characters."""
     try:
         text = " ".join(repr(value).split())
     except Exception as error:
@@ -194,7 +194,7 @@ def shown(value: object, limit: int = 60) -> str:
 
 
 def check(function: Callable[..., Verdict]) -> Callable[..., Verdict]:
-    """Make what the check raises part of what it says: a wrong answer is no error of the notebook."""
+    """Turn a check's exceptions into "Not yet" verdicts: a wrong answer must not fail the notebook's cell."""
 
     @functools.wraps(function)
     def bounded(*args: Any, **kwargs: Any) -> Verdict:

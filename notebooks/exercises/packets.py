@@ -1,4 +1,4 @@
-"""Checks of packets-and-data-tracks.ipynb: an examiner joins the room, listens, and sends."""
+"""Checks for packets-and-data-tracks.ipynb. An examiner joins the room, listens, and sends."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from . import Verdict, check, not_yet, right, shown, variable
 
 _ROWS = 1000
 _ADVISED = 15 * 1024
-_PATIENCE = 3.0  # seconds between two packets
-_WORKED_OFF = 5.0  # seconds for the packets of a series to be worked off
+_PATIENCE = 3.0  # seconds to wait for the next packet
+_HANDLED_WITHIN = 5.0  # seconds for bob to handle the packets of a series
 
 
 @check
 def check_1() -> Verdict:
-    """`send(columns)` sends a thousand rows as Arrow, in few packets that are not too large."""
+    """Check that `send(columns)` sends a thousand rows as Arrow, in a few packets that are not too large."""
     import numpy as np
 
     send = variable("send")
@@ -32,18 +32,18 @@ def check_1() -> Verdict:
     with _examiner() as examiner:
         inbox = examiner.listen(("data", "data_track"), sender="alice")
         failure = _failure(send, {name: values.copy() for name, values in columns.items()})
-        # Her own log knows how many to wait for.
+        # alice's own log says how many packets to wait for.
         sent = variable("alice").events.filter(("data", "data_track"), direction="out", since=before)
         packets = [event for event in _collected(inbox, len(sent)) if event.topic == "climate"]
     if failure:
         return not_yet(f"`send(columns)` {failure}{_cure(failure)}")
     if not packets:
-        return not_yet('no packet came on the topic `climate`. Send with `alice.publish_data(..., topic="climate")`.')
+        return not_yet('no packet arrived on the topic `climate`. Use `alice.publish_data(..., topic="climate")`.')
     return _judged(packets, columns)
 
 
 def _cure(failure: str) -> str:
-    return " Send some of the rows in each packet." if "PayloadTooLarge" in failure else ""
+    return " Put only some of the rows into each packet." if "PayloadTooLarge" in failure else ""
 
 
 def _judged(packets: list[lknb.Event], columns: dict[str, Any]) -> Verdict:
@@ -57,24 +57,27 @@ def _judged(packets: list[lknb.Event], columns: dict[str, Any]) -> Verdict:
             tables.append(pa.ipc.open_stream(event.data).read_all())
         except (pa.ArrowException, OSError, ValueError):
             begins = shown(bytes(event.data[:20]))
-            return not_yet(f"packet {number} begins with {begins} and is not a whole Arrow stream. `pack` makes one.")
+            return not_yet(
+                f"packet {number} begins with {begins} and is not a complete Arrow stream. `pack` makes one."
+            )
     found = pa.concat_tables([table.select(tables[0].column_names) for table in tables]) if _alike(tables) else None
     if found is None or set(found.column_names) != set(columns):
         names = ", ".join(tables[0].column_names) or "none"
         return not_yet(f"each packet needs the columns {', '.join(columns)}; the first one has: {names}.")
     if found.num_rows != _ROWS:
-        hint = " Do the slices overlap?" if found.num_rows > _ROWS else " Are the last rows sent, too?"
+        hint = " Do the slices overlap?" if found.num_rows > _ROWS else " Did you send the last rows, too?"
         return not_yet(f"{found.num_rows:,} rows arrived instead of {_ROWS:,}.{hint}")
     if not all(np.array_equal(found[name].to_numpy(), values) for name, values in columns.items()):
-        return not_yet("all rows are there, but not in their order, or with other values.")
+        return not_yet("all rows arrived, but in another order or with other values.")
     if largest > _ADVISED:
         return not_yet(
-            f"all arrived, but a packet has {largest:,} bytes, and {_ADVISED:,} are advised. Put fewer rows into each."
+            f"all rows arrived, but one packet has {largest:,} bytes; at most {_ADVISED:,} are advised. "
+            "Put fewer rows into each packet."
         )
-    # With 24 bytes a row, two packets of 15 KiB hold all; up to four leave room for round numbers of rows.
+    # At 24 bytes per row, two packets of 15 KiB hold all rows; up to four allow round numbers of rows.
     if len(packets) > 4:
-        return not_yet(f"all rows arrived, in {len(packets):,} packets. Four are enough: put more rows into each.")
-    return right(f"{_ROWS:,} rows came in {len(packets)} packets, the largest of {largest:,} bytes.")
+        return not_yet(f"all rows arrived, but in {len(packets):,} packets. Four are enough: put more rows into each.")
+    return right(f"{_ROWS:,} rows arrived in {len(packets)} packets; the largest has {largest:,} bytes.")
 
 
 def _alike(tables: list[Any]) -> bool:
@@ -83,10 +86,10 @@ def _alike(tables: list[Any]) -> bool:
 
 @check
 def check_2() -> Verdict:
-    """The method `missing` of bob counts what has not come of the newest series."""
+    """Check that bob's method `missing` counts the numbers of the newest series that did not arrive."""
     bob = variable("bob")
     with _examiner() as examiner:
-        for name, lost in (("a series of 40", {3, 17, 18, 38, 39}), ("a second series, of 25", {0, 24})):
+        for name, lost in (("a series of 40", {3, 17, 18, 38, 39}), ("a second series of 25", {0, 24})):
             total = int(name.split()[-1])
             numbers = [number for number in range(total) if number not in lost]
             random.shuffle(numbers)
@@ -95,34 +98,34 @@ def check_2() -> Verdict:
             for number in numbers:
                 examiner.publish_data(json.dumps({"number": number}), topic="series", to=bob.identity)
             _wait_for_handlers(bob, calls, 1 + len(numbers))
-            said = _asked(examiner, bob.identity, "missing", len(lost))
-            if isinstance(said, Exception):
-                return not_yet(f"calling `missing` failed with {_brief(said)} {_remedy(said)}")
-            if said != len(lost):
+            answer = _called_until(examiner, bob.identity, "missing", len(lost))
+            if isinstance(answer, Exception):
+                return not_yet(f"calling `missing` failed with {_brief(answer)} {_remedy(answer)}")
+            if answer != len(lost):
                 return not_yet(
-                    f"`missing` says {shown(said)} of {name}, and {len(lost)} are missing."
-                    f"{_raised(bob) or _reason(said, lost, total)}"
+                    f"`missing` returned {shown(answer)} for {name}, but {len(lost)} are missing."
+                    f"{_raised(bob) or _reason(answer, lost, total)}"
                 )
-    return right("the missing numbers are counted, in any order, at both ends, and anew for each series.")
+    return right("missing numbers are counted in any order, at both ends, and separately for each series.")
 
 
 def _calls(bob: lknb.Room) -> dict[lknb.Handler, int]:
-    """How often each handler of the packets has been called."""
+    """Return how often each packet handler has been called."""
     return {each: each.calls for each in bob.handlers if each.kind == "data" and each.topic == "series"}
 
 
 def _wait_for_handlers(bob: lknb.Room, before: dict[lknb.Handler, int], count: int) -> None:
-    """Until each has had so many packets: what a wrong `missing` says in the middle may happen to be right."""
-    deadline = time.monotonic() + _WORKED_OFF
+    """Wait for `count` calls of each handler: in between, a wrong `missing` may happen to be right."""
+    deadline = time.monotonic() + _HANDLED_WITHIN
     while any(each.running or each.calls < before.get(each, 0) + count for each in _calls(bob)):
         if time.monotonic() > deadline:
             return
         time.sleep(0.01)
 
 
-def _asked(examiner: lknb.Room, whom: str, method: str, expected: int) -> Any:
-    """What the method answers, or its error; asked again for a while, since the packets may be worked off meanwhile."""
-    deadline = time.monotonic() + _WORKED_OFF
+def _called_until(examiner: lknb.Room, whom: str, method: str, expected: int) -> Any:
+    """Call the method until it returns `expected` or time is up; return its last answer or error."""
+    deadline = time.monotonic() + _HANDLED_WITHIN
     answer: Any
     while True:
         try:
@@ -135,35 +138,35 @@ def _asked(examiner: lknb.Room, whom: str, method: str, expected: int) -> Any:
 
 
 def _remedy(error: Exception) -> str:
-    """What to do about a call that failed."""
+    """Return advice on a failed call."""
     if isinstance(error, lknb.RpcError) and error.code == 1400:  # nobody serves it
         return 'Decorate the function with `@bob.rpc("missing")`, and run its cell.'
-    return "If it raised, its traceback stands below the exercise's cell."
+    return "If it raised an exception, the traceback is below the exercise's cell."
 
 
 def _raised(room: lknb.Room) -> str:
-    """That the handler of the packets failed, if it did."""
+    """Return a note if the packet handler raised an exception, else an empty string."""
     failed = any(each.kind == "data" and each.topic == "series" and each.errors for each in room.handlers)
-    return " The handler of the packets raised: its traceback stands below the exercise's cell." if failed else ""
+    return " The packet handler raised an exception; the traceback is below the exercise's cell." if failed else ""
 
 
-def _reason(said: Any, lost: set[int], total: int) -> str:
-    if not isinstance(said, int):
+def _reason(answer: Any, lost: set[int], total: int) -> str:
+    if not isinstance(answer, int):
         return " Return a number."
-    if said == 0:
-        return " Keep the numbers that came, for example in a set."
-    if said == len(lost - {total - 1, total - 2}):
-        return " The last ones are missing, too: the start says how many there are."
-    if said > total:
-        return " Does each packet count, whatever its order? Late is not lost."
+    if answer == 0:
+        return " Keep the numbers that arrived, for example in a set."
+    if answer == len(lost - {total - 1, total - 2}):
+        return " The last numbers may be missing, too: the first packet says how many there are."
+    if answer > total:
+        return " Do you count each packet, in any order? A late packet is not lost."
     if total == 25:
-        return " Forget the numbers of the series before when a new one starts."
-    return " Packets come in any order, so a gap may close later."
+        return " Clear the previous series' numbers when a new series starts."
+    return " Packets arrive in any order, so a gap may close later."
 
 
 @check
 def check_3() -> Verdict:
-    """`tick(number)` pushes a frame with a timestamp in microseconds."""
+    """Check that `tick(number)` pushes a frame with a timestamp in microseconds."""
     tick = variable("tick")
     with _examiner() as examiner:
         inbox = examiner.listen(("data", "data_track"), sender="alice")
@@ -171,7 +174,7 @@ def check_3() -> Verdict:
         frames: list[lknb.Event] = []
         packets = 0
         number = 100
-        # Until her subscription has reached the publisher, frames go nowhere.
+        # Until the examiner's subscription reaches the publisher, frames are dropped.
         deadline = time.monotonic() + 4
         while len(frames) < 5 and packets < 5 and time.monotonic() < deadline:
             number += 1
@@ -183,8 +186,8 @@ def check_3() -> Verdict:
                 packets += event.kind == "data" and event.topic == "clock"
                 frames += [event] if event.kind == "data_track" and event.topic == "clock" else []
     if not frames:
-        instead = "; packets came instead: `publish_data` sends those" if packets else ""
-        return not_yet(f"no frame came on the track `clock`{instead}. `clock.push(...)` sends one.")
+        instead = "; packets arrived instead: `publish_data` sends packets" if packets else ""
+        return not_yet(f"no frame arrived on the track `clock`{instead}. `clock.push(...)` sends a frame.")
     return _timed(frames[-1], pushed)
 
 
@@ -192,17 +195,17 @@ def _timed(frame: lknb.Event, pushed: dict[str, int]) -> Verdict:
     text = frame.text()
     if text not in pushed:
         return not_yet(
-            f"a frame holds {shown(frame.data)}; expected was the number as text, such as `{list(pushed)[-1]}`."
+            f"a frame holds {shown(frame.data)}; it must hold the number as text, such as `{list(pushed)[-1]}`."
         )
     if frame.timestamp is None:
-        return not_yet("the frame has no timestamp: `push(..., timestamp=...)` takes it.")
+        return not_yet("the frame has no timestamp. Set it with `push(..., timestamp=...)`.")
     expected = pushed[text]
     if abs(frame.timestamp - expected) < 5e6:
-        return right(f"frame {text} came with the time of its measurement, to the microsecond.")
+        return right(f"frame {text} arrived with its time of measurement, to the microsecond.")
     for unit, scale in (("seconds", 1e-6), ("milliseconds", 1e-3), ("nanoseconds", 1e3)):
         if abs(frame.timestamp - expected * scale) < 5e6 * scale + 1:
-            return not_yet(f"the timestamp {frame.timestamp} is the time in {unit}; expected were microseconds.")
-    return not_yet(f"the timestamp is {frame.timestamp}, and the time was {expected} microseconds since 1970.")
+            return not_yet(f"the timestamp {frame.timestamp} is in {unit}; it must be in microseconds.")
+    return not_yet(f"the timestamp is {frame.timestamp}, but the time was {expected} microseconds since 1970.")
 
 
 def _examiner() -> lknb.Room:
@@ -210,7 +213,7 @@ def _examiner() -> lknb.Room:
 
 
 def _collected(inbox: lknb.Inbox, count: int) -> list[lknb.Event]:
-    """What comes, until there are `count` or nothing has come for a while."""
+    """Return up to `count` events; stop after _PATIENCE seconds of silence."""
     found: list[lknb.Event] = []
     while len(found) < count:
         try:
@@ -221,7 +224,7 @@ def _collected(inbox: lknb.Inbox, count: int) -> list[lknb.Event]:
 
 
 def _failure(function: Any, *args: Any, seconds: float = 8) -> str:
-    """Call a function of the reader's; in words how that failed, or nothing."""
+    """Call the reader's function; describe the failure, or return an empty string."""
     if not callable(function):
         return f"cannot be called: it is {shown(function)}. Define it with `def`."
     raised: list[BaseException] = []

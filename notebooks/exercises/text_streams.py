@@ -1,4 +1,4 @@
-"""The checks of text-streams.ipynb: an examiner joins bob's room, writes to him, and looks at what comes back."""
+"""Checks for text-streams.ipynb. An examiner joins bob's room, sends him texts, and checks his answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from exercises import PATIENCE, Answers, Served, Verdict, check, not_yet, open_r
 
 @check
 def check_1() -> Verdict:
-    """Capitals, on the same topic, as a reply, and to nobody else."""
+    """Check for capitals, on the same topic, as a reply, and only to the sender."""
     bob = open_room("bob")
     with lknb.connect(bob.name, "examiner") as examiner, lknb.connect(bob.name, "bystander"):
         answers = Answers(examiner, bob, "text", "shout")
@@ -22,7 +22,9 @@ def check_1() -> Verdict:
                     f"nothing came back for {shown(text)} within {PATIENCE:g} s. {why_silent(bob, 'text', 'shout')}"
                 )
             if answer.data != text.upper():
-                return not_yet(f"for {shown(text)} came {shown(answer.data)}, and not {shown(text.upper())}.")
+                return not_yet(
+                    f"bob answered {shown(text)} with {shown(answer.data)} instead of {shown(text.upper())}."
+                )
             if answer.topic != "shout":
                 return not_yet(
                     f"the text is right, but its topic is {shown(answer.topic)}. Without `topic=` a text goes to "
@@ -30,18 +32,19 @@ def check_1() -> Verdict:
                 )
             if answer.reply_to != asked.id:
                 return not_yet(
-                    "the text is right, but it is no reply: let the handler take `event`, and send `reply_to=event`."
+                    "the text is right, but it is not a reply. Declare `event` in the handler, and send "
+                    "with `reply_to=event`."
                 )
         if _overheard(answers, "shout"):
-            return not_yet("everybody in the room got the answer. `to=sender` sends it to the sender alone.")
+            return not_yet("everybody in the room got the answer. `to=sender` sends it only to the sender.")
         if (more := answers.within(0.1)) is not None:
-            return not_yet(f"the answers are right, but then came one more: {shown(more.data)}.")
-    return right("two texts came back in capitals, as replies, and a bystander heard neither.")
+            return not_yet(f"the answers are right, but one more followed: {shown(more.data)}.")
+    return right("two texts came back in capitals, as replies, and a bystander received neither.")
 
 
 @check
 def check_2() -> Verdict:
-    """One answer while the text is being written, and its length when it has ended."""
+    """Check for one answer while the text is being written, and for its length after the end."""
     bob = open_room("bob")
     with lknb.connect(bob.name, "examiner") as examiner, lknb.connect(bob.name, "bystander"):
         answers = Answers(examiner, bob, "text", "essay")
@@ -58,53 +61,53 @@ def check_2() -> Verdict:
             how = (
                 "Send it before the loop over the pieces."
                 if any(each.streams for each in bob.handlers if each.topic == "essay")
-                else "With `stream=True` a handler is called at the beginning, and its `data` are the pieces."
+                else "With `stream=True`, a handler is called when the stream begins, and its `data` yields the pieces."
             )
             return not_yet(
-                f"nothing came while the text was being written, and {shown(late.data)} after its end. {how}"
+                f"bob sent nothing while the text was being written, and {shown(late.data)} after its end. {how}"
             )
         if first.data != "reading":
-            return not_yet(f"while the text was being written {shown(first.data)} came, and not `'reading'`.")
+            return not_yet(f"while the text was being written, bob sent {shown(first.data)} instead of `'reading'`.")
         if first.topic != "essay":
-            return not_yet(f"`'reading'` came in time, but its topic is {shown(first.topic)}, and not `essay`.")
+            return not_yet(f"`'reading'` arrived in time, but its topic is {shown(first.topic)}, not `essay`.")
         last = answers.next()
         length = len("".join(pieces))
         if last is None:
             return not_yet(
-                f"`'reading'` came in time, but nothing after the end of the text. {why_silent(bob, 'text', 'essay')}"
+                f"`'reading'` arrived in time, but nothing followed after the end. {why_silent(bob, 'text', 'essay')}"
             )
         if last.data != str(length) or last.topic != "essay":
             return not_yet(
-                f"after the end came {shown(last.data)}, and not {shown(str(length))}. {_hint(last, pieces)}"
+                f"after the end, bob sent {shown(last.data)} instead of {shown(str(length))}. {_hint(last, pieces)}"
             )
         if _overheard(answers, "essay"):
-            return not_yet("everybody in the room got the answers. `to=sender` sends them to the sender alone.")
-    return right(f"`'reading'` came before the text had ended, and {length} is the number of its characters.")
+            return not_yet("everybody in the room got the answers. `to=sender` sends them only to the sender.")
+    return right(f"`'reading'` arrived before the text ended, and {length} is its number of characters.")
 
 
 def _overheard(answers: Answers, topic: str) -> bool:
-    """Whether bob has sent one of his answers to others, too: his own log knows, without waiting for it."""
+    """Return whether bob sent an answer to others, too, according to his own log, which needs no waiting."""
     return any(not each.to or "bystander" in each.to for each in answers.answered(topic))
 
 
 def _hint(last: lknb.Event, pieces: tuple[str, ...]) -> str:
     text = "".join(pieces)
     return {
-        "reading": "Say it once, before the loop over the pieces.",
+        "reading": "Send it only once, before the loop over the pieces.",
         str(len(pieces)): "That is the number of pieces; add up the `len` of each.",
         str(len(text.encode())): "That is the number of bytes, and some characters take two.",
-        str(len(pieces[0])): "That is the length of the first piece; count all of them, and answer after the loop.",
-        str(len(text)): f"Its topic is {shown(last.topic)}, and should be `essay`.",
+        str(len(pieces[0])): "That is the length of the first piece; add up all of them, and answer after the loop.",
+        str(len(text)): f"Its topic is {shown(last.topic)}; it must be `essay`.",
     }.get(str(last.data), "Add up the `len` of each piece, and send it as a str after the loop.")
 
 
 @check
 def check_3() -> Verdict:
-    """A whole text and one that breaks off, both in `notes`."""
+    """Check that a complete text and one that breaks off are both in `notes`."""
     bob = open_room("bob")
     notes = variable("notes")
     if not isinstance(notes, list):
-        return not_yet(f"`notes` is {shown(notes)}, and should be a list.")
+        return not_yet(f"`notes` is {shown(notes)}; it must be a list.")
     before = len(notes)
     with lknb.connect(bob.name, "examiner") as examiner:
         served = Served(examiner, bob, "text", "dictation")
@@ -113,32 +116,32 @@ def check_3() -> Verdict:
                 out.write(word)
         if not served.wait(lambda: len(notes) > before):
             return not_yet(
-                "a text of three pieces was sent, and nothing was added to `notes`. "
-                f"{why_silent(bob, 'text', 'dictation', 'let it append to `notes`')}"
+                "a text of three pieces was sent, but nothing was added to `notes`. "
+                f"{why_silent(bob, 'text', 'dictation', 'append the text to `notes`')}"
             )
         served.rest()
         if notes[before] != "one two three":
             return not_yet(
-                f"the text was `'one two three'`, and the entry is {shown(notes[before])}. One text is one entry: "
+                f"the text was `'one two three'`, but the entry is {shown(notes[before])}. One text is one entry: "
                 '`"".join(pieces)`.'
             )
         if len(notes) > before + 1:
-            return not_yet(f"one text made {len(notes) - before} entries: {shown(notes[before:])}.")
+            return not_yet(f"one text became {len(notes) - before} entries: {shown(notes[before:])}.")
         with contextlib.suppress(_BreaksOffError), examiner.stream_text(topic="dictation", to="bob") as out:
             out.write("four ")
             out.write("five")
             raise _BreaksOffError
         if not served.wait(lambda: len(notes) > before + 1):
             return not_yet(
-                "the whole text is there, but of the one that broke off there is nothing. The loop over the pieces "
-                "raises `lknb.StreamError` then: catch it, and keep what had arrived."
+                "the complete text is in `notes`, but the one that broke off is not. The loop over the pieces then "
+                "raises `lknb.StreamError`: catch it, and keep the pieces that arrived."
             )
         if notes[before + 1] != "four five [broken off]":
             return not_yet(
-                f"`'four five'` arrived, then the stream broke off, and the entry is {shown(notes[before + 1])}. "
-                "It should be `'four five [broken off]'`."
+                f"`'four five'` arrived, then the stream broke off, but the entry is {shown(notes[before + 1])}. "
+                "It must be `'four five [broken off]'`."
             )
-    return right("the whole text is one entry, and so is what arrived of the broken one.")
+    return right("the complete text is one entry, and so is the part of the broken text that arrived.")
 
 
 class _BreaksOffError(Exception):

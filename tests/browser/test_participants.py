@@ -74,7 +74,7 @@ def test_own_state_is_edited(notebook: Callable[..., Notebook], join: Callable[.
     name = shown.get_by_label("Your name", exact=True)
     name.fill("x" * 300)
     shown.get_by_role("button", name="Set: Your name").click()
-    expect(shown.get_by_text("at most 256 fit")).to_be_visible()
+    expect(shown.get_by_text("the limit is 256")).to_be_visible()
     metadata = shown.get_by_label("Metadata of the room", exact=True)
     metadata.fill('{"phase": 2}')
     metadata.press("Control+Enter")

@@ -77,13 +77,13 @@ test("a failed message says why", () => {
 		chatState({
 			1: message({ own: true, status: "failed", error: "no such recipient" }),
 			2: message({ status: "failed" }),
-			3: message({ trouble: "the stream broke off", cut: 7 }),
+			3: message({ trouble: "the stream was aborted", cut: 7 }),
 		}),
 	);
 	const [own, other, edited] = view.all(".lknb-chat-state").map((each) => each.textContent);
 	assert.equal(own, "Not sent: no such recipient");
 	assert.equal(other, "Incomplete");
-	assert.match(edited, /7 more characters were dropped.*The edit failed: the stream broke off/);
+	assert.match(edited, /7 more characters were dropped.*The edit failed: the stream was aborted/);
 });
 
 test("problems of the room are noted below the messages", () => {

@@ -39,12 +39,12 @@ test("a failed event shows its error, and an open one its progress", () => {
 	const view = mount(feed);
 	view.draw(
 		feedState({
-			1: event({ status: "failed", error: "the stream broke off" }),
+			1: event({ status: "failed", error: "the stream was aborted" }),
 			2: event({ status: "open", size: 2000, transferred: 500 }),
 		}),
 	);
 	const [open, failed] = view.all("tbody");
-	assert.match(failed.textContent, /failedthe stream broke off/);
+	assert.match(failed.textContent, /failedthe stream was aborted/);
 	assert.match(open.textContent, /500 B of 2\.0 kB▸in progress/);
 });
 

@@ -56,9 +56,9 @@ test("an element stays the same while its transfer moves and ends, and keeps the
 	view.draw(transfersState({ 1: transfer() }));
 	const before = view.find("li");
 	view.button("Cancel: log.bin").focus();
-	view.draw(transfersState({ 1: transfer({ status: "failed", error: "the stream broke off" }) }));
+	view.draw(transfersState({ 1: transfer({ status: "failed", error: "the stream was aborted" }) }));
 	assert.equal(view.find("li"), before);
-	assert.match(before.textContent, /failed.*the stream broke off/);
+	assert.match(before.textContent, /failed.*the stream was aborted/);
 	assert.equal(view.find("li progress").hidden, true);
 	assert.equal(document.activeElement, before);
 });

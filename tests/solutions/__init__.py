@@ -1,7 +1,7 @@
-"""Answers to the tutorials' exercises, right and wrong; `text_streams` is that of `notebooks/text-streams.ipynb`.
+"""Right and wrong answers to the tutorials' exercises; `text_streams` belongs to `notebooks/text-streams.ipynb`.
 
 Each module has
-    SOLUTIONS: by the exercise's cell id the code that solves it.
-    WRONG: by the exercise's cell id, answers that do not, each with a part of what its check says of it.
-    OUTPUTS: by the id of any other cell, what must be in its output.
+    SOLUTIONS: the code that solves an exercise, by the exercise's cell id.
+    WRONG: wrong answers by the exercise's cell id, each with a part of the check's message.
+    OUTPUTS: texts that a cell's output must contain, by the id of any other cell.
 """

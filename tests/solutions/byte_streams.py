@@ -1,11 +1,11 @@
-"""Answers to the exercises of byte-streams.ipynb."""
+"""Answers to the exercises of byte-streams.ipynb, and outputs of its other cells."""
 
 SOLUTIONS = {
     "exercise-1": """
 @bob.on_bytes("album")
 def collect(data, sender):
-    said = data.save(album).name if data.image_type else "no picture"
-    bob.send_text(said, topic="album", to=sender)
+    answer = data.save(album).name if data.image_type else "no picture"
+    bob.send_text(answer, topic="album", to=sender)
 """,
     "exercise-2": """
 @bob.on_bytes("numbers")
@@ -16,11 +16,11 @@ def add_up(data, sender):
     "exercise-3": """
 @bob.on_bytes("parcels", stream=True)
 def unpack(data, sender, event):
-    arrived, said = 0, False
+    arrived, half_sent = 0, False
     for chunk in data:
         arrived += len(chunk)
-        if not said and arrived >= event.size / 2:
-            said = True
+        if not half_sent and arrived >= event.size / 2:
+            half_sent = True
             bob.send_text("half", topic="parcels", to=sender)
     bob.send_text("all", topic="parcels", to=sender)
 """,
@@ -31,55 +31,55 @@ WRONG = {
         ("None", "bob has no handler for it"),
         (
             '@bob.on_bytes("album")\ndef collect(data, sender):\n'
-            '    said = data.save(album).name if data.name.endswith(".png") else "no picture"\n'
-            '    bob.send_text(said, topic="album", to=sender)',
+            '    answer = data.save(album).name if data.name.endswith(".png") else "no picture"\n'
+            '    bob.send_text(answer, topic="album", to=sender)',
             "are only claims",
         ),
         (
             '@bob.on_bytes("album")\ndef collect(data, sender):\n'
             "    name = data.save(album).name\n"
             '    bob.send_text(name if data.image_type else "no picture", topic="album", to=sender)',
-            "and saved it all the same",
+            "but saved it anyway",
         ),
         (
             '@bob.on_bytes("album")\ndef collect(data, sender):\n'
-            '    said = data.save(album).name if data.image_type else "no picture"\n'
-            "    bob.send_text(said, to=sender)",
+            '    answer = data.save(album).name if data.image_type else "no picture"\n'
+            "    bob.send_text(answer, to=sender)",
             "its topic is `'lk.chat'`",
         ),
         (
             '@bob.on_bytes("album")\ndef collect(data, sender):\n'
-            '    said = "no picture"\n'
+            '    answer = "no picture"\n'
             "    if data.image_type:\n"
-            "        said = data.name\n"
+            "        answer = data.name\n"
             "        album.mkdir(exist_ok=True)\n"
-            "        Path(album, said).write_bytes(data.data)\n"
-            '    bob.send_text(said, topic="album", to=sender)',
-            "one has overwritten the other",
+            "        Path(album, answer).write_bytes(data.data)\n"
+            '    bob.send_text(answer, topic="album", to=sender)',
+            "one picture has overwritten the other",
         ),
         (
             '@bob.on_bytes("album")\ndef collect(data, sender):\n'
-            '    said = str(data.save(album)) if data.image_type else "no picture"\n'
-            '    bob.send_text(said, topic="album", to=sender)',
-            "only the name was asked for",
+            '    answer = str(data.save(album)) if data.image_type else "no picture"\n'
+            '    bob.send_text(answer, topic="album", to=sender)',
+            "Send only the name",
         ),
         (
             '@bob.on_bytes("album")\ndef collect(data, sender):\n'
-            '    said = data.name if data.image_type and data.save(album) else "no picture"\n'
-            '    bob.send_text(said, topic="album", to=sender)',
+            '    answer = data.name if data.image_type and data.save(album) else "no picture"\n'
+            '    bob.send_text(answer, topic="album", to=sender)',
             "but saved that picture as",
         ),
         (
             '@bob.on_bytes("album")\ndef collect(data, sender):\n'
-            '    said = data.save(folder.name).name if data.image_type else "no picture"\n'
-            '    bob.send_text(said + " (9)", topic="album", to=sender)\n',
-            "and not `'no picture'`",
+            '    answer = data.save(folder.name).name if data.image_type else "no picture"\n'
+            '    bob.send_text(answer + " (9)", topic="album", to=sender)\n',
+            "instead of `'no picture'`",
         ),
         (
             '@bob.on_bytes("album")\ndef collect(data, sender):\n'
-            '    said = "saved-" + data.save(folder.name).name if data.image_type else "no picture"\n'
-            '    bob.send_text(said, topic="album", to=sender)\n',
-            "no such file is in `album`",
+            '    answer = "saved-" + data.save(folder.name).name if data.image_type else "no picture"\n'
+            '    bob.send_text(answer, topic="album", to=sender)\n',
+            "`album` has no such file",
         ),
     ],
     "exercise-2": [
@@ -91,17 +91,17 @@ WRONG = {
             '@bob.on_bytes("numbers")\ndef add_up(data, sender):\n'
             "    table = pd.read_csv(io.BytesIO(data.data))\n"
             '    bob.send_text(str(table["value"]), topic="numbers", to=sender)',
-            "which is no number",
+            "which is not a number",
         ),
         (
             '@bob.on_bytes("numbers")\ndef add_up(data, sender):\n'
             "    table = pd.read_csv(io.BytesIO(data.data))\n"
             '    bob.send_text(str(table.iloc[:, 0].sum()), topic="numbers", to=sender)',
-            "wherever it stands",
+            "in any position",
         ),
         (
             '@bob.on_bytes("numbers")\ndef add_up(data, sender):\n    bob.send_text("42", topic="numbers", to=sender)',
-            "came `'42'`",
+            "was answered with `'42'`",
         ),
     ],
     "exercise-3": [
@@ -109,7 +109,7 @@ WRONG = {
             '@bob.on_bytes("parcels")\ndef unpack(data, sender, event):\n'
             '    bob.send_text("half", topic="parcels", to=sender)\n'
             '    bob.send_text("all", topic="parcels", to=sender)',
-            "With `stream=True` a handler is called at the beginning",
+            "With `stream=True`, a handler is called when the stream begins",
         ),
         (
             '@bob.on_bytes("parcels", stream=True)\ndef unpack(data, sender, event):\n'
@@ -129,7 +129,7 @@ WRONG = {
             "        if number == 0:\n"
             '            bob.send_text("half", topic="parcels", to=sender)\n'
             '    bob.send_text("all", topic="parcels", to=sender)',
-            "400 of 1,000 bytes were there",
+            "400 of 1,000 bytes had arrived",
         ),
         (
             '@bob.on_bytes("parcels", stream=True)\ndef unpack(data, sender, event):\n'
@@ -139,14 +139,14 @@ WRONG = {
             "        if arrived >= event.size / 2:\n"
             '            bob.send_text("half", topic="parcels", to=sender)\n'
             '    bob.send_text("all", topic="parcels", to=sender)',
-            "Say it once",
+            "Send it only once",
         ),
         (
             '@bob.on_bytes("parcels", stream=True)\ndef unpack(data, sender, event):\n'
             "    for chunk in data:\n"
             "        if event.transferred == 600:\n"
             '            bob.send_text("half", topic="parcels", to=sender)',
-            "but at the end nothing",
+            "but at the end bob sent nothing",
         ),
     ],
 }
@@ -161,7 +161,7 @@ OUTPUTS = {
     "progress": ["ReceivedFile 'noise.bin'", "6,000,000 B"],
     "live": ["25% 50% 75% 100%"],
     "broken": ["alice sees: the disk is gone", "bob sees:   failed", "bob has:    None"],
-    "short": ["15,000 of the 40,000 bytes announced", "'failed'"],
+    "short": ["15,000 of the 40,000 announced bytes", "'failed'"],
     "cancel": ["alice sees: This stream was cancelled here", "the sender cancelled it"],
     "enough": ["10,000 bytes are enough for me.", "alice's side: ok", "bob's side:   cancelled here"],
     "limit": ["over the limit of 1.0 kB"],

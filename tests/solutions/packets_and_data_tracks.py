@@ -1,4 +1,4 @@
-"""Answers to the exercises of packets-and-data-tracks.ipynb."""
+"""Answers to the exercises of packets-and-data-tracks.ipynb, and outputs of its other cells."""
 
 SEND = """
 def send(columns):
@@ -8,7 +8,7 @@ def send(columns):
 """
 
 MISSING = """
-expected, came = 0, set()
+expected, arrived = 0, set()
 
 
 @bob.on_data("series")
@@ -17,14 +17,14 @@ def take(data):
     packet = json.loads(data)
     if "start" in packet:
         expected = packet["start"]
-        came.clear()
+        arrived.clear()
     else:
-        came.add(packet["number"])
+        arrived.add(packet["number"])
 
 
 @bob.rpc("missing")
 def missing() -> int:
-    return expected - len(came)
+    return expected - len(arrived)
 """
 
 TICK = """
@@ -48,28 +48,28 @@ WRONG = {
         ("del send", "there is no `send`"),
         ("def send(columns):\n    alice.publish_dat(1)", "AttributeError"),
         ("def send():\n    pass", "TypeError"),
-        ("def send(columns):\n    pass", "no packet came on the topic"),
-        (send(500, topic="weather"), "no packet came on the topic"),
-        (send(1000, packed="json.dumps({name: list(part[name]) for name in part})"), "not a whole Arrow stream"),
+        ("def send(columns):\n    pass", "no packet arrived on the topic"),
+        (send(500, topic="weather"), "no packet arrived on the topic"),
+        (send(1000, packed="json.dumps({name: list(part[name]) for name in part})"), "not a complete Arrow stream"),
         (send(1000), "15,360 are advised"),
         (send(5), "in 200 packets"),
         (send(500, packed="pack({'t': part['t']})"), "the first one has: t."),
         (send(400).replace("0, 1000", "0, 800"), "800 rows arrived instead of 1,000"),
         (send(400).replace("start + 400", "start + 500"), "Do the slices overlap?"),
-        (send(500, packed="pack({name: part[name][::-1] for name in part})"), "not in their order"),
+        (send(500, packed="pack({name: part[name][::-1] for name in part})"), "in another order"),
         ("def send(columns):\n    alice.publish_data(bytes(70_000), topic='climate')", "PayloadTooLargeError"),
     ],
     "exercise-2": [
-        (MISSING.replace("expected - len(came)", "'many'"), "Return a number"),
-        (MISSING.replace("expected - len(came)", "max(came) + 1 - len(came)"), "the start says how many there are"),
-        (MISSING.replace("        came.clear()\n", ""), "Forget the numbers of the series before"),
-        (MISSING.replace('packet["number"]', 'packet["nummer"]'), "The handler of the packets raised"),
+        (MISSING.replace("expected - len(arrived)", "'many'"), "Return a number"),
+        (MISSING.replace("expected - len(arrived)", "max(arrived) + 1 - len(arrived)"), "says how many there are"),
+        (MISSING.replace("        arrived.clear()\n", ""), "Clear the previous series' numbers"),
+        (MISSING.replace('packet["number"]', 'packet["nubmer"]'), "The packet handler raised"),
         (MISSING.replace('"missing"', '"mising"'), "Decorate the function with"),
     ],
     "exercise-3": [
         ("tick = 3", "cannot be called"),
-        ("def tick(number):\n    pass", "`clock.push(...)` sends one"),
-        (TICK.replace("str(number).encode()", "number"), "TypeError: A frame is bytes"),
+        ("def tick(number):\n    pass", "`clock.push(...)` sends a frame"),
+        (TICK.replace("str(number).encode()", "number"), "TypeError: A frame must be bytes"),
         (TICK.replace(", timestamp=time.time_ns() // 1000", ""), "has no timestamp"),
         (TICK.replace("time.time_ns() // 1000", "int(time.time())"), "in seconds"),
         (TICK.replace("time.time_ns() // 1000", "int(time.time() * 1000)"), "in milliseconds"),

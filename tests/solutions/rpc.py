@@ -1,4 +1,4 @@
-"""Answers to the exercises of `notebooks/rpc.ipynb`."""
+"""Answers to the exercises of rpc.ipynb, and outputs of its other cells."""
 
 SOLUTIONS = {
     "exercise-1": """
@@ -41,13 +41,22 @@ def persistent(room, to, method, payload=None):
 WRONG = {
     "exercise-1": [
         ("house.off('fahrenheit'); fahrenheit = None", "does not serve"),
-        (_SERVE + "def fahrenheit(celsius):\n    return celsius * 9 / 5 + 32", "got as far as the function"),
+        (_SERVE + "def fahrenheit(celsius):\n    return celsius * 9 / 5 + 32", "reached the function"),
         (_SERVE + "def fahrenheit(celsius: str) -> str:\n    return celsius", "refused with 400"),
-        (_SERVE + "def fahrenheit(celsius: int) -> float:\n    return celsius * 9 / 5 + 32", "the hint is `float`"),
-        (_SERVE + "def fahrenheit(degrees: float) -> float:\n    return degrees * 9 / 5 + 32", "is called `celsius`"),
-        (_SERVE + "def fahrenheit(celsius: float) -> float:\n    return celsius * 9 / 5", "100 °C are the number 212"),
+        (
+            _SERVE + "def fahrenheit(celsius: int) -> float:\n    return celsius * 9 / 5 + 32",
+            "use the type hint `float`",
+        ),
+        (
+            _SERVE + "def fahrenheit(degrees: float) -> float:\n    return degrees * 9 / 5 + 32",
+            "must be named `celsius`",
+        ),
+        (
+            _SERVE + "def fahrenheit(celsius: float) -> float:\n    return celsius * 9 / 5",
+            "100 °C must give the number 212",
+        ),
         (_SERVE + "def fahrenheit(celsius: float):\n    celsius * 9 / 5 + 32", "without `return`"),
-        (_SERVE + "def fahrenheit(celsius: float):\n    return nothing", "its traceback stands below"),
+        (_SERVE + "def fahrenheit(celsius: float):\n    return nothing", "the traceback is below"),
         (
             '@house.rpc("fahrenheit")\ndef fahrenheit(celsius: float) -> float:\n    return celsius * 9 / 5 + 32',
             "a stranger called it too",
@@ -63,42 +72,42 @@ WRONG = {
     ],
     "exercise-2": [
         ("house.off('reserve')", 'does not serve "reserve"'),
-        ("@house.rpc('reserve')\ndef reserve(chair: str): return f'{chair} is yours.'", '"Yours." was expected'),
+        ("@house.rpc('reserve')\ndef reserve(chair: str): return f'{chair} is yours.'", 'instead of "Yours."'),
         ("@house.rpc('reserve')\ndef reserve(place: str): return 'Yours.'", "got 400 INVALID_ARGUMENTS"),
         (
             "@house.rpc('reserve')\ndef reserve(chair: str, caller: str):\n"
             "    return 'Yours.' if chairs.setdefault(chair, caller) == caller else 'Taken.'",
-            "An error is raised",
+            "but must get an error",
         ),
         (
             "@house.rpc('reserve')\ndef reserve(chair: str, caller: str):\n"
             "    if chairs.setdefault(chair, caller) != caller:\n        raise ValueError('taken')\n"
             "    return 'Yours.'",
-            "what any exception becomes",
+            "the code for any other exception",
         ),
         (
             "@house.rpc('reserve')\ndef reserve(chair: str, caller: str):\n"
             "    if chairs.setdefault(chair, caller) != caller:\n        raise lknb.RpcError(409, 'taken')\n"
             "    return 'Yours.'",
-            "602 was expected",
+            "instead of 602",
         ),
         (
             "@house.rpc('reserve')\ndef reserve(chair: str, caller: str):\n"
             "    if chairs.setdefault(chair, caller) != caller:\n        raise lknb.RpcError(602, 'taken')\n"
             "    return 'Yours.'",
-            "does not name who has the chair",
+            "does not name the chair's owner",
         ),
         (
             "@house.rpc('reserve')\ndef reserve(chair: str, caller: str):\n"
             "    if chair in chairs:\n        raise lknb.RpcError(602, f'{chairs[chair]} has it.')\n"
             "    chairs[chair] = caller\n    return 'Yours.'",
-            "It is theirs",
+            'Answer "Yours." to the owner',
         ),
         (
             "taken = []\n@house.rpc('reserve')\ndef reserve(chair: str, caller: str):\n"
             "    if taken and taken[0] != caller:\n        raise lknb.RpcError(602, f'{taken[0]} has it.')\n"
             "    taken.append(caller)\n    return 'Yours.'",
-            "which nobody had",
+            "which was free",
         ),
     ],
     "exercise-3": [
@@ -106,14 +115,14 @@ WRONG = {
         ("def persistent(*_): return 'here'", "did not call"),
         ("async def persistent(*_): return 'here'", "write a plain function"),
         ("def persistent(room, to, method, payload): return room.perform_rpc(to, method)", "without its payload"),
-        # Calls of 0.3 s or more outlast the 10 s of the check; then the rest are refused at once, and it ends.
-        (_LOOP.format(times=40, error="lknb.RpcError", then="pass"), "it was still calling"),
+        # 40 calls of 0.3 s or more outlast the check's 10 s; the remaining calls then fail immediately, and it ends.
+        (_LOOP.format(times=40, error="lknb.RpcError", then="pass"), "was still calling"),
         (_LOOP.format(times=1, error="ZeroDivisionError", then="pass"), "was called once"),
         (_LOOP.format(times=3, error="lknb.RpcError", then="return None"), "Call again, in a loop"),
         (_LOOP.format(times=2, error="lknb.RpcError", then="if attempt == 1: raise"), "was called 2 times"),
-        (_LOOP.format(times=3, error="lknb.RpcError", then="pass"), "is to go on: `raise` it"),
-        (_LOOP.format(times=5, error="lknb.RpcError", then="if attempt == 4: raise"), "was called 5 times, and not"),
-        (_LOOP.format(times=3, error="lknb.RpcError", then="if attempt == 2: raise"), "call again for 1502 alone"),
+        (_LOOP.format(times=3, error="lknb.RpcError", then="pass"), "through: `raise` it"),
+        (_LOOP.format(times=5, error="lknb.RpcError", then="if attempt == 4: raise"), "was called 5 times instead of"),
+        (_LOOP.format(times=3, error="lknb.RpcError", then="if attempt == 2: raise"), "call again only for 1502"),
         (
             "def persistent(room, to, method, payload=None):\n"
             "    for _ in range(3):\n"
@@ -130,7 +139,7 @@ OUTPUTS = {
     "call": ["10.0"],
     "call-body": ["9.0"],
     "python": ["25.0\n30.0"],
-    "tools": ["alice has set the kitchen to 21 degrees."],
+    "tools": ["alice set the kitchen to 21 degrees."],
     "refused": [
         "400 temperature: place: input should be 'kitchen' or 'studio'",
         "400 heat: degrees: input should be a valid number",
@@ -146,12 +155,12 @@ OUTPUTS = {
     "describe": ["How warm or cold is a place", "'enum': ['kitchen', 'studio']"],
     "ask": [
         "[temperature {'place': 'kitchen'}] 21.0",
-        "agent has set the studio to 23.5 degrees.",
+        "agent set the studio to 23.5 degrees.",
         "Sorry. heat: degrees: is missing",
-        "Sorry. The house heats from 5 to 30 degrees, not to 200.",
+        "Sorry. The house can be set from 5 to 30 degrees, not to 200.",
         "[temperature {'place': 'studio'}] 23.5",
     ],
     "try-answer": ["[temperature {'place': 'kitchen'}] 21.0"],
-    "log": ["ok      agent has set the studio", "failed  601 APPLICATION"],
+    "log": ["ok      agent set the studio", "failed  601 APPLICATION"],
     "close": ["[]"],
 }

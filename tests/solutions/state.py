@@ -1,4 +1,4 @@
-"""Answers to the exercises of `notebooks/state.ipynb`."""
+"""Answers to the exercises of state.ipynb, and outputs of its other cells."""
 
 SOLUTIONS = {
     "exercise-1": """
@@ -66,17 +66,17 @@ def follow(room):
 WRONG = {
     "exercise-1": [
         ("raise_hand = None", "not a function"),
-        (_HANDS.format(up='room.attributes["hand"] = True', down=_DOWN), "Attributes are strings"),
-        (_HANDS.format(up='alice.attributes["hand"] = "up"', down=_DOWN), "alice's hand that moved"),
-        (_HANDS.format(up='room.attributes["hand"] = "yes"', down=_DOWN), '"up" was expected'),
+        (_HANDS.format(up='room.attributes["hand"] = True', down=_DOWN), "Attributes must be strings"),
+        (_HANDS.format(up='alice.attributes["hand"] = "up"', down=_DOWN), "alice's hand moved"),
+        (_HANDS.format(up='room.attributes["hand"] = "yes"', down=_DOWN), 'it must be "up"'),
         (_HANDS.format(up='room.participants[room.identity].attributes["hand"] = "up"', down=_DOWN), "TypeError"),
         (_HANDS.format(up=_UP, down='del room.attributes["hand"]'), "while no hand was up"),
-        (_HANDS.format(up=_UP, down='room.attributes["hand"] = "down"'), "there still is an attribute"),
+        (_HANDS.format(up=_UP, down='room.attributes["hand"] = "down"'), "still exists"),
         (_HANDS.format(up=_UP, down='room.attributes["hand"] = None'), "while no hand was up"),
         (_HANDS.format(up=_UP, down="room.attributes.clear()"), "another attribute, `status`, is gone too"),
     ],
     "exercise-2": [
-        (_RAISED.format(answer="None"), "it returned `None`"),
+        (_RAISED.format(answer="None"), "`raised` returned `None`"),
         (
             _RAISED.format(
                 answer='[who for who, each in room.participants.items() if each.attributes["hand"] == "up"]'
@@ -91,7 +91,7 @@ WRONG = {
         ),
         (
             _RAISED.format(answer='[each for each in room.participants.values() if "hand" in each.attributes]'),
-            "Identities were expected",
+            "Return identities",
         ),
         (
             _RAISED.format(answer='sorted(who for who, p in room.participants.items() if "hand" in p.attributes)'),
@@ -114,18 +114,18 @@ WRONG = {
     ],
     "exercise-3": [
         ("def follow(room): pass", "Return the dict"),
-        ("import json\ndef follow(room): return json.loads(room.metadata)", "which is no JSON"),
+        ("import json\ndef follow(room): return json.loads(room.metadata)", "which is not valid JSON"),
         ("def follow(room):\n    @room.on_room_metadata\n    def changed(data): pass", "with parentheses"),
         ("import json\ndef follow(room): return json.loads(room.metadata or '{}')", "register a handler"),
-        (_FOLLOW.format(first="{}", then="settings = json.loads(data)"), "not make another one"),
+        (_FOLLOW.format(first="{}", then="settings = json.loads(data)"), "not create another one"),
         (_FOLLOW.format(first="{}", then="settings.update(json.load(data))"), "The handler raised"),
         (
             _FOLLOW.format(first="{}", then="settings.clear(); settings.update(json.loads(data))"),
-            "came after the change",
+            "joined after the change",
         ),
         (
             _FOLLOW.format(first='json.loads(room.metadata or "{}")', then="settings.update(json.loads(data))"),
-            "what is no longer there",
+            "`clear()` removes old keys",
         ),
     ],
 }
@@ -133,7 +133,7 @@ WRONG = {
 OUTPUTS = {
     "connect": ["alice, bob"],
     "attrs": ["alice     desk       3", "alice     status     ready"],
-    "python": ["bob hears {'status': 'busy'}", "and alice is at desk 3"],
+    "python": ["bob receives {'status': 'busy'}", "and alice is at desk 3"],
     "delete": ["bob: lunch is now '12:30'", "bob: lunch is now ''", "{'status': 'back'}"],
     "team": ["Participants", "Dave", "where=studio"],
     "day": ["carol is on the phone", "dave is arriving"],
@@ -143,7 +143,7 @@ OUTPUTS = {
     "move": ["bob's bar shows 70", "bob's bar shows 35"],
     "back": ["alice's slider shows 100", "alice's slider shows 55"],
     "room": ['{"title": "Stand-up", "minutes": 15}'],
-    "configure": ['carol hears {"title": "Stand-up", "minutes": 20}'],
+    "configure": ['carol receives {"title": "Stand-up", "minutes": 20}'],
     "own-metadata": ['"role": "host"'],
     "late": ['configuration: {"title": "Stand-up", "minutes": 20}', "role: host", "carol is free", "texts: 0"],
     "refused": ["TypeError", "PayloadTooLargeError", "StateError"],

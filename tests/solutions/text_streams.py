@@ -1,4 +1,4 @@
-"""Answers to the exercises of text-streams.ipynb."""
+"""Answers to the exercises of text-streams.ipynb, and outputs of its other cells."""
 
 SOLUTIONS = {
     "exercise-1": """
@@ -34,7 +34,7 @@ WRONG = {
         ("None", "bob has no handler for it"),
         (
             '@bob.on_text("shout")\ndef shout(data, sender, event):\n    return data.upper()',
-            "What it returns goes nowhere",
+            "Its return value is ignored",
         ),
         (
             '@bob.on_text("shout")\ndef shout(data, sender):\n    bob.send_text(data.uper(), topic="shout", to=sender)',
@@ -42,7 +42,7 @@ WRONG = {
         ),
         (
             '@bob.on_text("shout")\ndef shout(data, sender):\n    bob.send_text(data, topic="shout", to=sender)',
-            "and not `'GOOD EVENING'`",
+            "instead of `'GOOD EVENING'`",
         ),
         (
             '@bob.on_text("shout")\ndef shout(data, sender, event):\n'
@@ -52,7 +52,7 @@ WRONG = {
         (
             '@bob.on_text("shout")\ndef shout(data, sender):\n'
             '    bob.send_text(data.upper(), topic="shout", to=sender)',
-            "it is no reply",
+            "it is not a reply",
         ),
         (
             '@bob.on_text("shout")\ndef shout(data, sender, event):\n'
@@ -62,7 +62,7 @@ WRONG = {
         (
             '@bob.on_text("shout")\ndef shout(data, sender, event):\n'
             '    bob.send_text("GOOD EVENING", topic="shout", to=sender, reply_to=event)',
-            "for `'Mind the gap'` came `'GOOD EVENING'`",
+            "bob answered `'Mind the gap'` with `'GOOD EVENING'`",
         ),
     ],
     "exercise-2": [
@@ -70,7 +70,7 @@ WRONG = {
             '@bob.on_text("essay")\ndef read_essay(data, sender):\n'
             '    bob.send_text("reading", topic="essay", to=sender)\n'
             '    bob.send_text(str(len(data)), topic="essay", to=sender)',
-            "With `stream=True` a handler is called at the beginning",
+            "With `stream=True`, a handler is called when the stream begins",
         ),
         (
             '@bob.on_text("essay", stream=True)\ndef read_essay(data, sender):\n'
@@ -95,7 +95,7 @@ WRONG = {
             '@bob.on_text("essay", stream=True)\ndef read_essay(data, sender):\n'
             "    for piece in data:\n"
             '        bob.send_text("reading", topic="essay", to=sender)',
-            "Say it once",
+            "Send it only once",
         ),
         (
             '@bob.on_text("essay", stream=True)\ndef read_essay(data, sender):\n'
@@ -111,10 +111,10 @@ WRONG = {
         ),
     ],
     "exercise-3": [
-        ("notes = None", "`notes` is `None`, and should be a list"),
+        ("notes = None", "`notes` is `None`; it must be a list"),
         (
             'notes = []\n\n\n@bob.on_text("dictation", stream=True)\ndef write_down(data):\n    return "".join(data)',
-            "let it append to `notes`",
+            "append the text to `notes`",
         ),
         (
             'notes = []\n\n\n@bob.on_text("dictation", stream=True)\ndef write_down(data):\n'
@@ -123,7 +123,7 @@ WRONG = {
         ),
         (
             'notes = []\n\n\n@bob.on_text("dictation")\ndef write_down(data):\n    notes.append(data)',
-            "of the one that broke off there is nothing",
+            "the one that broke off is not",
         ),
         (
             'notes = []\n\n\n@bob.on_text("dictation", stream=True)\ndef write_down(data):\n'
@@ -135,7 +135,7 @@ WRONG = {
             'notes = []\n\n\n@bob.on_text("dictation", stream=True)\ndef write_down(data):\n'
             "    pieces = []\n    for piece in data:\n        pieces.append(piece)\n"
             '    notes.append("".join(pieces))',
-            "catch it, and keep what had arrived",
+            "catch it, and keep the pieces",
         ),
     ],
 }
@@ -154,7 +154,7 @@ OUTPUTS = {
     "generate": ["[open] A room is where", "you see appear. [ok]"],
     "writer": ["3 ... |2 ... |1 ... |go!"],
     "broken": ["alice sees: out of memory", "bob sees:   failed", "'The answer to everything is '"],
-    "broken-handler": ["I got 2 pieces, then it broke off."],
+    "broken-handler": ["I got 2 pieces, then the stream broke off."],
     "log": ["failed", "broken"],
     "close": ["[]"],
 }

@@ -1,4 +1,4 @@
-"""The verbs: what each one takes, and the call of the public API that it makes."""
+"""The verbs: the arguments of each, and the call of the public API that it makes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several verbs share: their arguments, and results that need no table."""
+"""Arguments that several verbs share, and results that are not tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Silent:
 
 
 class Text:
-    """Text that shows itself as it is."""
+    """Text that is displayed as it is."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -28,13 +28,13 @@ class Text:
 
 
 def to(parser: VerbParser) -> None:
-    """`--to ID`, as often as needed."""
+    """`--to ID`, repeatable."""
     parser.add_argument("--to", metavar="ID", action="append", help="only to this identity; may be repeated")
 
 
 def by_name(parser: VerbParser) -> None:
     """`--var NAME`."""
-    parser.option("--var", metavar="NAME", type=identifier, help="send what this variable holds, instead of a body")
+    parser.option("--var", metavar="NAME", type=identifier, help="the variable whose value is the payload")
 
 
 def filters(parser: VerbParser) -> None:

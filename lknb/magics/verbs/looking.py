@@ -1,4 +1,4 @@
-"""Verbs that look at a room."""
+"""Verbs that inspect a room."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _topics(session: Session, args: argparse.Namespace, line: str, body: str) ->
 
 
 def _handlers_arguments(parser: VerbParser) -> None:
-    parser.add_argument("action", nargs="?", choices=("rm",), metavar="rm", help="remove one")
+    parser.add_argument("action", nargs="?", choices=("rm",), metavar="rm", help="remove a handler")
     parser.add_argument("name", nargs="?", metavar="NAME", help="its name, topic or method")
 
 
@@ -46,11 +46,11 @@ def _handlers(session: Session, args: argparse.Namespace, line: str, body: str) 
     room = session.room
     if args.action == "rm":
         if not args.name:
-            raise UsageError("%lk handlers rm: which one? Name it as %lk handlers lists it.")
+            raise UsageError("%lk handlers rm: give the name of a handler. %lk handlers lists them.")
         if not room.off(args.name):
             known = sorted({each.name for each in room.handlers} | {each.topic for each in room.handlers if each.topic})
-            there = ", ".join(known) or "none"
-            raise UsageError(f"No handler is called {args.name}{closest(args.name, known) or '.'} There are: {there}.")
+            names = ", ".join(known) or "none"
+            raise UsageError(f"No handler is named {args.name}{closest(args.name, known) or '.'} Handlers: {names}.")
     rows = [
         (
             each.name,
@@ -65,7 +65,7 @@ def _handlers(session: Session, args: argparse.Namespace, line: str, body: str) 
         for each in room.handlers
     ]
     columns = ("name", "kind", "topic", "cell", "calls", "errors", "dropped", "last run")
-    return Table(columns, rows, empty="No handlers. Write one with %%lk on KIND or %%lk handle METHOD.")
+    return Table(columns, rows, empty="No handlers. Add one with %%lk on KIND or %%lk handle METHOD.")
 
 
 def _events_arguments(parser: VerbParser) -> None:
@@ -87,7 +87,7 @@ def _feed(session: Session, args: argparse.Namespace, line: str, body: str) -> A
 
 
 def _panel_arguments(parser: VerbParser) -> None:
-    from lknb.widgets.panel import TABS  # here, because loading the magics shall not take as long as loading widgets
+    from lknb.widgets.panel import TABS  # here, so that loading the magics does not load the widgets
 
     parser.add_argument(
         "tab", metavar="TAB", nargs="*", choices=tuple(TABS), help=f"only these tabs: {', '.join(TABS)}"
@@ -99,12 +99,12 @@ def _panel(session: Session, args: argparse.Namespace, line: str, body: str) -> 
 
 
 VERBS: list[tuple[Verb, Run]] = [
-    (Verb("participants", "Who is in the room.", nothing, ("%lk participants",)), _participants),
-    (Verb("topics", "The topics, methods and tracks seen so far.", nothing, ("%lk topics",)), _topics),
+    (Verb("participants", "List the participants in the room.", nothing, ("%lk participants",)), _participants),
+    (Verb("topics", "List the topics, methods and tracks seen so far.", nothing, ("%lk topics",)), _topics),
     (
         Verb(
             "handlers",
-            "The handlers of this room; rm removes one.",
+            "List the handlers of this room; rm removes one.",
             _handlers_arguments,
             ("%lk handlers", "%lk handlers rm show"),
         ),
@@ -113,7 +113,7 @@ VERBS: list[tuple[Verb, Run]] = [
     (
         Verb(
             "events",
-            "The log of all that happened.",
+            "Show the log of everything that happened.",
             _events_arguments,
             ("%lk events --tail 10", "%lk events --kind text --topic lk.chat -o log"),
         ),
@@ -122,11 +122,11 @@ VERBS: list[tuple[Verb, Run]] = [
     (
         Verb(
             "feed",
-            "Every event as it happens, live.",
+            "Show events live, as they happen.",
             _feed_arguments,
             ("%lk feed", "%lk feed --kind data --topic imu"),
         ),
         _feed,
     ),
-    (Verb("panel", "The room in tabs, live.", _panel_arguments, ("%lk panel", "%lk panel chat rpc")), _panel),
+    (Verb("panel", "Show the room live, in tabs.", _panel_arguments, ("%lk panel", "%lk panel chat rpc")), _panel),
 ]

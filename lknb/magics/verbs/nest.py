@@ -1,4 +1,4 @@
-"""The verb that lets pasted scripts end in `asyncio.run(main())`."""
+"""The verb that lets scripts that end in `asyncio.run(main())` run in a cell."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def _nest(session: Session, args: argparse.Namespace, line: str, body: str) -> A
 
 
 VERBS: list[tuple[Verb, Run]] = [
-    (Verb("nest", "Let pasted scripts end in asyncio.run(main()).", _nest_arguments, ("%lk nest on",)), _nest),
+    (Verb("nest", "Allow asyncio.run(main()) in cells, for pasted scripts.", _nest_arguments, ("%lk nest on",)), _nest),
 ]

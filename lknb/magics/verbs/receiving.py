@@ -1,4 +1,4 @@
-"""Verbs whose cells serve calls and messages."""
+"""Verbs whose cells handle calls and messages."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from lknb.magics.verbs.common import Run, Silent
 def _handle_arguments(parser: VerbParser) -> None:
     parser.add_argument("method", metavar="METHOD", help="the method that this cell serves")
     parser.add_argument(
-        "--caller", metavar="ID", action="append", help="who may call; may be repeated; everybody if not given"
+        "--caller",
+        metavar="ID",
+        action="append",
+        help="only this identity may call; everybody if not given; may be repeated",
     )
     parser.option(
         "--concurrency",
         metavar="N",
         type=count,
         default=RPC_CONCURRENCY,
-        help="calls that run at once; %(default)s if not given",
+        help="calls that run at the same time; %(default)s if not given",
     )
 
 
@@ -40,23 +43,23 @@ STREAMS = ("text", "bytes")
 
 def _on_arguments(parser: VerbParser) -> None:
     parser.add_argument("kind", choices=ON, metavar="KIND", help=", ".join(ON))
-    parser.option("--topic", metavar="T", help="only this topic or track; every one if not given")
+    parser.option("--topic", metavar="T", help="only this topic or track")
     parser.option("--sender", metavar="ID", help="only from this identity")
     parser.option(
         "--stream",
         action="store_true",
-        help="run when a text or file begins; data then gives its pieces, to be looped over",
+        help="run when a stream opens; data is then an iterable of its pieces",
     )
 
 
 def _on(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
     room = session.room
     if args.stream and args.kind not in STREAMS:
-        raise UsageError(f"%%lk on {args.kind}: only {' and '.join(STREAMS)} come in pieces, so --stream is for those.")
+        raise UsageError(f"%%lk on {args.kind}: --stream is only for {' and '.join(STREAMS)}, which come in pieces.")
     run = function(session.shell, line, body, f"on_{args.kind}", ("data", "event", "sender"))
     if args.kind == "attributes":
         if args.topic is not None:
-            raise UsageError("%%lk on attributes: attributes have no topic; --sender says whose.")
+            raise UsageError("%%lk on attributes: attributes have no topic. Use --sender to choose a participant.")
         room.on_attributes(sender=args.sender)(run)
     elif args.stream:
         getattr(room, f"on_{args.kind}")(args.topic, sender=args.sender, stream=True)(run)
@@ -73,7 +76,7 @@ VERBS: list[tuple[Verb, Run]] = [
             _handle_arguments,
             ('%%lk handle add\npayload["a"] + payload["b"]',),
             cell=True,
-            body="Python that serves each call: it knows payload and caller, and its last value or `return` answers",
+            body="Python that runs for each call, with payload and caller; its last or returned value is the answer",
         ),
         _handle,
     ),
@@ -87,7 +90,7 @@ VERBS: list[tuple[Verb, Run]] = [
                 '%%lk on text --topic story --stream\nfor piece in data:\n    print(piece, end="")',
             ),
             cell=True,
-            body="Python that runs for each; it knows data, event and sender",
+            body="Python that runs for each message, with data, event and sender",
         ),
         _on,
     ),

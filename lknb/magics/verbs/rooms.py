@@ -20,12 +20,12 @@ def _connect_arguments(parser: VerbParser) -> None:
         "--as",
         dest="identity",
         metavar="ID",
-        help="this participant's identity; LkMagics.identity, else a made-up one, if not given",
+        help="this participant's identity; LkMagics.identity or a generated one if not given",
     )
-    parser.option("--name", metavar="NAME", help="its display name")
-    parser.option("--url", metavar="URL", help="the server; else LIVEKIT_URL, else one on this machine")
+    parser.option("--name", metavar="NAME", help="this participant's display name")
+    parser.option("--url", metavar="URL", help="the server; LIVEKIT_URL or one on this machine if not given")
     parser.add_argument("--attr", metavar="k=v", type=pair, action="append", help="an attribute; may be repeated")
-    parser.option("--metadata", metavar="TEXT", help="its metadata")
+    parser.option("--metadata", metavar="TEXT", help="this participant's metadata")
     parser.option("--timeout", metavar="S", type=seconds, help="seconds for joining; LkMagics.timeout if not given")
 
 
@@ -69,7 +69,7 @@ def _rooms(session: Session, args: argparse.Namespace, line: str, body: str) -> 
 
 
 def _use_arguments(parser: VerbParser) -> None:
-    parser.add_argument("which", metavar="ID@ROOM", help="an open room, as %%lk rooms lists them")
+    parser.add_argument("which", metavar="ID@ROOM", help="an open room, as listed by %%lk rooms")
 
 
 def _use(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
@@ -78,8 +78,8 @@ def _use(session: Session, args: argparse.Namespace, line: str, body: str) -> An
 
 
 def _close_arguments(parser: VerbParser) -> None:
-    parser.add_argument("which", metavar="ID@ROOM", nargs="?", help="which room; the current one if not given")
-    parser.option("--all", action="store_true", help="all rooms of this kernel")
+    parser.add_argument("which", metavar="ID@ROOM", nargs="?", help="an open room; the current one if not given")
+    parser.option("--all", action="store_true", help="leave all rooms of this kernel")
 
 
 def _close(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
@@ -95,14 +95,14 @@ VERBS: list[tuple[Verb, Run]] = [
     (
         Verb(
             "connect",
-            "Join a room; it becomes the current one.",
+            "Join a room, and make it the current one.",
             _connect_arguments,
             ("%lk connect studio --as alice", "%lk connect studio --as bob --attr role=host -o bob"),
         ),
         _connect,
     ),
-    (Verb("status", "How the current room is doing.", nothing, ("%lk status",)), _status),
-    (Verb("rooms", "The open rooms of this kernel.", nothing, ("%lk rooms",)), _rooms),
+    (Verb("status", "Show the status of the current room.", nothing, ("%lk status",)), _status),
+    (Verb("rooms", "List the open rooms of this kernel.", nothing, ("%lk rooms",)), _rooms),
     (Verb("use", "Choose the current room.", _use_arguments, ("%lk use alice@studio",)), _use),
     (Verb("close", "Leave a room.", _close_arguments, ("%lk close", "%lk close --all")), _close),
 ]

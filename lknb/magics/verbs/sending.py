@@ -21,8 +21,8 @@ def _text_arguments(parser: VerbParser) -> None:
     to(parser)
     parser.option("--stream", action="store_true", help="send it word by word, as a model would")
     parser.add_argument("--attr", metavar="k=v", type=pair, action="append", help="a stream attribute; may be repeated")
-    parser.option("--reply-to", metavar="TEXT", help="the text that this answers: its id, or the variable that has it")
-    parser.option("--edit", metavar="TEXT", help="your text that this replaces: its id, or the variable that has it")
+    parser.option("--reply-to", metavar="TEXT", help="the text to reply to: its id, or a variable that holds it")
+    parser.option("--edit", metavar="TEXT", help="your text to replace: its id, or a variable that holds it")
 
 
 def _text(session: Session, args: argparse.Namespace, line: str, body: Any) -> Any:
@@ -38,17 +38,17 @@ def _text(session: Session, args: argparse.Namespace, line: str, body: Any) -> A
 
 
 def _earlier(session: Session, given: str) -> Event | str:
-    """A text that was sent before: what the variable of this name holds, else `given` is its id."""
+    """An earlier text: the value of the variable of this name, otherwise `given` is its id."""
     value = session.variable(given) if given in session.variables() else given
     if not isinstance(value, Event | str):
-        raise UsageError(f"{given} is a variable, but holds no text: keep one with %%lk text -o {given}.")
+        raise UsageError(f"The variable {given} does not hold a text. Store one with %%lk text -o {given}.")
     return value
 
 
 def _data_arguments(parser: VerbParser) -> None:
     parser.option("--topic", metavar="T", required=True, help="the topic")
     to(parser)
-    parser.option("--lossy", action="store_true", help="send once, without order or repetition")
+    parser.option("--lossy", action="store_true", help="send once, without ordering or retransmission")
 
 
 def _data(session: Session, args: argparse.Namespace, line: str, body: Any) -> Any:
@@ -56,7 +56,7 @@ def _data(session: Session, args: argparse.Namespace, line: str, body: Any) -> A
 
 
 def _from_variable(parser: VerbParser) -> None:
-    parser.option("--var", metavar="NAME", type=identifier, required=True, help="send what this variable holds")
+    parser.option("--var", metavar="NAME", type=identifier, required=True, help="the variable to send")
 
 
 def _line_text_arguments(parser: VerbParser) -> None:
@@ -78,16 +78,16 @@ def _line_data(session: Session, args: argparse.Namespace, line: str, body: str)
 
 
 def _rpc_arguments(parser: VerbParser) -> None:
-    parser.add_argument("to", metavar="TO", help="who serves the method")
-    parser.add_argument("method", metavar="METHOD", help="its name")
+    parser.add_argument("to", metavar="TO", help="the identity of the participant that serves the method")
+    parser.add_argument("method", metavar="METHOD", help="the method's name")
     parser.option(
         "--timeout",
         metavar="S",
         type=seconds,
         default=RPC_TIMEOUT,
-        help="seconds that it may take; %(default)g if not given",
+        help="seconds that the handler has to answer; %(default)g if not given",
     )
-    parser.option("--raw", action="store_true", help="plain text both ways, instead of JSON")
+    parser.option("--raw", action="store_true", help="plain text in both directions instead of JSON")
 
 
 def _line_rpc_arguments(parser: VerbParser) -> None:
@@ -111,7 +111,7 @@ def _rpc(session: Session, args: argparse.Namespace, line: str, body: str) -> An
 
 
 def _send_file_arguments(parser: VerbParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="the file")
+    parser.add_argument("path", metavar="PATH", help="the file to send")
     parser.option("--topic", metavar="T", default="", help="the topic; none if not given")
     to(parser)
     parser.option("--name", metavar="NAME", help="the name that receivers see; the file's own if not given")
@@ -137,20 +137,20 @@ VERBS: list[tuple[Verb, Run]] = [
     (
         Verb(
             "text",
-            "Send the text that a variable holds.",
+            "Send the text in a variable.",
             _line_text_arguments,
             ("%lk text --var answer --to bob",),
-            hint="To write the text in the cell, begin it with %%lk text.",
+            hint="To write the text in the cell, start the cell with %%lk text.",
         ),
         _line_text,
     ),
     (
         Verb(
             "data",
-            "Send the packet that a variable holds.",
+            "Send the packet in a variable.",
             _line_data_arguments,
             ("%lk data --topic imu --var sample",),
-            hint="To write the packet in the cell, begin it with %%lk data.",
+            hint="To write the packet in the cell, start the cell with %%lk data.",
         ),
         _line_data,
     ),
@@ -171,7 +171,12 @@ VERBS: list[tuple[Verb, Run]] = [
     ),
     (
         Verb(
-            "data", "Send a packet.", _data_arguments, ("%%lk data --topic imu\n1.5 2.5",), cell=True, body="the packet"
+            "data",
+            "Send a packet.",
+            _data_arguments,
+            ("%%lk data --topic imu\n1.5 2.5",),
+            cell=True,
+            body="the packet",
         ),
         _data,
     ),
@@ -182,7 +187,7 @@ VERBS: list[tuple[Verb, Run]] = [
             _rpc_arguments,
             ('%%lk rpc bob add -o total\n{"a": 1, "b": 2}',),
             cell=True,
-            body="the payload, in JSON",
+            body="the payload as JSON",
         ),
         _rpc,
     ),

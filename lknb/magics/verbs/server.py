@@ -38,7 +38,12 @@ def _server(session: Session, args: argparse.Namespace, line: str, body: str) ->
 
 VERBS: list[tuple[Verb, Run]] = [
     (
-        Verb("server", "The livekit-server on this machine.", _server_arguments, ("%lk server", "%lk server log")),
+        Verb(
+            "server",
+            "Manage the livekit-server on this machine.",
+            _server_arguments,
+            ("%lk server", "%lk server log"),
+        ),
         _server,
     ),
 ]

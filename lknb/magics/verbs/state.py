@@ -24,12 +24,12 @@ def _attrs(session: Session, args: argparse.Namespace, line: str, body: str) -> 
         for identity, each in room.participants.items()
         for key, value in sorted(each.attributes.items())
     ]
-    return Table(("identity", "attribute", "value"), rows, empty="Nobody has set an attribute.")
+    return Table(("identity", "attribute", "value"), rows, empty="No attributes are set.")
 
 
 def _metadata_arguments(parser: VerbParser) -> None:
-    parser.add_argument("text", metavar="TEXT", nargs="?", help="the new metadata; shows it if not given")
-    parser.option("--room", action="store_true", help="the room's, instead of this participant's")
+    parser.add_argument("text", metavar="TEXT", nargs="?", help="the new metadata; shows the current one if not given")
+    parser.option("--room", action="store_true", help="the room's metadata instead of this participant's")
 
 
 def _metadata(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
@@ -43,7 +43,7 @@ VERBS: list[tuple[Verb, Run]] = [
     (
         Verb(
             "attrs",
-            "Everybody's attributes; set your own.",
+            "Show all participants' attributes; set your own.",
             _attrs_arguments,
             ("%lk attrs", "%lk attrs status=ready mood="),
         ),
@@ -52,7 +52,7 @@ VERBS: list[tuple[Verb, Run]] = [
     (
         Verb(
             "metadata",
-            "Your metadata or the room's; set it.",
+            "Show or set your metadata or the room's.",
             _metadata_arguments,
             ('%lk metadata \'{"role": "host"}\'', '%lk metadata --room "An evening"'),
         ),
