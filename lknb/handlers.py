@@ -23,6 +23,7 @@ from lknb.errors import did_you_mean
 from lknb.event import Event, now, weight
 from lknb.events import EventLog
 from lknb.interest import Interest
+from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
 from lknb.workers import Workers, contained, is_async, main_loop, run_on
@@ -37,7 +38,7 @@ _STREAMS_AT_ONCE = 64  # streams that one synchronous handler reads concurrently
 
 @public
 @dataclass(eq=False)
-class Handler:
+class Handler(Live):
     """A function that receives matching events, or serves the calls of one method.
 
     Attributes:
@@ -54,6 +55,8 @@ class Handler:
         last_duration: seconds that the last completed call took; None before the first has completed.
         max_duration: seconds that the longest call took.
     """
+
+    _instead = "Use its attributes, such as name, calls and errors; dataclasses.asdict(...) has all of them."
 
     kind: str
     topic: str | None
