@@ -123,7 +123,7 @@ class Handler(Live):
         """Whether a stream of this many bytes is within this handler's own limit."""
         return self.max_size is None or size <= self.max_size
 
-    async def run(self, *args: Any, **kwargs: Any) -> Any:
+    async def run(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function on its thread and in its cell's context, and return its result."""
         self.last_run = now()
         self.running += 1

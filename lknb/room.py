@@ -408,6 +408,7 @@ class Room(Live):
 
         The call's JSON payload becomes the function's arguments, checked against its type hints; a parameter named
         `caller` receives the caller's identity, one named `payload` the whole payload. The return value is the answer.
+        A function for LiveKit's SDK, with one parameter `data: rtc.RpcInvocationData`, works as it is, with plain text.
         An `RpcError` reaches the caller; any other exception becomes code 1500, and its traceback appears in the cell.
 
         Args:
@@ -418,7 +419,7 @@ class Room(Live):
             thread: "main" runs the function on the kernel's main thread, between cells.
 
         Raises:
-            TypeError: for a parameter with a type that JSON cannot be checked against.
+            TypeError: for a parameter with a type that JSON cannot be checked against, or that is not defined.
             PermissionDeniedError: without the grant canPublishData, which answering needs.
             NotConnectedError: if the room is closed.
 
