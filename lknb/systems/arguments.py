@@ -93,14 +93,14 @@ class Arguments:
         except NameError as error:
             raise _undefined(self._method, error) from None
         except pydantic.errors.PydanticUserError as error:
-            start = f"The parameters of {self._method!r} have a type that JSON cannot be checked against: "
-            if error.code == "typed-dict-version":
-                raise TypeError(
-                    f"{start}a TypedDict from typing, which pydantic cannot read before Python 3.12. "
-                    "Use the one from typing_extensions: from typing_extensions import TypedDict."
-                ) from None
             reason = str(error).splitlines()[0].split(" Set `arbitrary_types_allowed")[0]
-            raise TypeError(f"{start}{reason} Use JSON's types, dataclasses, TypedDicts or pydantic models.") from None
+            valid = "Use JSON's types, dataclasses, TypedDicts or pydantic models."
+            if error.code == "typed-dict-version":
+                reason = "pydantic cannot read a TypedDict from typing before Python 3.12."
+                valid = "Write: from typing_extensions import TypedDict."
+            raise TypeError(
+                f"The parameters of {self._method!r} have a type that JSON cannot be checked against: {reason} {valid}"
+            ) from None
         return model
 
     def read(self, text: str) -> Any:
