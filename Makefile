@@ -18,13 +18,14 @@ in_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 # Containers often run as root, which JupyterLab refuses without this option.
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab demo notebook notebooks docs screenshots test bench dist lock clean setup-lab setup-dev
+.PHONY: help lab demo notebook notebooks docs screenshots check test bench dist lock clean setup-lab setup-dev
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make lab       open $(NOTEBOOK) in JupyterLab"
 	@echo "make demo      run $(NOTEBOOK) without a browser and print its output"
-	@echo "make test      check lint, types and layers, and run the tests (PYTEST_ARGS=... for pytest)"
+	@echo "make check     check lint, types and layers, and run the fast tests with coverage (PYTEST_ARGS=... for pytest)"
+	@echo "make test      the same checks, and all tests (PYTEST_ARGS=... for pytest)"
 	@echo "make bench     measure lknb against the plain LiveKit SDK (BENCH_ARGS=... for benchmarks/bench.py)"
 	@echo "make screenshots  take the screenshots of the widgets in docs/images"
 	@echo "make notebook  run $(NOTEBOOK) and save it with its outputs"
@@ -40,6 +41,9 @@ lab: setup-lab
 
 demo: setup-lab
 	@$(in_venv) python scripts/demo.py $(DEMO_ARGS) $(NOTEBOOK)
+
+check: setup-dev
+	@scripts/test.sh --fast $(PYTEST_ARGS)
 
 test: setup-dev
 	@scripts/test.sh $(PYTEST_ARGS)

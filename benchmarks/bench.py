@@ -95,7 +95,8 @@ class Side:
 
     def rpc(self) -> float:
         """Median milliseconds of a call that echoes 100 bytes."""
-        return statistics.median(self._a.do("rpc", count=self._sizes.calls))
+        times: list[float] = self._a.do("rpc", count=self._sizes.calls)
+        return statistics.median(times)
 
     def visible(self) -> float:
         """Milliseconds from the start of joining until another participant sees the new one."""

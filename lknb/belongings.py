@@ -1,7 +1,7 @@
 """Objects that outlive the cells that made them (handlers, widgets, links), and the one rule for when they end.
 
-When a cell runs again, the objects of its earlier run end: immediately if the new run makes the same object, otherwise
-when the new run succeeds. After a failed run they stay, because it may not have reached the code that makes them.
+When a cell runs again, the objects of its earlier run end: immediately if the new run replaces them, otherwise when the
+new run succeeds. After a failed run they stay, because it may not have reached the code that makes them again.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _FLUSH_AT_EXIT = 2.5
 P = ParamSpec("P")
 Key = tuple[str, str, str]
 Request = tuple[Callable[[Credentials], ConnectOptions], Credentials | None]
-"""A call of `connect`: makes the options from credentials, and the credentials; None for the embedded server's."""
+"""The function that makes the options from credentials, and the credentials; None for the embedded server."""
 
 
 class _Open:

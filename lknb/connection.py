@@ -49,7 +49,7 @@ class Connection:
         identity: this participant's identity.
         credentials: the current credentials; the server refreshes tokens.
         state: `connected`, `reconnecting` or `closed`.
-        state_reason: why the state is what it is, in words.
+        state_reason: the reason for the state, in words.
         presence: the participants in the room.
         reconnecting: handles a lost connection.
         session: the SDK's room, joined or joining; None between sessions.

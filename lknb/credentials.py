@@ -1,4 +1,4 @@
-"""URL, API key, secret and token: finds them, mints tokens, and keeps secrets out of outputs and logs.
+"""Finds the URL, API key, secret and token, mints tokens, and keeps secrets out of outputs and logs.
 
 Order: argument, environment, `.env`, prompt. Without a URL, the embedded server is used.
 See https://docs.livekit.io/home/get-started/authentication/ for a token's grants.

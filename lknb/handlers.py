@@ -240,7 +240,7 @@ class Handlers:
         self._active.add(handler)
 
     def remove(self, target: Callable[..., Any] | str | Handler) -> int:
-        """End the handlers that match `target`, a handler, a function, a name or a topic; return their number.
+        """End all handlers that match a handler, a function, a name or a topic; return their number.
 
         Raises:
             TypeError: for None, which would match every handler of every topic.

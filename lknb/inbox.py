@@ -24,7 +24,7 @@ TIMEOUT = 10.0
 
 @public
 class Inbox(Live):
-    """The received events that match, from `room.listen` on, in order. Each is read once.
+    """The events received since `room.listen` that match its arguments, in order. Each is read once.
 
     Iterate over it (`for`, or `async for` on any event loop), or read one event with `next`. At most 10,000 events and
     64 MiB wait to be read; beyond that the oldest are dropped and counted. Iteration waits for events, and ends when

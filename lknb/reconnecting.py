@@ -29,7 +29,7 @@ RETRY_FOR = 600.0
 _RETRY_PAUSE = 10.0
 # The connection may have been dead this long before the SDK reports `reconnecting`: it notices after 12 to 15 s.
 _UNNOTICED = dt.timedelta(seconds=20)
-# Seconds to wait for the sign of a new session, with and without an announcement that the server answered.
+# Seconds to wait for the sign of a new session, if the server answered the announcement and if it did not.
 _SIGN_IF_ANNOUNCED = 0.3
 _SIGN_UNANNOUNCED = 3.5
 

@@ -47,7 +47,7 @@ Rejoin = Callable[["Room"], Coroutine[Any, Any, None]]
 
 
 def _with_parentheses(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
-    """Make using a decorator factory without parentheses raise a helpful error."""
+    """Raise a helpful error if a decorator factory is used without parentheses."""
 
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -177,7 +177,7 @@ class Room(Live):
 
     @property
     def state_reason(self) -> str:
-        """Why `state` is what it is, in words."""
+        """The reason for the current `state`, in words."""
         return self._connection.state_reason
 
     @property
@@ -259,8 +259,8 @@ class Room(Live):
         """Register a handler for text streams. Use as a decorator.
 
         A handler receives whichever of `data`, `event` and `sender` it declares as parameters. A plain function runs
-        on its own thread, an async function on lknb's loop. A handler receives its events one at a time, in
-        order. Running its cell again replaces it; its output and its exceptions appear in its cell.
+        on its own thread, an async function on lknb's loop. A handler receives its events one at a time, in order.
+        Running its cell again replaces it; its output and its exceptions appear in its cell.
 
         Args:
             topic: only this topic; None for every topic.
@@ -458,7 +458,7 @@ class Room(Live):
         max_events: int = MAX_EVENTS,
         max_bytes: int = MAX_BYTES,
     ) -> Inbox:
-        """Collect events from now on, to be read in order with `next` or a loop.
+        """Collect events from now on. Read them in order with `next` or a loop.
 
         Args:
             kind: one kind of event, several, or None for all.
@@ -500,7 +500,7 @@ class Room(Live):
         """A live table of the newest events; display it, or make it a cell's last line.
 
         Args:
-            kind: only this kind of event, or these.
+            kind: one kind of event, several, or None for all.
             topic: only this topic, method or track name.
             sender: only from this identity.
 
@@ -550,7 +550,7 @@ class Room(Live):
 
         Raises:
             ValueError: for a trait that the widget does not have.
-            TypeError: for a trait whose value JSON cannot represent, if it is to be written.
+            TypeError: for a trait whose value must be written, but cannot be represented in JSON.
             PermissionDeniedError: for this participant's own attribute, without the grant canUpdateOwnMetadata.
             NotConnectedError: if the room is closed.
 

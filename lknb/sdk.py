@@ -95,8 +95,8 @@ class SdkRoom(rtc.Room):
     """An `rtc.Room` that passes every event to one callback.
 
     Args:
-        on_event: called with each event's name and arguments, including three events that the SDK does not emit. It is
-            used because the SDK's emitter inspects the signature of every callback for every event.
+        on_event: called with each event's name and arguments, including three events that the SDK does not emit.
+            Faster than the SDK's emitter, which inspects the signature of every callback for every event.
         on_text_stream: called with the reader of each text stream, of any topic, and the sender's identity.
         on_byte_stream: the same for byte streams.
     """

@@ -36,7 +36,7 @@ async def identities(credentials: Credentials, room: str) -> set[str] | None:
 
 
 async def room_sid(credentials: Credentials, room: str) -> str | None:
-    """The id of the room of this name; None without such a room or an answer in time."""
+    """The id of the room with this name; None if there is no such room, or no answer in time."""
     from livekit import api
 
     try:

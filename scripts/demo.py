@@ -248,7 +248,7 @@ def kernel(folder: Path) -> Iterator[tuple[KernelManager, BlockingKernelClient]]
 
 def run(path: Path, timeout: float) -> None:
     """Run the notebook and print its output."""
-    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = nbformat.read(path, as_version=4)
     with kernel(path.parent) as (manager, client):
         this_run = Run(manager, client, timeout)
         number = 0

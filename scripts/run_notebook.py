@@ -66,7 +66,7 @@ def steady(output: Any) -> None:
 
 def save(path: Path) -> None:
     """Run a notebook, and write it back with its outputs."""
-    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = nbformat.read(path, as_version=4)
     (executed,) = execute(notebook, path.parent)
     code = [cell for cell in executed.cells if cell.cell_type == "code"]
     for number, cell in enumerate(code, start=1):
@@ -77,7 +77,7 @@ def save(path: Path) -> None:
             if "execution_count" in output:
                 output.execution_count = number
     executed.metadata["language_info"] = {"name": "python"}
-    nbformat.write(executed, path)  # type: ignore[no-untyped-call]
+    nbformat.write(executed, path)
     print(f"Saved {path} with the outputs of {len(code)} cells.")
 
 

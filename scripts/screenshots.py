@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests" / "browser"))
+sys.path.insert(0, str(HERE.parent / "tests"))
 
-from lab import Lab, Notebook, launch  # noqa: E402
+from browser.lab import Lab, Notebook, launch  # noqa: E402
 from playwright.sync_api import expect, sync_playwright  # noqa: E402
 
 import lknb  # noqa: E402

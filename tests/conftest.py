@@ -1,4 +1,4 @@
-"""What every test has: one real livekit-server for the whole run, rooms of their own, and peers on the plain SDK."""
+"""Fixtures for every test: one real livekit-server per run, a room per test, and peers on the plain SDK."""
 
 from __future__ import annotations
 
@@ -19,9 +19,49 @@ from lknb import server
 _numbers = itertools.count(1)
 
 
+# Folders and files that are slow as a whole, and why. Single tests have the marker.
+SLOW = {
+    "browser": "needs a browser",
+    "test_notebooks.py": "runs the quickstart in a kernel of its own",
+    "test_tutorials.py": "runs every tutorial in a kernel of its own",
+    "test_two_notebooks.py": "runs two notebooks in kernels of their own",
+    "test_docs_site.py": "runs every page of the documentation, one of them in a browser",
+    "test_magics_kernel.py": "needs three kernels of its own",
+    "test_kernel.py": "needs kernels of its own",
+    "test_leaks.py": "makes thousands of calls",
+    "test_types.py": "runs two type checkers without a cache",
+    "test_peers.py": "runs two plain peers for each test; the other tests use the same ones",
+    "test_widget_chat.py": "runs plain peers for the details of one widget",
+    "test_widget_participants.py": "runs plain peers for the details of one widget",
+    "test_widget_rpc.py": "runs plain peers for the details of one widget",
+    "test_widget_transfers.py": "runs plain peers for the details of one widget",
+}
+
+
+def why_slow(path: Path) -> str | None:
+    """Return why a folder or file is slow as a whole, or None."""
+    here = Path(__file__).parent
+    return SLOW.get(path.relative_to(here).parts[0]) if path != here and path.is_relative_to(here) else None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import slow files for `-m "not slow"`: that takes seconds."""
+    return True if config.getoption("markexpr") == "not slow" and why_slow(collection_path) else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests in slow files, and require a reason for every `slow` marker."""
+    for item in items:
+        if why := why_slow(item.path):
+            item.add_marker(pytest.mark.slow(why))
+        for mark in item.iter_markers("slow"):
+            assert mark.args, f"{item.nodeid} does not say why it is slow"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A server state of the tests' own, and none of the user's LIVEKIT_* settings or .env files."""
+    """Give the tests their own server state, and hide the user's LIVEKIT_* settings and .env files."""
     patch = pytest.MonkeyPatch()
     for key in [key for key in os.environ if key.startswith("LIVEKIT_")]:
         patch.delenv(key)
@@ -34,13 +74,13 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 @pytest.fixture(scope="session")
 def livekit(_clean_environment: None) -> server.RunningServer:
-    """The embedded server, running."""
+    """Return the running embedded server."""
     return server.ensure()
 
 
 @pytest.fixture
 def shell() -> Iterator[Shell]:
-    """A shell of this process with the magics; see `shells`."""
+    """Yield a shell in this process with the magics loaded; see `shells`."""
     with a_shell() as shell:
         shell.cell("%load_ext lknb")
         yield shell
@@ -48,13 +88,13 @@ def shell() -> Iterator[Shell]:
 
 @pytest.fixture
 def room_name(livekit: server.RunningServer) -> str:
-    """A room that no other test uses."""
+    """Return a room name that no other test uses."""
     return f"test-{os.getpid()}-{next(_numbers)}"
 
 
 @pytest.fixture
 def join(room_name: str) -> Iterator[Callable[..., lknb.Room]]:
-    """Joins this test's room with lknb; everybody who joined leaves at the end."""
+    """Yield a function that joins this test's room with lknb; every participant leaves at the end."""
     joined: list[lknb.Room] = []
 
     def connect(identity: str, **options: Any) -> lknb.Room:
@@ -69,13 +109,13 @@ def join(room_name: str) -> Iterator[Callable[..., lknb.Room]]:
 
 @pytest.fixture
 def alice(join: Callable[..., lknb.Room]) -> lknb.Room:
-    """A participant on lknb."""
+    """Return a participant on lknb."""
     return join("alice")
 
 
 @pytest.fixture
 def bob(alice: lknb.Room, join: Callable[..., lknb.Room]) -> lknb.Room:
-    """A second participant on lknb, seen by the first."""
+    """Return a second participant on lknb, visible to the first."""
     room = join("bob")
     eventually(lambda: "bob" in alice.participants)
     return room
@@ -85,7 +125,7 @@ def bob(alice: lknb.Room, join: Callable[..., lknb.Room]) -> lknb.Room:
 def peer(
     livekit: server.RunningServer, room_name: str, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., PlainPeer]]:
-    """Joins this test's room with the plain SDK in another process: `peer("carol", can_publish_data=False)`."""
+    """Yield a function that joins this test's room with a plain peer: `peer("carol", can_publish_data=False)`."""
     started: list[PlainPeer] = []
 
     def connect(identity: str = "peer", *, announce: bool = True, **grants: Any) -> PlainPeer:
@@ -102,7 +142,7 @@ def peer(
 
 @pytest.fixture
 def token(livekit: server.RunningServer, room_name: str) -> Callable[..., str]:
-    """A token for this test's room: `token("dave", can_update_own_metadata=False)`."""
+    """Return a function that mints tokens for this test's room: `token("dave", can_update_own_metadata=False)`."""
 
     def make(identity: str, **grants: Any) -> str:
         return mint(livekit.api_key, livekit.api_secret, grants.pop("room", room_name), identity, **grants)
@@ -112,5 +152,5 @@ def token(livekit: server.RunningServer, room_name: str) -> Callable[..., str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An empty folder."""
+    """Return an empty folder."""
     return tmp_path

@@ -1,4 +1,4 @@
-"""A real IPython kernel for tests: cells are run as JupyterLab runs them, and their outputs are kept cell by cell.
+"""A real IPython kernel for tests: runs cells like JupyterLab and keeps the outputs of each cell.
 
     with Kernel() as kernel:
         first = kernel.run("print(1)", cell_id="a")     # waits until the kernel is idle again
@@ -31,18 +31,18 @@ STARTUP = 60.0
 """Seconds for the kernel to start, on a busy machine."""
 
 OTHERS = Path(os.environ.get("LKNB_TEST_KERNELS") or Path(sys.prefix, "kernels"))
-"""Where the other ipykernels are, each in a folder `ipykernel-VERSION`."""
+"""Folder of the other ipykernels, each in `ipykernel-VERSION`."""
 
 
 class _ThisPython(KernelSpecManager):
-    """Knows one kernel, the Python that runs the tests, whatever kernels are installed."""
+    """Finds one kernel, the Python that runs the tests, and ignores installed kernels."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         return KernelSpec(argv=make_ipkernel_cmd(), display_name=kernel_name, language="python")
 
 
 class Cell:
-    """One run of a cell. Its outputs grow for as long as the kernel lives."""
+    """One run of a cell. Its outputs can grow until the kernel ends."""
 
     def __init__(self, request: str) -> None:
         self.request = request
@@ -78,16 +78,16 @@ class Kernel:
             folder = OTHERS / f"ipykernel-{version}"
             assert folder.is_dir(), f"{folder} is not there: run scripts/setup.sh dev"
             env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), env.get("PYTHONPATH"))))
-        # Sockets that are files of this user: ports could be taken by others meanwhile.
+        # Socket files of this user: another process could take a port first.
         self._sockets = tempfile.TemporaryDirectory(prefix="lknb-kernel-")
         self._manager = KernelManager(
             kernel_spec_manager=_ThisPython(),
             transport="ipc",
             ip=f"{self._sockets.name}/kernel",
-            shutdown_wait_time=40,  # at most: else a busy machine's kernel is killed before lknb has left
+            shutdown_wait_time=40,  # upper limit; less would kill a busy machine's kernel before lknb has left
         )
         self._manager.start_kernel(extra_arguments=["--HistoryManager.hist_file=:memory:"], env=env)
-        # Up to 7.3 ipykernel 7 may overlook a request, until somebody else connects (ipykernel's issue 1554).
+        # ipykernel 7.0 to 7.3 can miss a request until another client connects (ipykernel's issue 1554).
         self._overlooks = (version or "").startswith("7.")
         self._client: Any = None
         self._cells: dict[str, Cell] = {}
@@ -113,7 +113,7 @@ class Kernel:
         self.close()
 
     def start(self, code: str, cell_id: str | None = None, *, stop_on_error: bool = False) -> Cell:
-        """Send a cell; `cell_id` is what a front end calls it, which stays the same when the cell is run again.
+        """Send a cell; `cell_id` is the front end's id, which stays the same when the cell runs again.
 
         With `stop_on_error`, which is what Run All does, its failure makes the kernel refuse those that are queued.
         """
@@ -129,16 +129,16 @@ class Kernel:
         return cell
 
     def run(self, code: str, cell_id: str | None = None, timeout: float = 30) -> Cell:
-        """Run a cell to its end; `Cell.error` says whether it failed."""
+        """Run a cell to its end; `Cell.error` holds its error."""
         return self.start(code, cell_id).wait(timeout)
 
     def status(self, cell: Cell, timeout: float = 30) -> str:
-        """The status that the kernel replies with when a cell has ended: ok, error or aborted."""
+        """Return the kernel's reply status for a finished cell: ok, error or aborted."""
         status: str = self._reply(cell.request, timeout)["status"]
         return status
 
     def complete(self, code: str, timeout: float = 30) -> list[str]:
-        """What pressing Tab at the end of `code` offers."""
+        """Return the completions that Tab offers at the end of `code`."""
         matches: list[str] = self._reply(self._client.complete(code, len(code)), timeout)["matches"]
         return matches
 
@@ -151,15 +151,15 @@ class Kernel:
                 return content
 
     def interrupt(self) -> None:
-        """What the stop button does."""
+        """Interrupt the kernel, like the stop button."""
         self._manager.interrupt_kernel()
 
     def shut_down(self) -> None:
-        """What closing the notebook does."""
+        """Shut the kernel down, like closing the notebook."""
         self._manager.shutdown_kernel()
 
     def close(self) -> None:
-        """End the kernel, if it is still there."""
+        """End the kernel if it still runs."""
         self._ending.set()
         if self._reader.is_alive():
             self._reader.join(5)
@@ -182,7 +182,7 @@ class Kernel:
                 self._nudge()
 
     def _nudge(self) -> None:
-        """Connect and ask for something, as another page would."""
+        """Connect and send a request, like another page."""
         socket = self._manager.connect_shell()
         self._client.session.send(socket, "kernel_info_request")
         socket.close(linger=1000)
@@ -193,7 +193,7 @@ class Kernel:
             cell = self._cells.get(message["parent_header"].get("msg_id", ""))
         display = content.get("transient", {}).get("display_id")
         if kind == "update_display_data":
-            cell = self._displays.get(display, cell)  # wherever it comes from, as JupyterLab does it
+            cell = self._displays.get(display, cell)  # whichever cell sent it, as in JupyterLab
         if cell is None:
             return
         if display is not None:
@@ -213,7 +213,7 @@ class Kernel:
 
 
 def interrupted(kernel: Kernel, cell: Cell) -> None:
-    """Interrupt a cell that would run for longer than is waited here, and see it end with that."""
+    """Interrupt a long-running cell and check that it ends with KeyboardInterrupt."""
     kernel.interrupt()
     cell.wait(20)
     assert cell.error.startswith("KeyboardInterrupt"), cell

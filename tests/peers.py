@@ -1,4 +1,4 @@
-"""Drives plain peers from tests: each `PlainPeer` is a process that runs `plain_peer.py`, used through plain calls.
+"""Drive plain peers from tests: each `PlainPeer` is a process that runs `plain_peer.py`.
 
     with PlainPeer(url, mint(key, secret, "studio", "bob")).connect() as bob:
         bob.call("send_text", text="hi", topic="chat", to=["alice"])
@@ -38,7 +38,7 @@ Event = dict[str, Any]
 
 
 class PeerError(Exception):
-    """A command failed in the peer; `type` names the exception it got there. `PeerDied`: the process has ended."""
+    """A command failed in the peer; `type` names the exception raised there. `PeerDied`: the process has ended."""
 
     def __init__(self, type: str, message: str, code: int | None = None, data: str | None = None) -> None:
         super().__init__(f"{type}: {message}" if code is None else f"{type} {code}: {message}")
@@ -60,7 +60,7 @@ def mint(
     attributes: dict[str, str] | None = None,
     **grants: Any,
 ) -> str:
-    """A token. `grants` are the fields of `livekit.api.VideoGrants`, with LiveKit's defaults; `room_join` is on."""
+    """Return a token. `grants` are fields of `livekit.api.VideoGrants`, with LiveKit's defaults; `room_join` is on."""
     token = (
         api.AccessToken(key, secret)
         .with_identity(identity)
@@ -86,18 +86,20 @@ class PlainPeer:
         self._log_fd, log_path = tempfile.mkstemp(prefix="plain-peer-")
         Path(log_path).unlink()
         self._log_at_close: str | None = None
-        # A process group of its own: should the tests be killed while it is stopped, the kernel wakes it up to end.
+        # With its own process group, the kernel wakes and ends a stopped peer if the tests are killed.
         self._process = subprocess.Popen(
             [sys.executable, str(SCRIPT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log_fd,
             process_group=0,
+            # A peer runs no lknb code, so measuring its coverage would only slow it down.
+            env={key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")},
         )
         self._write_lock = threading.Lock()
         self._changed = threading.Condition()  # guards what follows
         self._events: list[Event] = []
-        self._unread: dict[str, dict[int, Event]] = {}  # by kind, then by place in the list of all
+        self._unread: dict[str, dict[int, Event]] = {}  # by kind, then by index in _events
         self._answers: dict[int, Future[Any]] = {}
         self._last_id = 0
         self._ended = False
@@ -124,7 +126,7 @@ class PlainPeer:
         return self._process.poll() is None
 
     def log(self) -> str:
-        """What the peer wrote to stderr, the SDK's log included."""
+        """Return everything the peer wrote to stderr, including the SDK's log."""
         if self._log_at_close is not None:
             return self._log_at_close
         return os.pread(self._log_fd, os.fstat(self._log_fd).st_size, 0).decode(errors="replace")
@@ -132,14 +134,14 @@ class PlainPeer:
     # -- commands
 
     def connect(self, *, announce: bool = False, timeout: float = 30, **options: Any) -> PlainPeer:
-        """Join the room. `announce` sets the attribute `ready` at once (the token must allow it): the others then see
-        this peer within milliseconds and not up to 3 s later. The other options are those of `Commands.connect`."""
+        """Join the room. `announce` sets the attribute `ready` immediately (the token must allow it): the others then
+        see this peer within milliseconds instead of up to 3 s later. Other options go to `Commands.connect`."""
         joined = self.call("connect", url=self.url, token=self.token, announce=announce, timeout=timeout, **options)
         self.identity = joined["identity"]
         return self
 
     def call(self, command: str, /, *, timeout: float = 20, **args: Any) -> Any:
-        """Run a command and wait for its result. `timeout` bounds the waiting and is not sent."""
+        """Run a command and wait for its result. `timeout` limits the wait and is not sent."""
         answer = self.start(command, **args)
         try:
             return answer.result(timeout)
@@ -147,7 +149,7 @@ class PlainPeer:
             raise TimeoutError(f"{self!r} did not answer {command} within {timeout} s") from None
 
     def start(self, command: str, /, **args: Any) -> Future[Any]:
-        """Begin a command; the others go on meanwhile."""
+        """Start a command without waiting for its result."""
         if isinstance(args.get("data"), bytes | bytearray):
             args["b64"] = base64.b64encode(args.pop("data")).decode()
         answer: Future[Any] = Future()
@@ -175,7 +177,7 @@ class PlainPeer:
     # -- events
 
     def wait(self, kind: str, /, timeout: float = 10, **matching: Any) -> Event:
-        """The first event of that kind that no `wait` has returned yet and whose fields match: values or predicates."""
+        """Return the first matching event of that kind that no `wait` has returned: fields are values or predicates."""
         deadline = time.monotonic() + timeout
         with self._changed:
             candidates: Iterable[int] = self._unread.get(kind, {})
@@ -192,12 +194,12 @@ class PlainPeer:
                 candidates = range(looked_at, len(self._events))
 
     def seen(self, kind: str | None = None, /, **matching: Any) -> list[Event]:
-        """Every matching event up to now, those returned by `wait` included."""
+        """Return every matching event so far, including those that `wait` returned."""
         with self._changed:
             return [event for event in self._events if _matches(event, kind, matching)]
 
     def expect_none(self, kind: str, /, within: float = 0.5, **matching: Any) -> None:
-        """Assert that no such event is unread or arrives in that time."""
+        """Fail if such an event is unread or arrives within that time."""
         try:
             event = self.wait(kind, timeout=within, **matching)
         except AssertionError:
@@ -207,20 +209,20 @@ class PlainPeer:
         raise AssertionError(f"{self!r} expected no {_wanted(kind, matching)}, but got {_short(event)}")
 
     def forget(self) -> None:
-        """Count all events up to now as read."""
+        """Mark all events so far as read."""
         with self._changed:
             self._unread.clear()
 
     # -- the process
 
     def kill(self) -> None:
-        """End it at once; nobody in the room is told."""
+        """Kill the process; nobody in the room is notified."""
         self._process.kill()
         self._process.wait()
         self._reader.join(5)
 
     def pause(self) -> None:
-        """Freeze it, as a machine that sleeps."""
+        """Freeze the process, like a sleeping machine."""
         self._process.send_signal(signal.SIGSTOP)
         self._stopped = True
 
@@ -229,7 +231,7 @@ class PlainPeer:
         self._stopped = False
 
     def close(self) -> None:
-        """Leave the room and end the process; again does nothing."""
+        """Leave the room and end the process. Does nothing if already closed."""
         if self.running and not self._stopped:
             with contextlib.suppress(PeerError, TimeoutError):
                 self.call("disconnect", timeout=5)

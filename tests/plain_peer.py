@@ -1,4 +1,4 @@
-"""The other end of the room in tests: a participant that uses only the plain `livekit` SDK, in a process of its own.
+"""The other participant in tests: uses only the plain `livekit` SDK, in its own process.
 
 It reads one JSON command per line from stdin, `{"id": 1, "cmd": "send_text", "args": {...}}`, and answers on stdout
 with `{"id": 1, "ok": result}` or `{"id": 1, "error": {"type", "message", "code", "data"}}`. Commands run concurrently;
@@ -32,7 +32,7 @@ from livekit.rtc._proto.data_stream_pb2 import TextStreamInfo
 from livekit.rtc._proto.ffi_pb2 import FfiRequest
 from livekit.rtc._proto.room_pb2 import TextStreamOpened
 
-# The line protocol owns the real stdout; whatever else writes to it (a native library, a stray print) lands on stderr.
+# The line protocol owns the real stdout; other output (a native library, a stray print) goes to stderr.
 OUT: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
 os.dup2(2, 1)
 
@@ -54,7 +54,7 @@ def send_line(message: Json) -> None:
 
 
 def shorten(value: Any) -> Any:
-    """The same structure with every long string replaced by its size and hash."""
+    """Return the structure with every long string replaced by its size and hash."""
     if isinstance(value, str):
         raw = value.encode()
         return value if len(raw) <= MAX_TEXT else {"size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
@@ -91,7 +91,7 @@ def payload_text(text: str | None, random_size: int | None, seed: int) -> str:
 
 
 def numbered(index: int, size: int) -> bytes:
-    """A payload that tells its place in a series: 8 bytes of index, then zeros."""
+    """Return a payload that holds its index in a series: 8 bytes of index, then zeros."""
     return index.to_bytes(8, "big").ljust(size, b"\0")
 
 
@@ -121,12 +121,12 @@ def describe_error(error: BaseException) -> Json:
 
 
 async def pace(start: float, index: int, interval: float) -> None:
-    """Wait for the time of the index-th item of a series; without an interval only let others run."""
+    """Wait until the item at `index` is due; without an interval, only yield to other tasks."""
     await asyncio.sleep(max(0.0, start + index * interval - time.monotonic()) if interval else 0)
 
 
 class EveryTopic(dict[str, Any]):
-    """In place of `Room._text_stream_handlers`, which the SDK (1.2.1) asks with `.get(topic)`: every topic is ours."""
+    """Replaces `Room._text_stream_handlers`, which the SDK (1.2.1) reads with `.get(topic)`: handles every topic."""
 
     def __init__(self, handler: Callable[[Any, str], None]) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class EveryTopic(dict[str, Any]):
 
 
 class Room(rtc.Room):
-    """Prints of each text stream's header what the SDK's readers do not have, as `text_header`."""
+    """Prints the header fields that the SDK's readers lack, as `text_header`."""
 
     def _handle_text_stream_opened(self, opened: TextStreamOpened) -> None:
         info = opened.reader.info
@@ -165,7 +165,7 @@ class Commands:
         self._byte_writers: dict[str, rtc.ByteStreamWriter] = {}
         self._published: dict[str, rtc.LocalDataTrack] = {}
         self._tracks: dict[tuple[str, str], rtc.RemoteDataTrack] = {}  # by publisher and name
-        self._track_names: dict[str, tuple[str, str]] = {}  # sid -> publisher and name, of all that were ever seen
+        self._track_names: dict[str, tuple[str, str]] = {}  # sid -> publisher and name, of every track seen so far
         self._auto_subscribe = False
         self._auto_buffer_size: int | None = None
         self._chunk_topics: set[str] | None = set()  # None: every topic
@@ -197,7 +197,7 @@ class Commands:
         encryption_key: str | None = None,
         connect_timeout: float | None = None,
     ) -> Json:
-        """Join. `announce` sets one attribute at once, so that the others see us now and not up to 3 s later."""
+        """Join. `announce` sets an attribute immediately, so that the others see us now instead of up to 3 s later."""
         if self._room is not None:
             raise RuntimeError("already connected, or connecting")
         options = rtc.RoomOptions(
@@ -234,7 +234,7 @@ class Commands:
             table.clear()
 
     def _watch(self, room: rtc.Room) -> None:
-        """Print whatever the room tells. Called before connecting, so that nothing is missed."""
+        """Print every event of the room. Call it before connecting, so that nothing is missed."""
 
         def participant(kind: str) -> None:
             room.on(f"participant_{kind}", lambda who: emit(f"participant_{kind}", **describe(who)))  # type: ignore[arg-type]
@@ -290,9 +290,9 @@ class Commands:
 
         @room.on("data_track_unpublished")
         def _(sid: str) -> None:
-            publisher, name = self._track_names.get(sid, (None, None))  # the SDK tells the sid alone
+            publisher, name = self._track_names.get(sid, (None, None))  # the SDK reports only the sid
             known = self._tracks.get((publisher or "", name or ""))
-            if known is not None and known.info.sid == sid:  # else it has been published again
+            if known is not None and known.info.sid == sid:  # otherwise it has been published again
                 del self._tracks[known.publisher_identity, known.info.name]
             emit("track_unpublished", sid=sid, publisher=publisher, name=name)
 
@@ -363,7 +363,7 @@ class Commands:
         }
         emit("bytes_open", **head, attributes=dict(info.attributes or {}))
         digest = hashlib.sha256()
-        kept = bytearray()  # the content, as long as it is small enough to print
+        kept = bytearray()  # the content, while it is small enough to print
         size = chunks = 0
         error: str | None = None
         try:
@@ -413,7 +413,7 @@ class Commands:
         return {"stream_id": info.stream_id, **summary(content.encode())}
 
     async def send_text_as(self, text: str, operation: str = "CREATE", **header: Any) -> Json:
-        """Send text with a header that the SDK's own methods do not send; `header` has fields of StreamTextOptions."""
+        """Send text with a header that the SDK's methods cannot send; `header` holds fields of StreamTextOptions."""
         request = FfiRequest()
         request.send_text.local_participant_handle = self._me._ffi_handle.handle
         request.send_text.text = text
@@ -429,7 +429,7 @@ class Commands:
         return {"stream_id": done.send_text.info.stream_id}
 
     async def send_chat_message(self, message: str, edits: Json | None = None) -> Json:
-        """What JavaScript's `sendChatMessage` and `editChatMessage` do; returns what `edits` takes."""
+        """Do what JavaScript's `sendChatMessage` and `editChatMessage` do; return the value for `edits`."""
         request = FfiRequest()
         if edits is None:
             request.send_chat_message.local_participant_handle = self._me._ffi_handle.handle
@@ -465,7 +465,7 @@ class Commands:
         reply_to: str | None = None,
         stream_id: str | None = None,
     ) -> str:
-        """Open a text stream; the handle that comes back is the stream's id."""
+        """Open a text stream; the returned handle is the stream's id."""
         writer = await self._me.stream_text(
             topic=topic, destination_identities=to, attributes=attributes, reply_to_id=reply_to, stream_id=stream_id
         )
@@ -527,7 +527,7 @@ class Commands:
         attributes: dict[str, str] | None = None,
         stream_id: str | None = None,
     ) -> str:
-        """Open a byte stream; the handle that comes back is the stream's id."""
+        """Open a byte stream; the returned handle is the stream's id."""
         writer = await self._me.stream_bytes(
             name,
             total_size=total_size,
@@ -580,7 +580,7 @@ class Commands:
         message: str = "refused by the plain peer",
         data: str | None = None,
     ) -> None:
-        """Serve a method; before connecting too.
+        """Serve a method; also works before connecting.
 
         Modes: `echo`; `reply` with `text`; `sleep` for `seconds`, then reply with `text` or the payload; `raise` an
         ordinary exception that says `message`; `rpc_error` with `code`, `message`, `data`; `none`, which returns None.
@@ -664,7 +664,7 @@ class Commands:
         random_size: int | None = None,
         seed: int = 0,
     ) -> Json:
-        """Push one frame; the SDK may refuse it, as it may lose it."""
+        """Push one frame; the SDK can refuse it or lose it."""
         content = payload_bytes(b64, random_size, seed)
         with contextlib.suppress(rtc.PushFrameError):
             self._published[name].try_push(rtc.DataTrackFrame(content, timestamp))
@@ -684,7 +684,7 @@ class Commands:
         return {"pushed": count - sum(refused.values()), "refused": refused, "seconds": time.monotonic() - start}
 
     async def auto_subscribe(self, on: bool = True, buffer_size: int | None = None) -> None:
-        """From now on subscribe to every data track as it appears, and to those that are there."""
+        """Subscribe to every existing data track, and to new ones as they appear."""
         self._auto_subscribe, self._auto_buffer_size = on, buffer_size
         for key in self._tracks if on else ():
             if key not in self._subscriptions:
@@ -693,7 +693,7 @@ class Commands:
     async def subscribe_data_track(
         self, name: str, publisher: str | None = None, buffer_size: int | None = None, timeout: float = 10
     ) -> Json:
-        """Subscribe as soon as the track is there. The SDK does not tell when the server has taken it up."""
+        """Subscribe once the track exists. The SDK does not report when the server has processed it."""
         deadline = time.monotonic() + timeout
         while True:
             for key, track in self._tracks.items():
@@ -731,7 +731,7 @@ class Commands:
     # -- state
 
     async def set_attributes(self, attributes: dict[str, str]) -> None:
-        """Returns without an error when the server refuses (SDK 1.2.1): look at `local` or at a peer."""
+        """Returns without an error if the server refuses (SDK 1.2.1): check `local` or a peer."""
         await self._me.set_attributes(attributes)
 
     async def set_metadata(self, metadata: str) -> None:
@@ -741,11 +741,11 @@ class Commands:
         await self._me.set_name(name)
 
     async def participants(self) -> dict[str, Json]:
-        """The others, by identity."""
+        """Return the other participants by identity."""
         return {identity: describe(who) for identity, who in self._joined.remote_participants.items()}
 
     async def wait_participant(self, identity: str, state: str = "active", timeout: float = 10) -> Json:
-        """Wait until somebody is seen in that state, whether it was there before us or arrives."""
+        """Wait until a participant in that state is visible, whether already present or joining."""
         deadline = time.monotonic() + timeout
         while True:
             who = self._joined.remote_participants.get(identity)
@@ -766,14 +766,14 @@ class Commands:
     # -- trouble
 
     async def simulate(self, scenario: str) -> None:
-        """`full_reconnect`, `signal_reconnect`, `server_leave`, ...: a `SimulateScenarioKind` of the SDK."""
+        """Simulate a `SimulateScenarioKind` of the SDK: `full_reconnect`, `signal_reconnect`, `server_leave`, ..."""
         await self._joined.simulate_scenario(rtc.SimulateScenarioKind.Value(f"SIMULATE_{scenario.upper()}"))
 
 
 async def execute(commands: Commands, request: Json) -> None:
     number, name, args = request["id"], request["cmd"], request.get("args", {})
     try:
-        if name == "exit":  # as a crash would: nobody is told
+        if name == "exit":  # like a crash: nobody is notified
             send_line({"id": number, "ok": None})
             os._exit(args.get("code", 0))
         command = None if name.startswith("_") else getattr(commands, name, None)
@@ -804,7 +804,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, which end us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, which end this process
     logging.basicConfig(
         stream=sys.stderr,
         level=os.environ.get("PLAIN_PEER_LOG", "WARNING"),

@@ -1,16 +1,17 @@
-"""A TCP relay in front of the server's signalling: it can hold answers back, and cut and refuse connections."""
+"""A TCP relay in front of the server's signalling: it can delay answers, and cut and refuse connections."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
-import time
 from urllib.parse import urlsplit
+
+from waiting import slow_work
 
 
 class Relay:
-    """Listens on loopback and passes everything on to the server at `url`."""
+    """Listens on loopback and forwards everything to the server at `url`."""
 
     def __init__(self, url: str, *, hold_back: float = 0.0) -> None:
         self._target = ("127.0.0.1", urlsplit(url).port or 0)
@@ -29,14 +30,14 @@ class Relay:
         self._listener.close()
 
     def refuse(self) -> None:
-        """Cut all connections, and every new one at once."""
+        """Cut all connections and refuse new ones."""
         self._refusing = True
         for each in self._open:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
 
     def allow(self) -> None:
-        """Let new connections through again."""
+        """Accept new connections again."""
         self._refusing = False
 
     def _accept(self) -> None:
@@ -62,7 +63,7 @@ class Relay:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 if hold_back:
-                    time.sleep(hold_back)  # the delay that is being tested, not a wait for something
+                    slow_work(hold_back)
                     hold_back = 0.0
                 target.sendall(data)
         for each in (source, target):

@@ -33,7 +33,7 @@ EVERY_BYTE = bytes(range(256))
 
 
 def noise(size: int) -> bytes:
-    """Bytes that no compression makes smaller."""
+    """Return incompressible bytes."""
     return random.Random(size).randbytes(size)
 
 
@@ -45,7 +45,7 @@ def sha256(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("data", [b"", EVERY_BYTE, bytearray(b"ba"), memoryview(b"m" * 70_000)], ids=len)
-def test_bytes_arrive_as_they_were_sent(alice: lknb.Room, bob: lknb.Room, data: Any) -> None:
+def test_bytes_arrive_unchanged(alice: lknb.Room, bob: lknb.Room, data: Any) -> None:
     inbox = bob.listen("bytes", topic="blobs")
     sent = alice.send_bytes(data, topic="blobs", attributes={"a": "b"})
     event = inbox.next()
@@ -61,7 +61,7 @@ def test_bytes_arrive_as_they_were_sent(alice: lknb.Room, bob: lknb.Room, data: 
     assert sent.duration is not None
 
 
-def test_files_and_bytes_to_a_plain_peer(alice: lknb.Room, peer: Peers, folder: Path) -> None:
+def test_plain_peer_receives_files_and_bytes(alice: lknb.Room, peer: Peers, folder: Path) -> None:
     plain = peer()
     (folder / "notes.txt").write_bytes(b"remember")
     sent = alice.send_file(folder / "notes.txt", topic="files", to="peer", attributes={"a": "b"})
@@ -75,7 +75,8 @@ def test_files_and_bytes_to_a_plain_peer(alice: lknb.Room, peer: Peers, folder: 
     assert plain.wait("bytes", name="photo.png", mime_type="image/png")["data"] == EVERY_BYTE
 
 
-def test_a_megabyte_in_pieces_to_a_plain_peer(alice: lknb.Room, peer: Peers) -> None:
+@pytest.mark.slow("moves a megabyte or more")
+def test_plain_peer_receives_megabyte_in_pieces(alice: lknb.Room, peer: Peers) -> None:
     plain, data = peer(), noise(1_500_000)
     alice.send_bytes(data, topic="big")
     got = plain.wait("bytes", topic="big", timeout=30)
@@ -85,7 +86,7 @@ def test_a_megabyte_in_pieces_to_a_plain_peer(alice: lknb.Room, peer: Peers) -> 
 
 
 @pytest.mark.parametrize("compress", [True, False])
-def test_bytes_from_a_plain_peer(alice: lknb.Room, peer: Peers, compress: bool) -> None:
+def test_receives_bytes_from_plain_peer(alice: lknb.Room, peer: Peers, compress: bool) -> None:
     inbox, plain = alice.listen("bytes"), peer()
     plain.call("send_bytes", data=EVERY_BYTE * 100, topic="blobs", name="b.bin", mime_type="x/y", compress=compress)
     event = inbox.next()
@@ -97,7 +98,7 @@ def test_bytes_from_a_plain_peer(alice: lknb.Room, peer: Peers, compress: bool) 
 
 
 @pytest.mark.parametrize("compress", [True, False])
-def test_a_file_from_a_plain_peer(alice: lknb.Room, peer: Peers, folder: Path, compress: bool) -> None:
+def test_receives_file_from_plain_peer(alice: lknb.Room, peer: Peers, folder: Path, compress: bool) -> None:
     inbox = alice.listen("bytes", topic="files")
     content = b"a line of a log that says the same each time\n" * 10_000
     (folder / "server.log.txt").write_bytes(content)
@@ -108,7 +109,7 @@ def test_a_file_from_a_plain_peer(alice: lknb.Room, peer: Peers, folder: Path, c
 
 
 @pytest.mark.parametrize("name", ["../../x", "C:\\x\\y", "/etc/passwd", "..", "", "evil\u202egnp.exe"])
-def test_a_name_from_a_peer_never_leaves_the_folder(alice: lknb.Room, peer: Peers, folder: Path, name: str) -> None:
+def test_peer_file_name_never_leaves_folder(alice: lknb.Room, peer: Peers, folder: Path, name: str) -> None:
     saved: queue.Queue[Path] = queue.Queue()
 
     @alice.on_bytes("files")
@@ -122,11 +123,12 @@ def test_a_name_from_a_peer_never_leaves_the_folder(alice: lknb.Room, peer: Peer
     assert path.read_bytes() == b"content"
 
 
-def test_a_large_file_waits_on_disk(alice: lknb.Room, bob: lknb.Room, folder: Path) -> None:
+def test_large_file_is_kept_on_disk(alice: lknb.Room, bob: lknb.Room, folder: Path) -> None:
     inbox = bob.listen("bytes")
     alice.send_bytes(bytes(SPOOL_AT))
-    alice.send_bytes(bytes(SPOOL_AT + 1))  # zeros: compressed on the way, and quick
-    small, large = sorted((inbox.next(timeout=30).data for _ in range(2)), key=len)  # two at a time may change places
+    alice.send_bytes(bytes(SPOOL_AT + 1))  # zeros compress well, so this is quick
+    # Concurrent streams can arrive in either order.
+    small, large = sorted((inbox.next(timeout=30).data for _ in range(2)), key=len)
     assert (small.on_disk, large.on_disk, large.verified) == (False, True, True)
     assert large.save(folder).stat().st_size == SPOOL_AT + 1
 
@@ -134,7 +136,7 @@ def test_a_large_file_waits_on_disk(alice: lknb.Room, bob: lknb.Room, folder: Pa
 @pytest.mark.parametrize(
     ("to", "receivers"), [("bob", {"bob"}), (["bob", "peer"], {"bob", "peer"}), (None, {"bob", "carol", "peer"})]
 )
-def test_only_those_it_is_for_get_it(
+def test_only_recipients_receive_it(
     alice: lknb.Room, bob: lknb.Room, join: Join, peer: Peers, to: Any, receivers: set[str]
 ) -> None:
     inboxes = {room.identity: room.listen("bytes") for room in (bob, join("carol"))}
@@ -151,9 +153,7 @@ def test_only_those_it_is_for_get_it(
 # In pieces, with progress
 
 
-def test_a_stream_is_written_piece_by_piece_and_both_sides_see_it_grow(
-    alice: lknb.Room, bob: lknb.Room, peer: Peers
-) -> None:
+def test_both_sides_see_stream_grow_with_each_write(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
     plain, inbox = peer(), bob.listen("bytes")
     plain.call("watch_chunks")
     with alice.stream_bytes("log.bin", topic="logs", total_size=9, mime_type="x/log") as out:
@@ -170,7 +170,7 @@ def test_a_stream_is_written_piece_by_piece_and_both_sides_see_it_grow(
     assert (got["data"], got["error"]) == (b"123456789", None)
 
 
-def test_a_stream_of_unknown_size_from_an_event_loop(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_event_loop_streams_bytes_of_unknown_size(alice: lknb.Room, bob: lknb.Room) -> None:
     inbox = bob.listen("bytes")
 
     async def main() -> None:
@@ -185,7 +185,7 @@ def test_a_stream_of_unknown_size_from_an_event_loop(alice: lknb.Room, bob: lknb
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_stream_handler_gets_the_chunks_as_they_come(alice: lknb.Room, peer: Peers, is_async: bool) -> None:
+def test_stream_handler_receives_chunks_as_they_arrive(alice: lknb.Room, peer: Peers, is_async: bool) -> None:
     heard: queue.Queue[bytes] = queue.Queue()
 
     if is_async:
@@ -212,9 +212,8 @@ def test_a_stream_handler_gets_the_chunks_as_they_come(alice: lknb.Room, peer: P
     assert heard.get(timeout=10) == b"end"
 
 
-def test_the_sender_of_a_long_transfer_sees_it_grow(
-    alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.slow("moves a megabyte or more")
+def test_sender_sees_long_transfer_progress(alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
 
     def update(line: Any, done: int) -> None:
@@ -226,7 +225,8 @@ def test_the_sender_of_a_long_transfer_sees_it_grow(
     assert (event.status, event.transferred, event.size) == ("ok", 2_000_000, 2_000_000)
 
 
-def test_a_short_transfer_shows_no_progress(alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow("moves a megabyte or more")
+def test_short_transfer_shows_no_progress(alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -237,14 +237,15 @@ def test_a_short_transfer_shows_no_progress(alice: lknb.Room, bob: lknb.Room, mo
     def file(data: lknb.ReceivedFile) -> None:
         arrived.set()
 
-    monkeypatch.setattr("lknb.progress.APPEARS_AFTER", 60.0)  # however busy the machine is
+    monkeypatch.setattr("lknb.progress.APPEARS_AFTER", 60.0)  # even on a busy machine
     monkeypatch.setattr("sys.stderr", terminal)
     alice.send_bytes(noise(1_000_000))
     assert arrived.wait(30)
     assert terminal.getvalue() == ""
 
 
-def test_a_long_transfer_shows_progress_on_both_sides(
+@pytest.mark.slow("moves a megabyte or more")
+def test_long_transfer_shows_progress_on_both_sides(
     alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Terminal(io.StringIO):
@@ -273,7 +274,7 @@ def test_a_long_transfer_shows_progress_on_both_sides(
 
 
 @pytest.mark.parametrize("written", [b"12345", b"12345678901234567890"])
-def test_another_size_than_announced_is_a_failed_transfer(alice: lknb.Room, peer: Peers, written: bytes) -> None:
+def test_transfer_fails_if_size_differs_from_announced(alice: lknb.Room, peer: Peers, written: bytes) -> None:
     inbox, plain = alice.listen("bytes"), peer()
     handle = plain.call("open_bytes", name="log.bin", total_size=10, topic="logs")
     plain.call("write_bytes", handle=handle, data=written)
@@ -283,7 +284,7 @@ def test_another_size_than_announced_is_a_failed_transfer(alice: lknb.Room, peer
     assert event.error
 
 
-def test_the_wrong_content_is_refused(alice: lknb.Room, peer: Peers) -> None:
+def test_receiver_refuses_content_with_wrong_digest(alice: lknb.Room, peer: Peers) -> None:
     heard: queue.Queue[bytes] = queue.Queue()
 
     @alice.on_bytes()
@@ -304,10 +305,10 @@ def test_the_wrong_content_is_refused(alice: lknb.Room, peer: Peers) -> None:
     assert heard.get(timeout=10) == b"content", "a refused file is no message"
 
 
-# Broken off
+# Aborted
 
 
-def test_an_exception_of_the_sender_reaches_the_receivers(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
+def test_sender_exception_aborts_stream_for_receivers(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
     plain, inbox = peer(), bob.listen("bytes")
 
     def write() -> None:
@@ -324,7 +325,7 @@ def test_an_exception_of_the_sender_reaches_the_receivers(alice: lknb.Room, bob:
     assert (got["data"], bool(got["error"])) == (b"half", True)
 
 
-def test_a_cancelled_transfer_ends_for_both_and_the_connection_goes_on(
+def test_cancelled_transfer_ends_on_both_sides_and_room_stays_connected(
     alice: lknb.Room, bob: lknb.Room, folder: Path
 ) -> None:
     inbox = bob.listen("bytes")
@@ -348,7 +349,7 @@ def test_a_cancelled_transfer_ends_for_both_and_the_connection_goes_on(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no os.kill(SIGINT) for itself alone")
-def test_an_interrupted_transfer_ends_for_both_and_the_connection_goes_on(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_interrupted_transfer_ends_on_both_sides_and_room_stays_connected(alice: lknb.Room, bob: lknb.Room) -> None:
     inbox, data = bob.listen("bytes"), noise(12_000_000)
 
     def interrupt() -> None:
@@ -365,17 +366,17 @@ def test_an_interrupted_transfer_ends_for_both_and_the_connection_goes_on(alice:
     assert inbox.next().data.data == b"and on"
 
 
-def test_writing_after_the_end(alice: lknb.Room) -> None:
+def test_writer_rejects_writes_after_close(alice: lknb.Room) -> None:
     with alice.stream_bytes(topic="logs") as out:
         out.write(b"all")
     with pytest.raises(lknb.StreamError, match="has ended"):
         out.write(b"more")
 
 
-# What is refused
+# Rejected arguments
 
 
-def test_a_transfer_over_the_limit_is_ended(join: Join, peer: Peers) -> None:
+def test_transfer_over_limit_is_aborted(join: Join, peer: Peers) -> None:
     room = join("small", max_stream_size=1000)
     inbox, plain = room.listen("bytes"), peer()
     plain.call("send_bytes", data=bytes(1001), topic="announced")
@@ -397,7 +398,7 @@ def test_a_transfer_over_the_limit_is_ended(join: Join, peer: Peers) -> None:
     assert inbox.next().data.size == 9000
 
 
-def test_a_file_that_is_not_there(alice: lknb.Room, folder: Path) -> None:
+def test_send_file_reports_missing_file(alice: lknb.Room, folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"missing\.txt"):
         alice.send_file(folder / "missing.txt")
     with pytest.raises(IsADirectoryError):
@@ -406,13 +407,13 @@ def test_a_file_that_is_not_there(alice: lknb.Room, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("data", ["text", 7, None, [1, 2]])
-def test_what_is_no_bytes(alice: lknb.Room, data: Any) -> None:
+def test_send_bytes_rejects_non_bytes(alice: lknb.Room, data: Any) -> None:
     with pytest.raises(TypeError, match=r"send_bytes takes bytes, not .* \.encode\(\)"):
         alice.send_bytes(data)
     assert not alice.events.filter("bytes")
 
 
-def test_pieces_that_are_no_bytes(alice: lknb.Room) -> None:
+def test_stream_bytes_rejects_non_bytes_pieces(alice: lknb.Room) -> None:
     with pytest.raises(TypeError, match="takes bytes, not str"), alice.stream_bytes() as out:
         out.write("text")
 
@@ -422,7 +423,7 @@ def test_pieces_that_are_no_bytes(alice: lknb.Room) -> None:
     [{"attributes": {"a": "x" * 15_000}}, {"topic": "t" * 15_000}, {"name": "n" * 15_000}, {"mime_type": "m" * 15_000}],
     ids=lambda options: next(iter(options)),
 )
-def test_a_header_that_does_not_fit(alice: lknb.Room, options: dict[str, Any]) -> None:
+def test_oversized_header_is_rejected(alice: lknb.Room, options: dict[str, Any]) -> None:
     with pytest.raises(lknb.PayloadTooLargeError, match="the limit is 15,000"):
         alice.send_bytes(b"x", **options)
     with pytest.raises(lknb.PayloadTooLargeError), alice.stream_bytes(**options):
@@ -430,7 +431,7 @@ def test_a_header_that_does_not_fit(alice: lknb.Room, options: dict[str, Any]) -
     assert not alice.events.filter("bytes")
 
 
-def test_the_largest_header(alice: lknb.Room, peer: Peers) -> None:
+def test_largest_header_is_sent(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
     options: dict[str, Any] = {"topic": "t" * 1000, "name": "n" * 1000, "mime_type": "m" * 1000, "to": "peer"}
     with pytest.raises(lknb.PayloadTooLargeError) as refused:
@@ -443,7 +444,7 @@ def test_the_largest_header(alice: lknb.Room, peer: Peers) -> None:
     assert plain.wait("bytes")["data"] == b"yz"
 
 
-def test_without_the_grant_nothing_is_sent(
+def test_send_without_grant_is_denied(
     bob: lknb.Room, livekit: server.RunningServer, room_name: str, token: Callable[..., str], folder: Path
 ) -> None:
     inbox = bob.listen("bytes")
@@ -491,8 +492,9 @@ with lknb.connect(room_name, role, max_stream_size=10**9) as room:
 """
 
 
-def test_a_large_file_passes_through_little_memory(livekit: server.RunningServer, room_name: str, folder: Path) -> None:
-    # 24 MB in some ten seconds: each side may grow by its buffers, the receiver's spool among them, not by the file.
+@pytest.mark.slow("moves 24 MB between two interpreters")
+def test_large_file_transfer_uses_little_memory(livekit: server.RunningServer, room_name: str, folder: Path) -> None:
+    # 24 MB in about ten seconds. Each side can grow by its buffers, including the receiver's spool, not by the file.
     size, allowed = 24_000_000, 20_000
     (folder / "big.bin").write_bytes(noise(size))
     sides = [
@@ -523,7 +525,7 @@ def test_a_large_file_passes_through_little_memory(livekit: server.RunningServer
             side.communicate("go\n", timeout=20)
 
 
-def test_a_writer_that_does_not_keep_its_total_size_fails_on_both_sides(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_writer_that_misses_its_total_size_fails_on_both_sides(alice: lknb.Room, bob: lknb.Room) -> None:
     files = bob.listen("bytes")
 
     def write_too_little() -> None:
@@ -536,7 +538,7 @@ def test_a_writer_that_does_not_keep_its_total_size_fails_on_both_sides(alice: l
     assert files.next(timeout=10).status == "failed"
 
 
-def test_the_digest_is_not_among_the_senders_attributes(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_digest_is_hidden_from_attributes(alice: lknb.Room, bob: lknb.Room) -> None:
     files = bob.listen("bytes")
     alice.send_bytes(b"content", topic="blobs", attributes={"note": "mine"})
     received = files.next(timeout=10)

@@ -1,4 +1,4 @@
-"""Breaking off a stream that is under way: `room.cancel(event)`."""
+"""Cancelling an open stream: `room.cancel(event)`."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from lknb.systems.streams import CANCELLED, PIECE
 
 Peers = Callable[..., PlainPeer]
 
-LONG = 40_000_000  # takes ten seconds and more
+LONG = 40_000_000  # takes at least ten seconds
 
 
 def noise(size: int) -> bytes:
-    """Bytes that no compression makes smaller."""
+    """Return incompressible bytes."""
     return random.Random(size).randbytes(size)
 
 
 def in_thread(function: Callable[..., Any], *args: Any, **options: Any) -> Future[Any]:
-    """What becomes of a call that blocks."""
+    """Run a blocking call in a thread and return its future."""
     future: Future[Any] = Future()
 
     def run() -> None:
@@ -43,15 +43,15 @@ def in_thread(function: Callable[..., Any], *args: Any, **options: Any) -> Futur
     return future
 
 
-def under_way(room: lknb.Room, kind: str) -> lknb.Event:
-    """The open stream of this kind, once some of it has moved."""
+def under_way(room: lknb.Room, kind: lknb.Kind) -> lknb.Event:
+    """Wait until part of a stream of this kind has moved, and return its event."""
     return eventually(lambda: [each for each in room.events.filter(kind, status="open") if each.transferred])[0]
 
 
 # Incoming
 
 
-def test_an_incoming_file_ends_here_and_the_connection_goes_on(alice: lknb.Room, peer: Peers) -> None:
+def test_cancelling_incoming_file_keeps_room_connected(alice: lknb.Room, peer: Peers) -> None:
     inbox, plain = alice.listen("bytes"), peer()
     handle = plain.call("open_bytes", name="log.bin", total_size=100, topic="logs")
     plain.call("write_bytes", handle=handle, data=b"half")
@@ -67,7 +67,7 @@ def test_an_incoming_file_ends_here_and_the_connection_goes_on(alice: lknb.Room,
     assert event.transferred == 4
 
 
-def test_an_incoming_text_keeps_what_had_arrived(alice: lknb.Room, peer: Peers) -> None:
+def test_cancelled_incoming_text_keeps_received_part(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
     handle = plain.call("open_text", topic="llm")
     plain.call("write_text", handle=handle, text="half a ")
@@ -76,7 +76,7 @@ def test_an_incoming_text_keeps_what_had_arrived(alice: lknb.Room, peer: Peers) 
     assert (event.status, event.error, event.data) == ("failed", "cancelled here", "half a ")
 
 
-def test_an_incoming_stream_is_cancelled_before_its_first_piece(alice: lknb.Room, peer: Peers) -> None:
+def test_incoming_stream_can_be_cancelled_before_first_piece(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
     plain.call("open_bytes", name="log.bin", topic="logs")
     event = eventually(lambda: alice.events.filter("bytes"))[0]
@@ -86,11 +86,11 @@ def test_an_incoming_stream_is_cancelled_before_its_first_piece(alice: lknb.Room
 
 @pytest.mark.parametrize("kind", ["text", "bytes"])
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_live_handlers_iterator_ends_with_an_error(
-    alice: lknb.Room, bob: lknb.Room, kind: str, is_async: bool
+def test_cancelling_ends_stream_handlers_iterator_with_error(
+    alice: lknb.Room, bob: lknb.Room, kind: lknb.Kind, is_async: bool
 ) -> None:
     heard: queue.Queue[Any] = queue.Queue()
-    on = getattr(alice, f"on_{kind}")
+    on = alice.on_text if kind == "text" else alice.on_bytes
 
     if is_async:
 
@@ -120,7 +120,7 @@ def test_a_live_handlers_iterator_ends_with_an_error(
         out.write(half)
 
 
-def test_a_handler_cancels_the_stream_that_it_gets(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_handler_can_cancel_its_own_stream(alice: lknb.Room, bob: lknb.Room) -> None:
     cancelled: queue.Queue[bool] = queue.Queue()
 
     @alice.on_bytes(stream=True)
@@ -137,7 +137,7 @@ def test_a_handler_cancels_the_stream_that_it_gets(alice: lknb.Room, bob: lknb.R
 
 
 @pytest.mark.parametrize("kind", ["text", "bytes"])
-def test_the_next_write_of_a_cancelled_stream_raises(alice: lknb.Room, bob: lknb.Room, peer: Peers, kind: str) -> None:
+def test_write_to_cancelled_stream_raises(alice: lknb.Room, bob: lknb.Room, peer: Peers, kind: lknb.Kind) -> None:
     inbox, plain = bob.listen(kind), peer()
 
     def write() -> None:
@@ -156,7 +156,7 @@ def test_the_next_write_of_a_cancelled_stream_raises(alice: lknb.Room, bob: lknb
     assert "the sender cancelled it" in plain.wait(kind)["error"]
 
 
-def test_a_block_whose_stream_was_cancelled_does_not_end_as_if_all_had_arrived(alice: lknb.Room) -> None:
+def test_with_block_raises_if_its_stream_was_cancelled(alice: lknb.Room) -> None:
     def write() -> None:
         with alice.stream_bytes("log.bin") as out:
             out.write(b"all that there was")
@@ -166,10 +166,9 @@ def test_a_block_whose_stream_was_cancelled_does_not_end_as_if_all_had_arrived(a
         write()
 
 
+@pytest.mark.slow("moves a megabyte or more")
 @pytest.mark.parametrize("how", ["send_file", "send_bytes"])
-def test_a_file_on_its_way_out_is_cancelled(
-    alice: lknb.Room, bob: lknb.Room, peer: Peers, folder: Path, how: str
-) -> None:
+def test_outgoing_file_can_be_cancelled(alice: lknb.Room, bob: lknb.Room, peer: Peers, folder: Path, how: str) -> None:
     inbox, plain = bob.listen("bytes"), peer()
     source: Any = noise(LONG)
     if how == "send_file":
@@ -187,7 +186,8 @@ def test_a_file_on_its_way_out_is_cancelled(
     assert inbox.next().data.data == b"and on"
 
 
-def test_one_long_write_is_cancelled(alice: lknb.Room, bob: lknb.Room) -> None:
+@pytest.mark.slow("moves a megabyte or more")
+def test_long_write_can_be_cancelled(alice: lknb.Room, bob: lknb.Room) -> None:
     inbox = bob.listen("bytes")
 
     def write() -> None:
@@ -202,18 +202,18 @@ def test_one_long_write_is_cancelled(alice: lknb.Room, bob: lknb.Room) -> None:
     assert inbox.next(timeout=30).status == "failed"
 
 
-def test_a_write_goes_no_further_when_its_stream_broke_off_between_two_pieces(alice: lknb.Room) -> None:
+def test_write_stops_if_stream_aborts_between_pieces(alice: lknb.Room) -> None:
     def write() -> None:
         with alice.stream_bytes("big.bin") as out:
             stream = out._writer._opened
-            stream._progress = lambda done: stream._end("failed", CANCELLED)  # the moment that a cancel rarely meets
+            stream._progress = lambda done: stream._end("failed", CANCELLED)  # a moment that a real cancel rarely hits
             out.write(bytes(3 * PIECE))
 
     with pytest.raises(lknb.StreamError, match=f"cancelled here, after {PIECE:,} bytes"):
         write()
 
 
-def test_a_text_that_waits_for_its_next_piece_is_cancelled(alice: lknb.Room, peer: Peers) -> None:
+def test_text_waiting_for_next_piece_can_be_cancelled(alice: lknb.Room, peer: Peers) -> None:
     plain, go_on = peer(), threading.Event()
 
     def tokens() -> Iterator[str]:
@@ -234,7 +234,7 @@ def test_a_text_that_waits_for_its_next_piece_is_cancelled(alice: lknb.Room, pee
     assert "the sender cancelled it" in got["error"]
 
 
-def test_a_text_from_an_async_iterable_is_cancelled(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_text_from_async_iterable_can_be_cancelled(alice: lknb.Room, bob: lknb.Room) -> None:
     closed: list[str] = []
 
     async def tokens() -> AsyncIterator[str]:
@@ -258,7 +258,7 @@ def test_a_text_from_an_async_iterable_is_cancelled(alice: lknb.Room, bob: lknb.
 # What cannot be cancelled
 
 
-def test_what_has_ended_is_left_as_it_is(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_cancelling_finished_stream_changes_nothing(alice: lknb.Room, bob: lknb.Room) -> None:
     inbox = bob.listen("bytes")
     sent = alice.send_bytes(b"whole")
     assert alice.cancel(sent) is False
@@ -267,16 +267,16 @@ def test_what_has_ended_is_left_as_it_is(alice: lknb.Room, bob: lknb.Room) -> No
     assert (sent.status, received.status) == ("ok", "ok")
 
 
-def test_cancelling_twice_says_that_it_had_ended(alice: lknb.Room) -> None:
+def test_second_cancel_returns_false(alice: lknb.Room) -> None:
     with pytest.raises(lknb.StreamError), alice.stream_text() as out:
         assert [alice.cancel(out.event), alice.cancel(out.event)] == [True, False]
 
 
-def test_what_is_sent_in_one_call_says_so(alice: lknb.Room) -> None:
+def test_cancel_refuses_messages_sent_in_one_call(alice: lknb.Room) -> None:
     cancelling: list[asyncio.Future[Any]] = []
 
     def begun(event: lknb.Event) -> None:
-        if event.status == "open":  # on the loop's thread, so that the cancelling begins before the SDK can answer
+        if event.status == "open":  # on the loop thread, so that cancelling starts before the SDK can answer
             cancelling.append(asyncio.ensure_future(alice.aio.cancel(event)))
 
     unsubscribe = alice.events.subscribe(begun)
@@ -288,24 +288,24 @@ def test_what_is_sent_in_one_call_says_so(alice: lknb.Room) -> None:
 
 
 @pytest.mark.parametrize("what", ["an id", None])
-def test_what_is_no_event(alice: lknb.Room, what: Any) -> None:
+def test_cancel_rejects_non_events(alice: lknb.Room, what: Any) -> None:
     with pytest.raises(TypeError, match="takes the event of a text or byte stream"):
         alice.cancel(what)
 
 
-def test_what_is_no_stream(alice: lknb.Room) -> None:
+def test_cancel_rejects_events_that_are_not_streams(alice: lknb.Room) -> None:
     sent = alice.publish_data("packet")
     event = sent if isinstance(sent, lknb.Event) else alice.events.filter("data")[0]
     with pytest.raises(TypeError, match="not one of kind 'data'"):
         alice.cancel(event)
 
 
-def test_the_stream_of_another_room(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_cancel_rejects_stream_of_another_room(alice: lknb.Room, bob: lknb.Room) -> None:
     with alice.stream_text() as out, pytest.raises(lknb.StreamError, match="does not belong to this room"):
         bob.cancel(out.event)
 
 
-def test_cancelling_blocks_and_says_so_where_that_would_never_end(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_blocking_cancel_in_async_handler_is_refused(alice: lknb.Room, bob: lknb.Room) -> None:
     said: queue.Queue[str] = queue.Queue()
 
     @alice.on_text(stream=True)
@@ -319,10 +319,10 @@ def test_cancelling_blocks_and_says_so_where_that_would_never_end(alice: lknb.Ro
         assert "await room.aio.cancel(...)" in said.get(timeout=10)
 
 
-# The name of a stream that is under way
+# The name of an open stream
 
 
-def test_both_sides_know_the_name_while_the_stream_is_open(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_open_stream_shows_its_name_on_both_sides(alice: lknb.Room, bob: lknb.Room) -> None:
     with alice.stream_bytes("../measurements.csv") as out:
         event = eventually(lambda: bob.events.filter("bytes"))[0]
         assert (out.event.name, event.name, event.status) == ("../measurements.csv", "measurements.csv", "open")

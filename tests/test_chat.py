@@ -1,4 +1,4 @@
-"""Replies, edits and attachments of texts, with a peer on the plain SDK at the other end."""
+"""Replies, edits and attachments of texts, exchanged with a plain peer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lknb import Event
 
 
 def received(room: lknb.Room, count: int = 1, **matching: Any) -> list[Event]:
-    """The incoming texts of a room, once there are `count` that have ended."""
+    """Wait until `count` incoming texts have ended, and return them."""
 
     def ended() -> list[Event]:
         texts = room.events.filter(kind="text", direction="in")
@@ -25,7 +25,7 @@ def received(room: lknb.Room, count: int = 1, **matching: Any) -> list[Event]:
     return ended()
 
 
-def test_an_edit_takes_the_place_of_a_text(alice: lknb.Room, peer: Callable[..., PlainPeer]) -> None:
+def test_edit_replaces_text(alice: lknb.Room, peer: Callable[..., PlainPeer]) -> None:
     carol = peer("carol")
     sent = alice.send_text("frist")
     first = alice.send_text("first", edits=sent)
@@ -35,13 +35,11 @@ def test_an_edit_takes_the_place_of_a_text(alice: lknb.Room, peer: Callable[...,
     headers = [carol.wait("text_header", stream_id=sent.id) for _ in range(3)]
     assert [each["operation"] for each in headers] == ["CREATE", "UPDATE", "UPDATE"]
     assert [each["version"] for each in headers] == [0, 1, 2]
-    # The plain SDK hands each stream over by itself, so that short ones may change places.
+    # The plain SDK delivers each stream separately, so short ones can arrive in either order.
     assert {carol.wait("text", stream_id=sent.id)["text"] for _ in range(3)} == {"frist", "first", "First."}
 
 
-def test_an_edit_goes_to_those_who_have_the_text(
-    alice: lknb.Room, bob: lknb.Room, peer: Callable[..., PlainPeer]
-) -> None:
+def test_edit_is_sent_to_original_recipients(alice: lknb.Room, bob: lknb.Room, peer: Callable[..., PlainPeer]) -> None:
     carol = peer("carol")
     question = alice.send_text("for bob", to="bob", topic="private", reply_to="stream-1")
     edited = alice.send_text("for bob only", edits=question)
@@ -50,7 +48,7 @@ def test_an_edit_goes_to_those_who_have_the_text(
     carol.expect_none("text_header", within=0.3)
 
 
-def test_an_edit_may_be_streamed(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_edit_can_be_streamed(alice: lknb.Room, bob: lknb.Room) -> None:
     sent = alice.send_text("one")
     alice.send_text((piece for piece in ("one", " and", " two")), edits=sent)
     with alice.stream_text(edits=sent) as out:
@@ -60,7 +58,7 @@ def test_an_edit_may_be_streamed(alice: lknb.Room, bob: lknb.Room) -> None:
     assert [(each.edits, each.version) for each in texts] == [(None, None), (sent.id, 1), (sent.id, 2)]
 
 
-def test_only_own_texts_that_are_sent_can_be_edited(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_only_own_sent_texts_can_be_edited(alice: lknb.Room, bob: lknb.Room) -> None:
     alice.send_text("mine")
     with pytest.raises(ValueError, match="Only texts that this participant has sent"):
         bob.send_text("yours", edits=received(bob)[0])
@@ -70,7 +68,7 @@ def test_only_own_texts_that_are_sent_can_be_edited(alice: lknb.Room, bob: lknb.
         alice.send_text("too early", edits=out.event)
 
 
-def test_edits_of_others_are_told(alice: lknb.Room, peer: Callable[..., PlainPeer]) -> None:
+def test_edits_from_others_are_marked(alice: lknb.Room, peer: Callable[..., PlainPeer]) -> None:
     carol = peer("carol")
     carol.call("send_text_as", text="frist", topic="lk.chat", id="m1")
     carol.call("send_text_as", text="first", topic="lk.chat", id="m1", operation="UPDATE", version=1)
@@ -80,7 +78,7 @@ def test_edits_of_others_are_told(alice: lknb.Room, peer: Callable[..., PlainPee
     ]
 
 
-def test_files_go_with_a_text(alice: lknb.Room, peer: Callable[..., PlainPeer], folder: Path) -> None:
+def test_files_are_attached_to_text(alice: lknb.Room, peer: Callable[..., PlainPeer], folder: Path) -> None:
     carol = peer("carol")
     (folder / "a.txt").write_text("A")
     (folder / "b.bin").write_bytes(b"B" * 100_000)
@@ -96,7 +94,7 @@ def test_files_go_with_a_text(alice: lknb.Room, peer: Callable[..., PlainPeer], 
     ]
 
 
-def test_files_go_only_to_the_recipients_of_the_text(
+def test_attachments_go_only_to_recipients_of_text(
     alice: lknb.Room, bob: lknb.Room, peer: Callable[..., PlainPeer], folder: Path
 ) -> None:
     carol = peer("carol")
@@ -107,14 +105,14 @@ def test_files_go_only_to_the_recipients_of_the_text(
     carol.expect_none("bytes_open", within=0.3)
 
 
-def test_nothing_is_sent_when_a_file_cannot_be_read(alice: lknb.Room, folder: Path) -> None:
+def test_unreadable_attachment_stops_send(alice: lknb.Room, folder: Path) -> None:
     for path, error in ((folder / "missing", FileNotFoundError), (folder, IsADirectoryError)):
         with pytest.raises(error):
             alice.send_text("see the file", attachments=[path])
     assert not alice.events.filter(kind="text")
 
 
-def test_attachments_of_others_are_named(alice: lknb.Room, peer: Callable[..., PlainPeer]) -> None:
+def test_received_text_names_its_attachments(alice: lknb.Room, peer: Callable[..., PlainPeer]) -> None:
     carol = peer("carol")
     carol.call("send_text_as", text="see", topic="lk.chat", attached_stream_ids=["f1"])
     carol.call("send_bytes", data=b"content", topic="lk.chat", name="f.txt", stream_id="f1")
@@ -123,9 +121,10 @@ def test_attachments_of_others_are_named(alice: lknb.Room, peer: Callable[..., P
     assert (file.id, file.name, file.data.data) == ("f1", "f.txt", b"content")
 
 
-def test_chat_messages_of_other_clients_are_texts(alice: lknb.Room, peer: Callable[..., PlainPeer]) -> None:
+def test_chat_messages_from_other_clients_become_texts(alice: lknb.Room, peer: Callable[..., PlainPeer]) -> None:
     carol = peer("carol")
-    eventually(lambda: "carol" in alice.participants)  # the SDK drops chat messages of those it does not know yet
+    # The SDK drops chat messages from participants it does not know yet.
+    eventually(lambda: "carol" in alice.participants)
     heard: list[tuple[str, str]] = []
 
     @alice.on_text("lk.chat")

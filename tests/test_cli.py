@@ -1,4 +1,4 @@
-"""The `lknb` command: what it prints, and how it exits. Against the real livekit-server."""
+"""The `lknb` command: its output and exit codes, with the real livekit-server."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ def livekit_server() -> Path:
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, livekit_server: Path) -> Iterator[Path]:
-    """A server directory for each test, so that no command touches the user's."""
+    """Give each test its own server directory, so that no command touches the user's."""
     monkeypatch.setenv("LKNB_SERVER", str(livekit_server))
     monkeypatch.setenv("LKNB_STATE_DIR", str(tmp_path / "state"))
     yield tmp_path / "state"
     server.stop()
 
 
-def test_install_prints_where_the_binary_is(capsys: pytest.CaptureFixture[str], livekit_server: Path) -> None:
+def test_install_prints_path_of_binary(capsys: pytest.CaptureFixture[str], livekit_server: Path) -> None:
     assert cli.main(["server", "install"]) == 0
     assert capsys.readouterr().out == f"{livekit_server}\n"
 
 
-def test_start_prints_where_the_server_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_start_prints_url_of_server(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["server", "start"]) == 0
     running = server.status()
     assert running is not None
     assert f"url      {running.url}\n" in capsys.readouterr().out
 
 
-def test_status_of_a_running_server_is_0(capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_exits_with_0_if_server_runs(capsys: pytest.CaptureFixture[str]) -> None:
     running = server.ensure()
     assert cli.main(["server", "status"]) == 0
     shown = capsys.readouterr().out
@@ -48,28 +48,28 @@ def test_status_of_a_running_server_is_0(capsys: pytest.CaptureFixture[str]) -> 
         assert part in shown
 
 
-def test_status_of_no_server_is_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_exits_with_1_without_server(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["server", "status"]) == 1
     assert "not running" in capsys.readouterr().out
 
 
-def test_stop_says_whether_it_ran(capsys: pytest.CaptureFixture[str]) -> None:
+def test_stop_reports_whether_server_ran(capsys: pytest.CaptureFixture[str]) -> None:
     server.ensure()
     assert cli.main(["server", "stop"]) == 0
     assert cli.main(["server", "stop"]) == 0
     assert capsys.readouterr().out == "stopped\nnot running\n"
 
 
-def test_log_prints_the_last_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_prints_last_lines(capsys: pytest.CaptureFixture[str]) -> None:
     server.ensure().log.write_text("one\ntwo\nthree\n", encoding="utf-8")
     assert cli.main(["server", "log", "-n", "2"]) == 0
     assert capsys.readouterr().out == "two\nthree\n"
 
 
-def test_log_can_be_followed_until_interrupted() -> None:
+def test_log_follow_runs_until_interrupted() -> None:
     log = server.ensure().log
     log.write_text("old\n", encoding="utf-8")
-    # Ctrl-C is ignored by whatever a script runs in the background, so it is switched on for the command.
+    # Scripts run background processes with Ctrl-C ignored, so enable it for the command.
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from lknb import cli; raise SystemExit(cli.main(['server', 'log', '-f']))"
@@ -90,7 +90,7 @@ def test_log_can_be_followed_until_interrupted() -> None:
         command.communicate()
 
 
-def test_no_command_prints_the_secret(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_command_prints_secret(capsys: pytest.CaptureFixture[str]) -> None:
     secret = server.ensure().api_secret
     for command in ("start", "status", "log", "stop"):
         cli.main(["server", command])
@@ -98,7 +98,7 @@ def test_no_command_prints_the_secret(capsys: pytest.CaptureFixture[str]) -> Non
     assert secret not in shown.out + shown.err
 
 
-def test_an_error_is_one_line_on_stderr(
+def test_error_is_one_line_on_stderr(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LKNB_SERVER", str(tmp_path / "missing"))
@@ -109,14 +109,14 @@ def test_an_error_is_one_line_on_stderr(
     assert shown.err.count("\n") == 1
 
 
-def test_an_unknown_command_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_command_shows_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         cli.main(["server", "restart"])
     assert exit_.value.code == 2
     assert "usage: lknb server" in capsys.readouterr().err
 
 
-def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_matches_package(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         cli.main(["--version"])
     shown = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""What completion offers on `%lk` and `%%lk` lines, and that it never waits."""
+"""Completion on `%lk` and `%%lk` lines: what it offers, and that it never waits."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from lknb.widgets.panel import TABS
 
 @pytest.fixture
 def room(shell: Shell, room_name: str) -> lknb.Room:
-    """This test's room, joined by the shell as alice."""
-    return shell.cell(f"%lk connect {room_name} --as alice")
+    """Return this test's room, which the shell has joined as alice."""
+    room: lknb.Room = shell.cell(f"%lk connect {room_name} --as alice")
+    return room
 
 
 @pytest.mark.parametrize("before", ["%lk ", "  %lk ", "x = %lk ", "rooms, y = %lk "])
-def test_the_verbs_of_a_line(shell: Shell, before: str) -> None:
+def test_completes_line_verbs(shell: Shell, before: str) -> None:
     assert set(shell.complete_at_end(before)) == set(LINE)
     assert shell.complete_at_end(before + "par") == ["participants"]
 
 
-def test_the_verbs_of_a_cell(shell: Shell) -> None:
+def test_completes_cell_verbs(shell: Shell) -> None:
     assert set(shell.complete_at_end("%%lk ")) == set(CELL)
     assert shell.complete_at_end("\n%%lk ha") == ["handle"]
 
 
-def test_the_options_that_may_still_be_given(shell: Shell) -> None:
+def test_completes_options_not_yet_given(shell: Shell) -> None:
     assert shell.complete_at_end("%%lk text --re") == ["--reply-to"]
     offered = shell.complete_at_end("%%lk text --topic t --to bob --stream --")
     assert {"--to", "--attr", "--out", "--reply-to"} <= set(offered)
@@ -42,7 +43,7 @@ def test_the_options_that_may_still_be_given(shell: Shell) -> None:
     assert set(shell.complete_at_end("%lk events ")) == set(shell.complete_at_end("%lk events --"))
 
 
-def test_values_that_are_choices(shell: Shell) -> None:
+def test_completes_choices(shell: Shell) -> None:
     assert shell.complete_at_end("%%lk on a") == ["attributes"]
     assert shell.complete_at_end("%lk events --kind te") == ["text"]
     assert shell.complete_at_end("%lk events --kind=te") == ["text"]
@@ -52,7 +53,7 @@ def test_values_that_are_choices(shell: Shell) -> None:
     assert set(shell.complete_at_end("%lk panel chat ")) == set(TABS) - {"chat"}
 
 
-def test_variables_after_var_and_out(shell: Shell) -> None:
+def test_completes_variables_after_var_and_out(shell: Shell) -> None:
     shell.cell("answer = 1; _hidden = 2")
     for line in ("%lk text --var ", "%lk text --var=", "%%lk text -o ", "%lk events --out "):
         offered = shell.complete_at_end(line)
@@ -61,7 +62,7 @@ def test_variables_after_var_and_out(shell: Shell) -> None:
     assert shell.complete_at_end("%lk text --var ans") == ["answer"]
 
 
-def test_texts_to_answer_and_to_edit(room: lknb.Room, shell: Shell) -> None:
+def test_completes_texts_to_reply_to_and_edit(room: lknb.Room, shell: Shell) -> None:
     shell.cell("%%lk text -o greeting\nhi")
     shell.cell("%%lk data --topic t -o packet\nhi")
     shell.user_ns["received"] = Event("text", "in", "lk.chat")
@@ -69,7 +70,7 @@ def test_texts_to_answer_and_to_edit(room: lknb.Room, shell: Shell) -> None:
     assert shell.complete_at_end("%%lk text --edit ") == ["greeting"]
 
 
-def test_identities_that_are_present(room: lknb.Room, shell: Shell, peer: Callable[..., PlainPeer]) -> None:
+def test_completes_identities_in_room(room: lknb.Room, shell: Shell, peer: Callable[..., PlainPeer]) -> None:
     peer("dave")
     eventually(lambda: "dave" in room.participants)
     for line in ("%%lk text --to ", "%lk rpc ", "%%lk rpc d", "%%lk handle add --caller ", "%%lk text --to x --to "):
@@ -77,7 +78,7 @@ def test_identities_that_are_present(room: lknb.Room, shell: Shell, peer: Callab
     assert shell.complete_at_end("%lk events --sender ") == ["alice", "dave"]
 
 
-def test_topics_seen_methods_known_and_handlers(room: lknb.Room, shell: Shell) -> None:
+def test_completes_topics_methods_and_handlers(room: lknb.Room, shell: Shell) -> None:
     shell.cell("%%lk data --topic imu\nx")
     shell.cell("%%lk handle add_up\n1")
     shell.cell("%%lk on text --topic chat\n1")
@@ -87,7 +88,7 @@ def test_topics_seen_methods_known_and_handlers(room: lknb.Room, shell: Shell) -
     assert shell.complete_at_end("%lk handlers rm on") == ["on_text"]
 
 
-def test_rooms_and_own_attributes(room: lknb.Room, shell: Shell) -> None:
+def test_completes_rooms_and_own_attributes(room: lknb.Room, shell: Shell) -> None:
     shell.cell("%lk attrs mood=good")
     assert shell.complete_at_end("%lk use ") == [f"alice@{room.name}"]
     assert shell.complete_at_end("%lk close al") == [f"alice@{room.name}"]
@@ -98,29 +99,29 @@ def test_rooms_and_own_attributes(room: lknb.Room, shell: Shell) -> None:
     "code",
     ["%%lk text\n%%lk ", "%lkx ", "lk ", "x = 1 + %lk ", "# %lk ", "%lk nothing ", "%%time lk "],
 )
-def test_other_lines_are_left_to_others(shell: Shell, code: str) -> None:
+def test_ignores_lines_of_other_magics(shell: Shell, code: str) -> None:
     assert "participants" not in shell.complete_at_end(code)
     assert "handle" not in shell.complete_at_end(code)
 
 
-def test_the_bodies_of_handlers_complete_as_python(shell: Shell) -> None:
+def test_handler_bodies_complete_as_python(shell: Shell) -> None:
     shell.user_ns["some_long_name"] = 1
-    # On a busy machine Jedi, which this is left to, gives up at its first attempts.
+    # Jedi completes this; on a busy machine it gives up on its first attempts.
     eventually(lambda: "some_long_name" in shell.complete_at_end("%%lk handle add\nsome_lo"))
 
 
-def test_nothing_is_asked_before_a_room_is_open(shell: Shell) -> None:
+def test_completion_without_room_sends_no_request(shell: Shell) -> None:
     for line in ("%%lk text --to ", "%lk rpc ", "%lk use ", "%lk events --topic "):
         assert not set(shell.complete_at_end(line)) & {"alice", "dave"}
 
 
-def test_other_matchers_still_match(shell: Shell) -> None:
+def test_other_matchers_still_run(shell: Shell) -> None:
     shell.Completer.custom_matchers.append(lambda text: ["theirs_one"] if "theirs_one".startswith(text) else [])
     assert "theirs_one" in shell.complete_at_end("theirs")
     assert len(shell.Completer.custom_matchers) == 2
 
 
-def test_completion_of_a_full_log_takes_no_time(room: lknb.Room, shell: Shell) -> None:
+def test_completion_stays_fast_with_full_log(room: lknb.Room, shell: Shell) -> None:
     for number in range(10_000):
         room.events.add(Event("data", "in", sender=f"sensor-{number % 50}", topic=f"topic-{number % 2000}", data=b"x"))
     matcher = shell.Completer.custom_matchers[-1]

@@ -1,4 +1,4 @@
-"""Joining a room, being seen there, joining twice, and leaving."""
+"""Joining a room, becoming visible, joining twice, and leaving."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from lknb.credentials import Credentials, Secret, read_token
 Join = Callable[..., lknb.Room]
 
 
-def test_a_room_knows_its_name_identity_and_state(alice: lknb.Room, room_name: str) -> None:
+def test_room_shows_name_identity_and_state(alice: lknb.Room, room_name: str) -> None:
     assert (alice.name, alice.identity, alice.state) == (room_name, "alice", "connected")
     assert repr(alice) == f"<Room {room_name!r} as 'alice': connected, 1 participants>"
 
 
-def test_participants_see_each_other_at_once(alice: lknb.Room, join: Join) -> None:
+def test_participants_see_each_other_within_half_a_second(alice: lknb.Room, join: Join) -> None:
     took = []
     for who in ("bob", "carol", "dave"):
         room = join(who, name="Bob", attributes={"role": "tester"}, metadata="{}")
@@ -39,18 +39,19 @@ def test_participants_see_each_other_at_once(alice: lknb.Room, join: Join) -> No
         joined = time.monotonic()
         eventually(lambda who=who: who in alice.participants)
         took.append(time.monotonic() - joined)
-    # The plain SDK takes up to three seconds. The best of three, because the machine may be busy.
+    # The plain SDK takes up to 3 s. Take the best of three, because the machine can be busy.
     assert min(took) < 0.5
-    seen = eventually(lambda: alice.participants["bob"].state == "active" and alice.participants["bob"])
+    eventually(lambda: alice.participants["bob"].state == "active")
+    seen = alice.participants["bob"]
     assert (seen.name, dict(seen.attributes), seen.metadata) == ("Bob", {"role": "tester"}, "{}")
 
 
-def test_joining_leaves_no_trace_among_the_attributes(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_joining_leaves_attributes_empty(alice: lknb.Room, bob: lknb.Room) -> None:
     assert dict(alice.attributes) == {}
     assert dict(bob.participants["alice"].attributes) == {}
 
 
-def test_the_identity_defaults_to_one_of_this_kernel(join: Join, room_name: str) -> None:
+def test_identity_defaults_to_one_per_kernel(join: Join, room_name: str) -> None:
     room = lknb.connect(room_name)
     try:
         assert room.identity.startswith("notebook-")
@@ -59,12 +60,12 @@ def test_the_identity_defaults_to_one_of_this_kernel(join: Join, room_name: str)
         room.close()
 
 
-def test_the_same_room_and_identity_give_the_same_live_room(alice: lknb.Room, room_name: str) -> None:
+def test_connecting_again_returns_same_room(alice: lknb.Room, room_name: str) -> None:
     assert lknb.connect(room_name, "alice") is alice
     assert lknb.connect(room_name, identity="alice", timeout=3) is alice
 
 
-def test_a_changed_argument_replaces_the_connection(alice: lknb.Room, bob: lknb.Room, join: Join) -> None:
+def test_changed_argument_replaces_connection(alice: lknb.Room, bob: lknb.Room, join: Join) -> None:
     again = join("alice", attributes={"version": "2"})
     assert again is not alice
     assert alice.state == "closed"
@@ -72,7 +73,7 @@ def test_a_changed_argument_replaces_the_connection(alice: lknb.Room, bob: lknb.
     eventually(lambda: (seen := bob.participants.get("alice")) and seen.attributes == {"version": "2"})
 
 
-def test_cells_that_connect_at_once_share_one_connection(livekit: server.RunningServer, room_name: str) -> None:
+def test_simultaneous_connects_share_one_connection(livekit: server.RunningServer, room_name: str) -> None:
     rooms: list[lknb.Room] = []
     threads = [threading.Thread(target=lambda: rooms.append(lknb.connect(room_name, "zoe"))) for _ in range(8)]
     for thread in threads:
@@ -84,9 +85,7 @@ def test_cells_that_connect_at_once_share_one_connection(livekit: server.Running
     rooms[0].close()
 
 
-def test_another_kernel_with_the_same_identity_ends_this_connection(
-    alice: lknb.Room, peer: Callable[..., object]
-) -> None:
+def test_same_identity_in_another_kernel_closes_room(alice: lknb.Room, peer: Callable[..., object]) -> None:
     peer("alice")
     eventually(lambda: alice.state == "closed")
     assert "another participant joined with the same identity" in repr(alice)
@@ -94,26 +93,26 @@ def test_another_kernel_with_the_same_identity_ends_this_connection(
         alice.publish_data(b"x")
 
 
-def test_rooms_lists_the_open_rooms(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_rooms_lists_open_rooms(alice: lknb.Room, bob: lknb.Room) -> None:
     assert {alice, bob} <= set(lknb.rooms())
     bob.close()
     assert bob not in lknb.rooms()
 
 
-def test_the_with_block_leaves_the_room(alice: lknb.Room, room_name: str) -> None:
+def test_with_block_leaves_room(alice: lknb.Room, room_name: str) -> None:
     with lknb.connect(room_name, "guest") as guest:
         eventually(lambda: "guest" in alice.participants)
     assert guest.state == "closed"
     eventually(lambda: "guest" not in alice.participants)
 
 
-def test_closing_twice_is_fine(alice: lknb.Room) -> None:
+def test_close_can_be_called_twice(alice: lknb.Room) -> None:
     alice.close()
     alice.close()
     assert alice.state == "closed"
 
 
-def test_a_closed_room_says_so(alice: lknb.Room) -> None:
+def test_closed_room_raises_not_connected(alice: lknb.Room) -> None:
     alice.close()
     with pytest.raises(lknb.NotConnectedError, match=r"closed .*lknb\.connect"):
         alice.send_text("late")
@@ -123,18 +122,19 @@ def test_a_closed_room_says_so(alice: lknb.Room) -> None:
         alice.attributes["a"] = "b"
 
 
-def test_connecting_from_an_event_loop(livekit: server.RunningServer, room_name: str) -> None:
+def test_aio_connect_joins_from_event_loop(livekit: server.RunningServer, room_name: str) -> None:
     async def main() -> None:
         async with await lknb.aio.connect(room_name, "async-alice") as room:
-            assert room.state == "connected"
+            inside = room.state
             await room.aio.local_participant.set_attributes({"from": "loop"})
             assert room.attributes["from"] == "loop"
-        assert room.state == "closed"
+        assert (inside, room.state) == ("connected", "closed")
 
     asyncio.run(main())
 
 
-def test_many_rooms_in_one_kernel(livekit: server.RunningServer, room_name: str) -> None:
+@pytest.mark.slow("joins many rooms")
+def test_one_kernel_holds_many_rooms(livekit: server.RunningServer, room_name: str) -> None:
     async def main() -> list[lknb.Room]:
         joining = [lknb.aio.connect(f"{room_name}-{number}", "worker", timeout=60) for number in range(25)]
         return list(await asyncio.gather(*joining))
@@ -145,36 +145,36 @@ def test_many_rooms_in_one_kernel(livekit: server.RunningServer, room_name: str)
         room.close()
 
 
-# What can go wrong
+# Failures
 
 
-def test_no_server_at_the_url() -> None:
+def test_connect_fails_without_server_at_url() -> None:
     with pytest.raises(lknb.ConnectError, match="connection refused"):
         lknb.connect("studio", url="ws://127.0.0.1:1", api_key="key", api_secret="s" * 32)
 
 
-def test_an_unknown_host() -> None:
+def test_connect_fails_for_unknown_host() -> None:
     with pytest.raises(lknb.ConnectError, match="could not be found"):
         lknb.connect("studio", url="ws://no-such-host.invalid", api_key="key", api_secret="s" * 32, timeout=60)
 
 
 @pytest.mark.parametrize("url", ["studio", "ftp://host", "ws://", "http://[::1", "7880"])
-def test_a_url_that_is_none(url: str) -> None:
+def test_connect_rejects_invalid_url(url: str) -> None:
     with pytest.raises(lknb.ConnectError, match="not a LiveKit server's URL"):
         lknb.connect("studio", url=url, api_key="key", api_secret="s" * 32)
 
 
-def test_a_url_without_a_way_to_be_let_in() -> None:
+def test_connect_rejects_url_without_credentials() -> None:
     with pytest.raises(lknb.ConnectError, match="LIVEKIT_API_KEY and LIVEKIT_API_SECRET"):
         lknb.connect("studio", url="ws://127.0.0.1:7880")
 
 
-def test_a_key_without_a_url() -> None:
+def test_connect_rejects_key_without_url() -> None:
     with pytest.raises(lknb.ConnectError, match="without a server URL"):
         lknb.connect("studio", api_key="key", api_secret="s" * 32)
 
 
-def test_the_short_secret_of_a_development_server_warns_nobody() -> None:
+def test_short_development_secret_causes_no_warning() -> None:
     credentials = Credentials("ws://localhost:7880", "devkey", Secret("secret"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -182,7 +182,8 @@ def test_the_short_secret_of_a_development_server_warns_nobody() -> None:
         assert read_token(credentials.mint_for_api("studio")).grants["room"] == "studio"
 
 
-def test_a_server_that_never_answers_is_given_up_in_time() -> None:
+@pytest.mark.slow("waits for a timeout")
+def test_connect_gives_up_on_silent_server() -> None:
     with socket.socket() as hole:
         hole.bind(("127.0.0.1", 0))
         hole.listen()
@@ -215,7 +216,8 @@ finally:
 """
 
 
-def test_a_machine_without_a_network_is_told_that_the_sdk_needs_one(tmp_path: Path) -> None:
+@pytest.mark.slow("runs an interpreter of its own")
+def test_connect_without_network_interface_explains_failure(tmp_path: Path) -> None:
     cut_off = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
     if (
         shutil.which("unshare") is None
@@ -230,7 +232,8 @@ def test_a_machine_without_a_network_is_told_that_the_sdk_needs_one(tmp_path: Pa
     assert "Connect to any network" in run.stdout
 
 
-def test_a_late_answer_to_an_abandoned_connect_leaves_no_ghost(
+@pytest.mark.slow("waits seconds for a late answer")
+def test_late_answer_to_abandoned_connect_leaves_no_orphan(
     livekit: server.RunningServer, alice: lknb.Room, room_name: str
 ) -> None:
     joins = alice.listen("participant", sender="ghost")
@@ -244,7 +247,7 @@ def test_a_late_answer_to_an_abandoned_connect_leaves_no_ghost(
                 api_secret=livekit.api_secret,
                 timeout=0.5,
             )
-        # The handshake goes on behind it, comes to its end, and is followed by leaving.
+        # The handshake continues in the background; once it ends, lknb leaves the room.
         assert joins.next(timeout=30).topic == "joined"
         eventually(lambda: "ghost" not in _on_server(room_name), within=30)
 
@@ -262,56 +265,58 @@ def _on_server(room: str) -> set[str]:
     return asyncio.run(ask())
 
 
-def test_a_wrong_secret(livekit: server.RunningServer) -> None:
+def test_connect_fails_with_wrong_secret(livekit: server.RunningServer) -> None:
     with pytest.raises(lknb.ConnectError, match="signature is invalid"):
         lknb.connect("studio", url=livekit.url, api_key=livekit.api_key, api_secret="w" * 40)
 
 
-def test_a_wrong_key(livekit: server.RunningServer) -> None:
+def test_connect_fails_with_wrong_key(livekit: server.RunningServer) -> None:
     with pytest.raises(lknb.ConnectError, match="does not know the API key"):
         lknb.connect("studio", url=livekit.url, api_key="nobody", api_secret="w" * 40)
 
 
-def test_a_token_for_another_room(livekit: server.RunningServer, token: Callable[..., str]) -> None:
+def test_connect_rejects_token_for_another_room(livekit: server.RunningServer, token: Callable[..., str]) -> None:
     with pytest.raises(lknb.ConnectError, match="for room 'elsewhere', not for 'studio'"):
         lknb.connect("studio", url=livekit.url, token=token("alice", room="elsewhere"))
 
 
-def test_a_token_for_another_identity(livekit: server.RunningServer, room_name: str, token: Callable[..., str]) -> None:
+def test_connect_rejects_token_for_another_identity(
+    livekit: server.RunningServer, room_name: str, token: Callable[..., str]
+) -> None:
     with pytest.raises(lknb.ConnectError, match="for identity 'alice', not for 'bob'"):
         lknb.connect(room_name, "bob", url=livekit.url, token=token("alice"))
 
 
-def test_an_expired_token(livekit: server.RunningServer, room_name: str, token: Callable[..., str]) -> None:
+def test_connect_fails_with_expired_token(
+    livekit: server.RunningServer, room_name: str, token: Callable[..., str]
+) -> None:
     with pytest.raises(lknb.ConnectError, match="expired"):
         lknb.connect(room_name, url=livekit.url, token=token("alice", ttl=-600))
 
 
-def test_something_that_is_no_token(livekit: server.RunningServer) -> None:
+def test_connect_rejects_malformed_token(livekit: server.RunningServer) -> None:
     with pytest.raises(lknb.ConnectError, match="not a LiveKit access token"):
         lknb.connect("studio", url=livekit.url, token="sesame")
 
 
-def test_with_a_token_the_identity_is_the_tokens(
-    livekit: server.RunningServer, room_name: str, token: Callable[..., str]
-) -> None:
+def test_identity_comes_from_token(livekit: server.RunningServer, room_name: str, token: Callable[..., str]) -> None:
     with lknb.connect(room_name, url=livekit.url, token=token("dave", can_update_own_metadata=True)) as room:
         assert room.identity == "dave"
         assert lknb.connect(room_name, url=livekit.url, token=token("dave", can_update_own_metadata=True)) is not None
 
 
-def test_the_environment_names_the_server(
+def test_environment_names_server(
     livekit: server.RunningServer, room_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIVEKIT_URL", livekit.url)
     monkeypatch.setenv("LIVEKIT_API_KEY", livekit.api_key)
     monkeypatch.setenv("LIVEKIT_API_SECRET", livekit.api_secret)
-    monkeypatch.setenv("LKNB_SERVER", "/does/not/exist")  # so that starting one would fail
+    monkeypatch.setenv("LKNB_SERVER", "/does/not/exist")  # starting a server would fail
     with lknb.connect(room_name, "from-environment") as room:
         assert room.state == "connected"
 
 
-def test_a_dotenv_file_names_the_server(
+def test_dotenv_file_names_server(
     livekit: server.RunningServer, room_name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = [f"LIVEKIT_URL={livekit.url}", f"LIVEKIT_API_KEY={livekit.api_key}"]
@@ -322,29 +327,31 @@ def test_a_dotenv_file_names_the_server(
 
 
 @pytest.mark.parametrize(("room", "identity"), [("", "a"), ("r" * 300, "a"), ("r", "i" * 300)])
-def test_names_that_livekit_refuses(room: str, identity: str) -> None:
+def test_connect_rejects_names_that_livekit_refuses(room: str, identity: str) -> None:
     with pytest.raises(ValueError, match="1 to 256 bytes"):
         lknb.connect(room, identity)
 
 
-# Ends of processes
+# How processes end
 
 
 def run_script(code: str, *args: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run Python code in a process of its own, where it shares the tests' server."""
+    """Run Python code in another process that shares the tests' server."""
     return subprocess.run(
         [sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=timeout, check=False
     )
 
 
-def test_the_end_of_the_interpreter_leaves_the_room(alice: lknb.Room, room_name: str) -> None:
+@pytest.mark.slow("runs an interpreter of its own")
+def test_interpreter_exit_leaves_room(alice: lknb.Room, room_name: str) -> None:
     done = run_script(f"import lknb; room = lknb.connect({room_name!r}, 'brief'); print(room.state)")
     assert (done.returncode, done.stdout) == (0, "connected\n"), done.stderr
-    # A connection that is just dropped stays for more than ten seconds.
+    # The server keeps a dropped connection for more than ten seconds.
     eventually(lambda: "brief" not in _on_server(room_name), within=8)
 
 
-def test_a_blocked_handler_does_not_hold_the_interpreter_up(alice: lknb.Room, room_name: str) -> None:
+@pytest.mark.slow("runs an interpreter of its own")
+def test_blocked_handler_does_not_delay_interpreter_exit(alice: lknb.Room, room_name: str) -> None:
     code = f"""
 import lknb, threading, time
 began = threading.Event()
@@ -364,8 +371,9 @@ began.wait(20)
     assert process.wait(15) == 0
 
 
+@pytest.mark.slow("runs an interpreter of its own")
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="the platform has no fork()")
-def test_a_forked_child_gets_a_clear_error(livekit: server.RunningServer, room_name: str) -> None:
+def test_forked_child_gets_clear_error(livekit: server.RunningServer, room_name: str) -> None:
     code = f"""
 import lknb, multiprocessing, warnings
 warnings.simplefilter("ignore")
@@ -392,7 +400,8 @@ print(room.state)
     assert done.stdout.endswith("connected\n")
 
 
-def test_an_interrupted_connect_leaves_process_and_room_healthy(
+@pytest.mark.slow("waits 18 s for nothing to happen")
+def test_interrupted_connect_leaves_process_and_rooms_healthy(
     livekit: server.RunningServer, alice: lknb.Room, room_name: str
 ) -> None:
     code = f"""
@@ -409,9 +418,8 @@ try:
     lknb.connect("studio", "slow", url="ws://127.0.0.1:%d" % hole.getsockname()[1], api_key="k", api_secret="s" * 32)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
-# Sixteen seconds after a cancelled handshake the SDK would end the process.
 with lknb.connect({room_name!r}, "after") as room:
-    time.sleep(18)
+    time.sleep(18)  # nothing happens: 16 s after a cancelled handshake, the SDK would end the process
     print(room.state)
 """
     done = run_script(code)
@@ -428,23 +436,24 @@ with lknb.connect({room_name!r}, "after") as room:
         ({"timeout": None}, ValueError),
     ],
 )
-def test_arguments_that_cannot_be_meant(room_name: str, options: dict[str, Any], error: type[Exception]) -> None:
+def test_connect_rejects_invalid_arguments(room_name: str, options: dict[str, Any], error: type[Exception]) -> None:
     (name,) = options
     with pytest.raises(error, match=name):
         lknb.connect(room_name, **options)
 
 
-def test_a_dotenv_file_that_is_no_text(room_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connect_rejects_binary_dotenv_file(room_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_bytes(b"LIVEKIT_URL=\xff\xfe")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(lknb.ConnectError, match="not UTF-8"):
         lknb.connect(room_name)
 
 
-def test_who_joins_again_waits_for_its_former_self_to_leave(alice: lknb.Room, room_name: str) -> None:
+@pytest.mark.slow("moves a megabyte or more")
+def test_joining_again_waits_for_former_session_to_leave(alice: lknb.Room, room_name: str) -> None:
     before = lknb.connect(room_name, "again")
     before.send_bytes(os.urandom(2_000_000), topic="t")
-    closing = threading.Thread(target=before.close)  # which takes as long as the two megabytes
+    closing = threading.Thread(target=before.close)  # takes as long as sending the two megabytes
     closing.start()
     eventually(lambda: before.state == "closed")
     with lknb.connect(room_name, "again") as after:

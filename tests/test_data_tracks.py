@@ -1,4 +1,4 @@
-"""Data tracks: published, found by late joiners, subscribed to while somebody listens; frames as they were pushed."""
+"""Data tracks: publishing, late joiners, subscriptions while someone listens, and frames that arrive unchanged."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Peers = Callable[..., PlainPeer]
 EVERY_BYTE = bytes(range(256))
 
 
-def push_until(push: Callable[[], Any], arrived: Callable[[], Any]) -> Any:
-    """Push frames until one arrives: the SDK does not tell when a subscription has reached the server."""
+def push_until(push: Callable[..., Any], arrived: Callable[..., Any]) -> Any:
+    """Push frames until one arrives: the SDK does not report when a subscription has reached the server."""
 
     def attempt() -> Any:
         push()
@@ -35,7 +35,7 @@ def names(room: lknb.Room) -> list[tuple[str, str, bool]]:
     return [(track.publisher, track.name, track.subscribed) for track in room.data_tracks]
 
 
-def test_frames_to_a_plain_peer(alice: lknb.Room, peer: Peers) -> None:
+def test_plain_peer_receives_frames(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
     track = alice.publish_data_track("lidar")
     assert plain.wait("track_published", publisher="alice", name="lidar")["uses_e2ee"] is False
@@ -48,7 +48,7 @@ def test_frames_to_a_plain_peer(alice: lknb.Room, peer: Peers) -> None:
     assert track.pushed == len(alice.events.filter("data_track", topic="lidar", direction="out", status="ok"))
 
 
-def test_frames_from_a_plain_peer_to_a_handler(alice: lknb.Room, peer: Peers) -> None:
+def test_handler_receives_frames_from_plain_peer(alice: lknb.Room, peer: Peers) -> None:
     heard: queue.Queue[tuple[bytes, int | None, str]] = queue.Queue()
 
     @alice.on_data_track("lidar")
@@ -63,7 +63,7 @@ def test_frames_from_a_plain_peer_to_a_handler(alice: lknb.Room, peer: Peers) ->
     assert heard.get(timeout=1) == (EVERY_BYTE, 12, "peer")
 
 
-def test_a_track_from_before_we_joined_is_found(join: Join, peer: Peers) -> None:
+def test_late_joiner_finds_existing_track(join: Join, peer: Peers) -> None:
     plain = peer()
     plain.call("publish_data_track", name="old")
     room = join("late")
@@ -74,7 +74,7 @@ def test_a_track_from_before_we_joined_is_found(join: Join, peer: Peers) -> None
     assert inbox.next().data == b"x"
 
 
-def test_a_track_is_subscribed_to_while_somebody_listens(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_subscription_lasts_while_someone_listens(alice: lknb.Room, bob: lknb.Room) -> None:
     alice.publish_data_track("lidar")
     eventually(lambda: names(bob) == [("alice", "lidar", False)])
 
@@ -96,17 +96,17 @@ def test_a_track_is_subscribed_to_while_somebody_listens(alice: lknb.Room, bob: 
     somebody_else.close()
 
 
-def test_frames_between_rooms_of_lknb(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_lknb_rooms_exchange_frames(alice: lknb.Room, bob: lknb.Room) -> None:
     inbox = bob.listen("data_track", topic="imu", sender="alice")
     track = alice.publish_data_track("imu")
     push_until(lambda: track.push(b"warm-up"), lambda: len(inbox))
-    # Any frame may get lost, and the more packets it takes the sooner.
+    # Any frame can get lost; the more packets it needs, the more likely.
     large = bytes(range(256)) * 400
     got: list[lknb.Event] = []
 
     def arrived() -> bool:
         track.push(large, timestamp=1)
-        with contextlib.suppress(TimeoutError):  # and no more of them than a busy machine can take
+        with contextlib.suppress(TimeoutError):  # wait after each frame, so that a busy machine keeps up
             got.append(inbox.next(timeout=0.3))
         return bool(got) and got[-1].timestamp == 1
 
@@ -115,7 +115,7 @@ def test_frames_between_rooms_of_lknb(alice: lknb.Room, bob: lknb.Room) -> None:
     assert (event.data, event.size, event.sender, event.topic) == (large, 102_400, "alice", "imu")
 
 
-def test_frames_pushed_faster_than_they_can_be_sent_are_counted(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_dropped_frames_are_counted(alice: lknb.Room, bob: lknb.Room) -> None:
     inbox = bob.listen("data_track", topic="burst")
     track = alice.publish_data_track("burst")
     push_until(lambda: track.push(b"warm-up"), lambda: len(inbox))
@@ -132,14 +132,14 @@ def test_frames_pushed_faster_than_they_can_be_sent_are_counted(alice: lknb.Room
     assert f"{track.refused:,} refused" in repr(track)
 
 
-def test_publishing_a_name_again_gives_the_same_track(alice: lknb.Room) -> None:
+def test_publishing_again_returns_same_track(alice: lknb.Room) -> None:
     track = alice.publish_data_track("imu")
     assert alice.publish_data_track("imu") is track
     assert alice.publish_data_track("other") is not track
     assert alice.participants["alice"].data_tracks == ("imu", "other")
 
 
-def test_unpublishing_is_seen_by_the_others(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
+def test_others_see_track_unpublished(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
     plain = peer()
     track = alice.publish_data_track("imu")
     eventually(lambda: names(bob))
@@ -154,7 +154,7 @@ def test_unpublishing_is_seen_by_the_others(alice: lknb.Room, bob: lknb.Room, pe
     assert alice.participants["alice"].data_tracks == ()
 
 
-def test_a_name_can_be_published_again_after_it_was_taken_out(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_name_can_be_published_again_after_unpublishing(alice: lknb.Room, bob: lknb.Room) -> None:
     inbox = bob.listen("data_track", topic="imu")
     for round_ in (b"first", b"second"):
         track = alice.publish_data_track("imu")
@@ -162,8 +162,8 @@ def test_a_name_can_be_published_again_after_it_was_taken_out(alice: lknb.Room, 
         alice.unpublish_data_track("imu")
 
 
-def test_a_name_is_free_as_soon_as_it_was_taken_out(alice: lknb.Room, bob: lknb.Room) -> None:
-    """The server is told of it, and may not have heard yet when the name is published again."""
+def test_unpublish_frees_name_immediately(alice: lknb.Room, bob: lknb.Room) -> None:
+    """The server may not have processed the unpublish when the name is published again."""
     for _ in range(100):
         alice.publish_data_track("imu")
         alice.unpublish_data_track("imu")
@@ -177,7 +177,7 @@ def inbox_has(inbox: lknb.Inbox, data: bytes) -> bool:
     return False
 
 
-def test_a_peers_unpublished_track_is_gone(alice: lknb.Room, peer: Peers) -> None:
+def test_unpublished_track_of_peer_disappears(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
     inbox = alice.listen("data_track")
     plain.call("publish_data_track", name="lidar")
@@ -193,12 +193,12 @@ def test_a_peers_unpublished_track_is_gone(alice: lknb.Room, peer: Peers) -> Non
 
 
 @pytest.mark.parametrize("name", ["", "n" * 257, 7])
-def test_names_that_are_none(alice: lknb.Room, name: Any) -> None:
+def test_publish_rejects_invalid_names(alice: lknb.Room, name: Any) -> None:
     with pytest.raises(ValueError, match="1 to 256 characters"):
         alice.publish_data_track(name)
 
 
-def test_what_is_no_frame(alice: lknb.Room) -> None:
+def test_push_rejects_non_bytes_frame(alice: lknb.Room) -> None:
     track = alice.publish_data_track("imu")
     with pytest.raises(TypeError, match="A frame must be bytes, not str"):
         track.push("text")  # type: ignore[arg-type]
@@ -209,14 +209,14 @@ def test_what_is_no_frame(alice: lknb.Room) -> None:
     assert not alice.events.filter("data_track")
 
 
-def test_pushing_in_a_closed_room(alice: lknb.Room) -> None:
+def test_push_fails_in_closed_room(alice: lknb.Room) -> None:
     track = alice.publish_data_track("imu")
     alice.close()
     with pytest.raises(lknb.NotConnectedError, match="closed"):
         track.push(b"x")
 
 
-def test_without_the_grant_nothing_is_published(
+def test_publish_without_grant_is_denied(
     alice: lknb.Room, livekit: server.RunningServer, room_name: str, token: Callable[..., str]
 ) -> None:
     mute = token("mute", can_publish_data=False)
@@ -228,14 +228,14 @@ def test_without_the_grant_nothing_is_published(
     assert names(alice) == []
 
 
-def test_an_empty_frame_is_refused(alice: lknb.Room) -> None:
+def test_push_rejects_empty_frame(alice: lknb.Room) -> None:
     track = alice.publish_data_track("imu")
     with pytest.raises(ValueError, match="at least one byte"):
         track.push(b"")
     assert track.pushed == 0
 
 
-def test_who_may_not_subscribe_is_told(
+def test_subscribe_without_grant_is_denied(
     livekit: server.RunningServer, room_name: str, token: Callable[..., str]
 ) -> None:
     with lknb.connect(room_name, url=livekit.url, token=token("blind", can_subscribe=False)) as room:
@@ -243,4 +243,4 @@ def test_who_may_not_subscribe_is_told(
             room.on_data_track("imu")(lambda data: None)
         with pytest.raises(lknb.PermissionDeniedError, match="canSubscribe"):
             room.listen("data_track")
-        room.listen()  # everything but frames comes without that grant
+        room.listen()  # everything except frames arrives without that grant

@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands, in order, against the real server; and what the prose names is there."""
+"""The README's Python runs unchanged, in order, on the real server; names and links in the prose are valid."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def test_the_readmes_python_runs(
+def test_readme_python_runs(
     livekit: server.RunningServer, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
@@ -59,7 +59,7 @@ def test_the_readmes_python_runs(
                 room.close()
 
 
-def test_the_methods_that_the_readme_names_exist() -> None:
+def test_readme_methods_exist() -> None:
     table = re.search(r"^\| LiveKit's system.*?\n\n", README, re.MULTILINE | re.DOTALL)
     assert table
     named = {name for name in re.findall(r"`(\w+)`", table[0]) if name not in ("push", "attributes")}
@@ -69,7 +69,7 @@ def test_the_methods_that_the_readme_names_exist() -> None:
     assert callable(lknb.LocalDataTrack.push)
 
 
-def test_the_readme_names_every_error() -> None:
+def test_readme_names_every_error() -> None:
     table = re.search(r"^\| Error \|.*?\n\n", README, re.MULTILINE | re.DOTALL)
     assert table
     named = set(re.findall(r"^\| `(\w+)`", table[0], re.MULTILINE))
@@ -77,20 +77,35 @@ def test_the_readme_names_every_error() -> None:
     assert named == errors
 
 
-def test_the_make_targets_exist() -> None:
+def test_documented_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for text in (README, CONTRIBUTING):
         assert set(re.findall(r"`?make ([a-z]+)\b(?=[` ]| +#)", "\n".join(re.findall(r"`[^`\n]+`", text)))) <= targets
 
 
+def test_makefile_has_the_targets_that_workflows_run() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert phony
+    described = set(re.findall(r'@echo "make ([a-z]+)', makefile))
+    assert targets - {"help"} == described == set(phony[1].split()) - {"help", "setup-lab", "setup-dev"}
+    used = set()
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        for job in yaml.safe_load(path.read_text())["jobs"].values():
+            for step in job["steps"]:
+                used |= set(re.findall(r"\bmake ([a-z-]+)", step.get("run", "")))
+    assert {"check", "test", "docs", "dist"} == used <= targets
+
+
 def links(text: str) -> list[str]:
-    """Where links and pictures lead, less the places within a page."""
+    """Return the targets of links and pictures, except anchors within the page."""
     found = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'\b(?:src|srcset|href)="([^"]+)"', text)
     return [target.partition("#")[0] for target in found if not target.startswith("#")]
 
 
 def homes(target: str) -> list[Path] | None:
-    """The files of this tree that an address of the project stands for, any of which will do; None for other places."""
+    """Return the files in this tree that a project URL can refer to, or None for other URLs."""
     if found := re.fullmatch(re.escape(SOURCE) + r"/(?:blob|raw|tree)/main/(.+)", target):
         return [ROOT / found[1]]
     if found := re.fullmatch(re.escape(DOCUMENTATION) + r"en/latest/(.+)\.html", target):
@@ -99,15 +114,15 @@ def homes(target: str) -> list[Path] | None:
     return None
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_resolve() -> None:
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"):
         for target in links((ROOT / name).read_text()):
             places = [ROOT / target] if "://" not in target else homes(target)
             assert places is None or any(place.exists() for place in places), f"{name}: {target}"
 
 
-def test_the_readme_can_be_read_outside_the_repository() -> None:
-    """A package index shows it, where relative links and pictures lead nowhere."""
+def test_readme_renders_outside_repository() -> None:
+    """A package index renders the README, and relative links and pictures do not work there."""
     assert [target for target in links(README) if not target.startswith("https://")] == []
     assert len([target for target in links(README) if homes(target)]) > 10
     shown = render(README)
@@ -116,8 +131,8 @@ def test_the_readme_can_be_read_outside_the_repository() -> None:
     assert shown.count("<pre") == README.count("```") / 2
 
 
-def test_the_projects_address_is_the_same_everywhere() -> None:
-    """One search-and-replace of what pyproject.toml says moves the project."""
+def test_project_address_is_consistent() -> None:
+    """One search-and-replace of the address in pyproject.toml moves the project."""
     assert URLS["Homepage"] == SOURCE
     assert homes(URLS["Changelog"]) == [ROOT / "CHANGELOG.md"]
     assert URLS["Issues"] == f"{SOURCE}/issues"
@@ -135,7 +150,7 @@ def test_the_projects_address_is_the_same_everywhere() -> None:
             assert address == DOCUMENTATION, f"{path}: {address}"
 
 
-def test_the_map_of_the_code_is_complete() -> None:
+def test_map_of_code_is_complete() -> None:
     layout, *_ = blocks(CONTRIBUTING, "")
     named = set(re.findall(r"\b([\w]+)\.py\b", layout))
     for folder in ("lknb", "lknb/systems", "tests", "scripts", "benchmarks"):

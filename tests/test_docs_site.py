@@ -1,4 +1,4 @@
-"""The pages in docs: their cells run as they stand, in order, against the real server, and what they quote is true."""
+"""The pages in docs: their cells run unchanged, in order, on the real server, and their quotes are accurate."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from browser.lab import launch
 from IPython.core.error import UsageError
-from lab import launch
 from peers import mint
 from playwright.sync_api import Browser, Error, sync_playwright
 from shells import Shell, a_shell
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 MAGICS = DOCS / "magics.md"
-# docs/magics.md has its own test below, and what reference/python.md shows comes out of the code.
+# docs/magics.md has its own test below, and reference/python.md is generated from the code.
 PAGES = sorted(path for path in DOCS.rglob("*.md") if path.name not in ("magics.md", "python.md"))
 BLOCK = re.compile(
     r"^<!-- run\n(?P<hidden>.*?)^-->$|^```(?P<language>\w+)(?P<options>[^\n]*)\n(?P<code>.*?)^```$",
@@ -82,7 +82,7 @@ def running(page: Path) -> list[Block]:
 
 
 def write_image(path: str) -> None:
-    """The smallest PNG that there is: one grey dot."""
+    """Return the smallest PNG: one grey pixel."""
     Path(path).write_bytes(
         bytes.fromhex(
             "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000000a49444154789c636000000002000148afa4"
@@ -98,11 +98,11 @@ def shell(livekit: server.RunningServer, folder: Path, monkeypatch: pytest.Monke
         yield shell
         for room in lknb.rooms():
             room.close()
-        unwatch_cells()  # of this shell, which the next page's is not
+        unwatch_cells()  # the next page gets another shell
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if running(page)], ids=named)
-def test_the_cells_of_a_page_run(
+def test_page_cells_run(
     page: Path,
     shell: Shell,
     livekit: server.RunningServer,
@@ -112,7 +112,7 @@ def test_the_cells_of_a_page_run(
     printed = ""
 
     def says(text: str, within: float = 10, meanwhile: Callable[[], Any] = lambda: None) -> None:
-        """Wait until the page's cells have printed `text`; `meanwhile` sends again what may be lost on its way."""
+        """Wait until the page's cells have printed `text`; `meanwhile` repeats sends that can get lost."""
 
         def has() -> bool:
             nonlocal printed
@@ -129,7 +129,7 @@ def test_the_cells_of_a_page_run(
         return mint(livekit.api_key, livekit.api_secret, room, identity, **grants)
 
     def refused(kind: type[Exception], code: str) -> str:
-        """What running `code` raises."""
+        """Return the exception that `code` raises."""
         with pytest.raises(kind) as caught:
             shell.cell(code)
         return str(caught.value)
@@ -156,8 +156,8 @@ def test_the_cells_of_a_page_run(
             printed += f"{shown!r}\n"
 
 
-def test_the_cells_of_the_magics_run(shell: Shell, livekit: server.RunningServer) -> None:
-    """Each with alice as the current room, bob beside her, and the variables that the page names."""
+def test_magics_page_cells_run(shell: Shell, livekit: server.RunningServer) -> None:
+    """Each page has alice as the current room, bob as a second participant, and the variables it uses."""
     write_image("photo.png")
     shell.user_ns.update(numbers={"a": 1, "b": 2}, answer="Yes.", sample=b"1.5 2.5")
     cells = [block for block in blocks(MAGICS) if block.language == "ipython"]
@@ -179,13 +179,13 @@ def test_the_cells_of_the_magics_run(shell: Shell, livekit: server.RunningServer
             raise AssertionError(f"docs/magics.md, line {block.line}: {error!r}") from error
 
 
-def test_no_block_is_left_out() -> None:
-    """Every fence of a page opens or closes a block that this file runs; the site's test counts what readers see."""
+def test_every_block_is_tested() -> None:
+    """Every fence on a page opens or closes a block that this file runs; the site's test counts the visible blocks."""
     for page in [README, MAGICS, *PAGES]:
         found = [each for each in blocks(page) if each.language != "hidden"]
         assert len(re.findall(r"```|~~~", page.read_text())) == 2 * len(found), named(page)
         assert {each.language for each in found} <= {"python", "ipython", "js", "sh"}, named(page)
-    # Those of the README are run by test_docs.py (Python), test_magics.py (magics) and, for a shell, the test below.
+    # test_docs.py runs the README's Python, test_magics.py its magics, and the test below its shell lines.
     assert all(each.title is None and each.language != "js" for each in blocks(README))
     assert "```" not in (DOCS / "reference" / "python.md").read_text()
 
@@ -199,7 +199,7 @@ def shell_lines() -> Iterator[tuple[str, str]]:
                         yield f"{named(page)}:{block.line}", words
 
 
-def test_lines_for_a_shell_do_what_they_say(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shell_lines_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     makefile = (ROOT / "Makefile").read_text()
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     settings = {"LIVEKIT_URL": "url", "LIVEKIT_API_KEY": "api_key", "LIVEKIT_API_SECRET": "api_secret"}
@@ -221,26 +221,26 @@ def test_lines_for_a_shell_do_what_they_say(folder: Path, monkeypatch: pytest.Mo
             raise AssertionError(f"{where}: nothing tests {line!r}")
 
 
-def test_every_page_is_in_the_navigation() -> None:
+def test_every_page_is_in_navigation() -> None:
     listed = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(named(page) for page in DOCS.rglob("*.md"))
 
 
-def test_links_lead_somewhere_also_where_the_sources_are_read() -> None:
+def test_links_resolve_in_source_and_site() -> None:
     for page in DOCS.rglob("*.md"):
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
             assert urlsplit(target).scheme or (page.parent / target).exists(), f"{named(page)}: {target}"
 
 
 def written(node: ast.AST) -> str | None:
-    """A string as it stands in the code, with `…` for what is filled in."""
+    """Return a string literal from the code, with `…` for its placeholders."""
     if isinstance(node, ast.JoinedStr):
         return "".join(str(each.value) if isinstance(each, ast.Constant) else "…" for each in node.values)
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
 def code_texts() -> list[str]:
-    """Every string in lknb, with `…` for what is filled in."""
+    """Return every string in lknb, with `…` for placeholders."""
     texts = []
     for path in sorted((ROOT / "lknb").rglob("*.py")):
         texts += [text for node in ast.walk(ast.parse(path.read_text())) if (text := written(node))]
@@ -254,12 +254,12 @@ def squeezed(text: str) -> str:
 
 
 def quotes() -> list[str]:
-    """The messages that are headings of the troubleshooting page."""
+    """Return the messages that are headings on the troubleshooting page."""
     text = (DOCS / "troubleshooting.md").read_text()
     return re.findall(r"^### `` (.+) ``$", text, re.MULTILINE)
 
 
-def test_quoted_messages_stand_in_the_code() -> None:
+def test_quoted_messages_exist_in_code() -> None:
     texts = "\n".join(squeezed(text) for text in code_texts())
     assert len(quotes()) > 40
     wrong = [quote for quote in quotes() if quote not in texts]
@@ -267,8 +267,8 @@ def test_quoted_messages_stand_in_the_code() -> None:
 
 
 def raised() -> Iterator[tuple[str, str]]:
-    """What lknb raises as one of its own errors, and where, as far as the message stands at the raising."""
-    # These three put their messages together themselves.
+    """Return the messages of lknb's errors and where they are raised, if the raise statement contains the message."""
+    # These three build their own messages.
     own = {"UnknownParticipantError", "PermissionDeniedError", "PayloadTooLargeError"}
     errors = {name for name in lknb.__all__ if name.endswith("Error")} - own
     for path in sorted((ROOT / "lknb").rglob("*.py")):
@@ -279,25 +279,25 @@ def raised() -> Iterator[tuple[str, str]]:
                     yield squeezed(message), f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
-def test_every_error_of_lknb_is_explained() -> None:
+def test_every_error_is_explained() -> None:
     quoted = quotes()
     missing = [f"{where}: {message}" for message, where in raised() if not any(quote in message for quote in quoted)]
     assert not missing, "Explain these in docs/troubleshooting.md:\n" + "\n".join(missing)
 
 
-def test_a_message_is_quoted_once() -> None:
+def test_each_message_is_quoted_once() -> None:
     assert len(quotes()) == len(set(quotes()))
 
 
-def test_what_ipython_says_without_the_extension_is_quoted(shell: Shell) -> None:
+def test_ipython_message_without_extension_is_quoted(shell: Shell) -> None:
     with pytest.raises(UsageError) as caught:
         shell.cell("%%lk text\nhello")
     said, _, _ = str(caught.value).partition(" (")
     assert f"``{said}``" in (DOCS / "troubleshooting.md").read_text()
 
 
-def test_what_the_pages_name_exists() -> None:
-    """`room.name`, `lknb.name` and the errors, wherever they stand in a page."""
+def test_names_on_pages_exist() -> None:
+    """Check every `room.name`, `lknb.name` and error on a page."""
     attributes = {"aio", "attributes", "events", "local_participant"}
     for page in [*PAGES, DOCS / "magics.md"]:
         text = page.read_text()
@@ -322,7 +322,7 @@ def test_pages_fetch_nothing() -> None:
     [each for page in PAGES for each in blocks(page) if each.language == "js"],
     ids=lambda block: f"{named(block.page)}:{block.line}",
 )
-def test_javascript_can_be_read(block: Block, folder: Path) -> None:
+def test_javascript_parses(block: Block, folder: Path) -> None:
     beside = Path(sys.executable).with_name("node")
     node = str(beside) if beside.exists() else shutil.which("node")
     if node is None:
@@ -352,7 +352,7 @@ def build(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built anew."""
+    """Return a freshly built site."""
     if importlib.util.find_spec("mkdocs") is None:
         pytest.skip("mkdocs is not installed")
     folder = tmp_path_factory.mktemp("site")
@@ -371,11 +371,11 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-def test_the_site_is_built_without_a_warning_and_fetches_nothing(site: Path) -> None:
+def test_site_builds_without_warnings_and_fetches_nothing(site: Path) -> None:
     pages = {str(path.relative_to(site)): path.read_text() for path in site.rglob("*.html")}
     assert len(pages) > len(PAGES)
     for name, text in pages.items():
-        # What a browser loads by itself; links are for people to follow.
+        # Only what a browser loads by itself; people follow links.
         for address in re.findall(r"<(?:script|img|iframe|source)\b[^>]*?\ssrc=\"([^\"]+)\"", text):
             assert not urlsplit(address).netloc, f"{name} loads {address}"
         for tag in re.findall(r"<link\b[^>]*>", text):
@@ -389,11 +389,11 @@ def test_the_site_is_built_without_a_warning_and_fetches_nothing(site: Path) -> 
     for method in ("send_text", "perform_rpc", "publish_data", "on_text", "listen", "panel"):
         assert f'id="lknb.Room.{method}"' in reference, method
     assert "attachments" in reference
-    assert 'id="lknb.Handler.offer"' not in reference  # which nobody but lknb calls
-    assert "CHAT" not in reference  # but what it stands for
+    assert 'id="lknb.Handler.offer"' not in reference  # which only lknb calls
+    assert "CHAT" not in reference  # the reference shows its value instead
 
 
-def test_the_site_may_be_below_a_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_site_works_below_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SITE_URL", "https://example.com/some/where/")
     build(folder)
     lost = (folder / "404.html").read_text()
@@ -404,13 +404,13 @@ def test_the_site_may_be_below_a_path(folder: Path, monkeypatch: pytest.MonkeyPa
             assert not re.findall(r"\s(?:href|src)=\"(/[^\"]*)\"", page.read_text()), page
 
 
-def test_the_site_may_be_opened_from_a_folder(site: Path, browser: Browser) -> None:
-    """On a narrow screen: every page fits and shows its pictures, the search finds, and nothing is fetched."""
+def test_site_opens_from_folder(site: Path, browser: Browser) -> None:
+    """On a narrow screen, every page fits and shows its pictures, search works, and nothing is fetched."""
     page = browser.new_page(viewport={"width": 400, "height": 800})
     wrong: list[str] = []
     loaded: list[str] = []
     page.on("request", lambda request: loaded.append(request.url))
-    # What was still on its way when the next page was opened is aborted.
+    # Opening the next page aborts pending requests.
     page.on(
         "requestfailed",
         lambda request: wrong.append(request.url) if request.failure != "net::ERR_ABORTED" else None,
@@ -433,10 +433,10 @@ def test_the_site_may_be_opened_from_a_folder(site: Path, browser: Browser) -> N
     assert {urlsplit(address).scheme for address in loaded} <= {"file", "data"}
 
 
-def test_the_web_page_joins_a_notebooks_room(
+def test_web_page_joins_notebook_room(
     shell: Shell, livekit: server.RunningServer, browser: Browser, folder: Path
 ) -> None:
-    """The JavaScript of other-sdks.md, with the client that it names, in a page of its own."""
+    """Run the JavaScript of other-sdks.md in a page with the client that it names."""
     client = ROOT / "node_modules" / "livekit-client"
     said = re.search(r"those of version (\d+\.\d+)\.", (DOCS / "other-sdks.md").read_text())
     assert said

@@ -1,4 +1,4 @@
-"""What docstrings say: errors that exist, and examples that are Python."""
+"""Docstrings name existing errors and contain valid examples."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 import lknb
 
 PACKAGE = Path(lknb.__file__).parent
-# Raised inside the package only, and handled there.
+# Raised and handled only inside the package.
 INTERNAL = {"StepFailedError", "UndecodableError", "UsageError", "rtc.RpcError"}
 
 
 def sections(name: str) -> Iterator[tuple[str, str]]:
-    """The sections of this name in all docstrings, and where they are."""
+    """Return the sections of this name in all docstrings, with their location."""
     for path in sorted(PACKAGE.glob("**/*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -26,7 +26,7 @@ def sections(name: str) -> Iterator[tuple[str, str]]:
                     yield f"{path.relative_to(PACKAGE)}: {node.name}", found[1]
 
 
-def test_raises_names_one_exported_error_a_line_and_says_when() -> None:
+def test_raises_sections_name_exported_errors() -> None:
     wrong, checked = [], 0
     for where, section in sections("Raises"):
         for entry in re.findall(r"^    (\S.*(?:\n {8}.*)*)", section, re.MULTILINE):
@@ -38,7 +38,7 @@ def test_raises_names_one_exported_error_a_line_and_says_when() -> None:
     assert checked > 150
 
 
-def test_examples_are_python_and_use_what_a_cell_has() -> None:
+def test_examples_parse_and_use_names_of_a_cell() -> None:
     checked = 0
     for where, section in sections("Examples"):
         lines = [line.strip()[4:] for line in section.splitlines() if line.strip().startswith((">>>", "..."))]
@@ -49,6 +49,6 @@ def test_examples_are_python_and_use_what_a_cell_has() -> None:
     assert checked > 15
 
 
-def test_nothing_that_is_sent_fails_with_the_base_class_of_errors() -> None:
+def test_systems_raise_specific_errors() -> None:
     for path in (PACKAGE / "systems").glob("*.py"):
         assert "raise LknbError(" not in path.read_text(encoding="utf-8"), path.name

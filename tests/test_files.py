@@ -1,4 +1,4 @@
-"""Received files: harmless names, saving without overwriting, and what of them is displayed; and the progress line."""
+"""Received files: safe names, saving without overwriting, display; and the progress line."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_long_names_are_cut_but_keep_their_extension(name: str) -> None:
     assert PurePosixPath(safe).suffix == extension or len(extension) > 20 or not extension
 
 
-def test_whatever_the_name_the_file_stays_in_the_folder(tmp_path: Path) -> None:
+def test_file_stays_in_folder_whatever_its_name(tmp_path: Path) -> None:
     folder = tmp_path / "in" / "here"
     for number, name in enumerate(["../../x", "C:\\x\\y", "/etc/passwd", "..", "", "NUL", "n" * 999, "a/b\\c", "\x00"]):
         content = str(number).encode()
@@ -107,7 +107,7 @@ def test_saving_never_overwrites(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["precious.txt", "not there yet"])
-def test_saving_follows_no_planted_link(tmp_path: Path, target: str) -> None:
+def test_saving_does_not_follow_symlinks(tmp_path: Path, target: str) -> None:
     outside, folder = tmp_path / "outside", tmp_path / "downloads"
     outside.mkdir()
     folder.mkdir()
@@ -118,14 +118,14 @@ def test_saving_follows_no_planted_link(tmp_path: Path, target: str) -> None:
     assert (outside / "precious.txt").read_text() == "mine"
 
 
-def test_saving_under_another_name(tmp_path: Path) -> None:
+def test_file_can_be_saved_under_another_name(tmp_path: Path) -> None:
     file = received(b"x", "theirs.txt")
     assert file.save(tmp_path, "mine.txt") == tmp_path / "mine.txt"
     assert file.save(tmp_path, "../mine.txt") == tmp_path / "mine (1).txt"
     assert file.save(str(tmp_path / "new" / "folder")).read_bytes() == b"x"
 
 
-def test_a_save_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_save_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Spool, target: Any) -> None:
         target.write(b"some")
         raise OSError(28, "No space left on device")
@@ -137,7 +137,7 @@ def test_a_save_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(("size", "on_disk"), [(0, False), (SPOOL_AT, False), (SPOOL_AT + 1, True)])
-def test_large_files_wait_on_disk(tmp_path: Path, size: int, on_disk: bool) -> None:
+def test_large_files_are_kept_on_disk(tmp_path: Path, size: int, on_disk: bool) -> None:
     content = bytes(range(256)) * (size // 256) + b"!" * (size % 256)
     file = received(content)
     assert (file.on_disk, file.size, len(file)) == (on_disk, size, size)
@@ -149,7 +149,7 @@ def test_large_files_wait_on_disk(tmp_path: Path, size: int, on_disk: bool) -> N
 # Display
 
 
-def test_a_part_of_a_file() -> None:
+def test_read_returns_part_of_file() -> None:
     file = received(bytes(range(200)))
     assert file.read(10, 5) == bytes(range(10, 15))
     assert file.read(190) == bytes(range(190, 200))
@@ -160,7 +160,7 @@ def test_a_part_of_a_file() -> None:
     ("content", "mime_type"), [(PNG, "image/png"), (JPEG, "image/jpeg"), (GIF, "image/gif"), (WEBP, "image/webp")]
 )
 @pytest.mark.parametrize("claim", ["application/octet-stream", "text/html", "image/svg+xml"])
-def test_images_are_displayed_by_what_they_are(content: bytes, mime_type: str, claim: str) -> None:
+def test_images_are_displayed_by_content(content: bytes, mime_type: str, claim: str) -> None:
     bundle = received(content, "page.html", claim)._repr_mimebundle_()
     assert set(bundle) == {"text/plain", mime_type}
     assert base64.b64decode(bundle[mime_type]) == content
@@ -168,20 +168,20 @@ def test_images_are_displayed_by_what_they_are(content: bytes, mime_type: str, c
 
 @pytest.mark.parametrize("content", [SVG, HTML, b"", b"plain text", b"GIF", b"........WEBP", b"%PDF-1.7"])
 @pytest.mark.parametrize("claim", ["image/png", "image/svg+xml", "text/html", "text/markdown"])
-def test_nothing_else_is_displayed(content: bytes, claim: str) -> None:
+def test_other_files_are_not_displayed(content: bytes, claim: str) -> None:
     assert set(received(content, "image.png", claim)._repr_mimebundle_()) == {"text/plain"}
 
 
-def test_a_huge_image_is_not_put_into_the_notebook() -> None:
+def test_huge_image_is_not_embedded() -> None:
     assert set(received(PNG + bytes(20 * 1024 * 1024))._repr_mimebundle_()) == {"text/plain"}
 
 
-def test_the_repr_tells_what_it_is_without_escapes() -> None:
+def test_repr_describes_file_without_escapes() -> None:
     text = repr(received(b"12345", "a\x1b[31m.png", "image/png\x1b[2J"))
     assert text == "<ReceivedFile 'a_[31m.png' 'image/png\\x1b[2J' 5 B from 'peer'>"
 
 
-def test_types_are_guessed_from_names() -> None:
+def test_mime_types_are_guessed_from_names() -> None:
     assert [guess_type(name) for name in ("a.png", "b.txt", "c")] == [
         "image/png",
         "text/plain",
@@ -199,7 +199,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
-    """The progress line's clock; `clock.at` is the time."""
+    """The progress line's clock; `clock.at` is its time."""
     clock = types.SimpleNamespace(at=100.0)
     monkeypatch.setattr(progress, "time", types.SimpleNamespace(monotonic=lambda: clock.at))
     monkeypatch.setattr(progress, "_display", lambda: None)
@@ -215,11 +215,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
         (100, 50, 0.0, "photo.png: 50 B of 100 B, 50% (0 B/s)"),
     ],
 )
-def test_the_line_says_bytes_rate_and_time_left(total: int | None, done: int, seconds: float, line: str) -> None:
+def test_progress_line_shows_bytes_rate_and_time_left(total: int | None, done: int, seconds: float, line: str) -> None:
     assert progress.Progress("photo.png", total).describe(done, seconds) == line
 
 
-def test_a_short_transfer_shows_nothing(clock: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_transfer_shows_nothing(clock: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     line = progress.Progress("photo.png", 100)
@@ -229,7 +229,7 @@ def test_a_short_transfer_shows_nothing(clock: types.SimpleNamespace, monkeypatc
     assert terminal.getvalue() == ""
 
 
-def test_a_long_transfer_shows_a_line_and_how_it_ended(
+def test_long_transfer_shows_progress_line_and_result(
     clock: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Terminal()
@@ -247,9 +247,7 @@ def test_a_long_transfer_shows_a_line_and_how_it_ended(
     assert terminal.getvalue().endswith("\n")
 
 
-def test_a_label_from_the_room_is_text_and_nothing_else(
-    clock: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_progress_label_from_room_is_escaped(clock: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[dict[str, str]] = []
 
     def display(bundle: dict[str, str], **_: Any) -> Any:

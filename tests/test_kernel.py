@@ -1,4 +1,4 @@
-"""In a real kernel: where outputs go, what running a cell again does, busy and interrupted cells, the kernel's end."""
+"""In a real kernel: where output goes, rerunning cells, busy and interrupted cells, and shutdown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Peer = Callable[..., PlainPeer]
 
 @pytest.fixture(scope="module")
 def running_kernel(livekit: server.RunningServer) -> Iterator[Kernel]:
-    """One kernel for the tests that leave it as it was; starting one takes a second or two."""
+    """Yield one kernel for the tests that do not change it; starting one takes a second or two."""
     with Kernel() as kernel:
         kernel.run("import lknb, threading, time, os").ok()
         yield kernel
@@ -31,7 +31,7 @@ def running_kernel(livekit: server.RunningServer) -> Iterator[Kernel]:
 
 @pytest.fixture
 def kernel(running_kernel: Kernel, alice: lknb.Room, room_name: str) -> Iterator[Kernel]:
-    """A kernel whose `room` is this test's, as `kernel`."""
+    """Yield a kernel that has joined this test's room as `kernel`, in its variable `room`."""
     running_kernel.run(f"room = lknb.connect({room_name!r}, 'kernel')", cell_id="connect").ok()
     eventually(lambda: "kernel" in alice.participants)
     yield running_kernel
@@ -39,7 +39,7 @@ def kernel(running_kernel: Kernel, alice: lknb.Room, room_name: str) -> Iterator
 
 
 def handled(room: lknb.Room, kernel: Kernel, *packets: bytes, topic: str = "t") -> None:
-    """Publish packets, and wait until the kernel's handlers have had them."""
+    """Publish packets and wait until the kernel's handlers have run."""
     kernel.run("fence = room.listen('data', topic='fence')").ok()
     for packet in packets:
         room.publish_data(packet, topic=topic)
@@ -64,7 +64,7 @@ PRINTERS = {
 }
 
 
-def test_what_a_handler_prints_goes_to_the_cell_that_wrote_it(kernel: Kernel, alice: lknb.Room) -> None:
+def test_handler_output_goes_to_its_cell(kernel: Kernel, alice: lknb.Room) -> None:
     cells = {name: kernel.run(code, cell_id=name).ok() for name, code in PRINTERS.items()}
     others: list[Cell] = []
     for word in ("one", "two"):
@@ -81,7 +81,7 @@ def test_what_a_handler_prints_goes_to_the_cell_that_wrote_it(kernel: Kernel, al
     assert [cell.stdout for cell in others] == ["another cell\n"] * 2
 
 
-def test_a_handlers_traceback_appears_in_its_cell_and_names_it(kernel: Kernel, alice: lknb.Room) -> None:
+def test_handler_traceback_appears_in_its_cell(kernel: Kernel, alice: lknb.Room) -> None:
     first = kernel.run("def deeper(number):\n    return 1 / number", cell_id="deeper").ok()
     second = kernel.run("@room.on_data('t')\ndef failing(data):\n    deeper(len(data))", cell_id="failing").ok()
     served = kernel.run("@room.rpc('m')\ndef method():\n    raise LookupError('gone')", cell_id="method").ok()
@@ -102,7 +102,7 @@ def test_a_handlers_traceback_appears_in_its_cell_and_names_it(kernel: Kernel, a
 # Running a cell again
 
 
-def test_running_a_cell_again_replaces_its_handlers(kernel: Kernel, alice: lknb.Room) -> None:
+def test_rerunning_cell_replaces_its_handlers(kernel: Kernel, alice: lknb.Room) -> None:
     code = "@room.on_data('t')\ndef handler(data): print('first', data.decode())"
     first = kernel.run(code, cell_id="c").ok()
     handled(alice, kernel, b"1")
@@ -114,7 +114,7 @@ def test_running_a_cell_again_replaces_its_handlers(kernel: Kernel, alice: lknb.
     assert [cell.stdout for cell in (first, second, renamed)] == ["first 1\n", "second 2\n", "third 3\n"]
 
 
-def test_two_cells_may_have_handlers_of_one_name(kernel: Kernel, alice: lknb.Room) -> None:
+def test_two_cells_can_define_handlers_of_same_name(kernel: Kernel, alice: lknb.Room) -> None:
     code = "@room.on_data('t')\ndef _(data): print(data.decode())"
     cells = [kernel.run(code, cell_id=cell_id).ok() for cell_id in ("a", "b")]
     twice = kernel.run(f"{code}\n{code}", cell_id="c").ok()
@@ -122,7 +122,7 @@ def test_two_cells_may_have_handlers_of_one_name(kernel: Kernel, alice: lknb.Roo
     eventually(lambda: [cell.stdout for cell in (*cells, twice)] == ["x\n", "x\n", "x\nx\n"])
 
 
-def test_handlers_that_a_cell_no_longer_defines_are_gone_once_it_succeeds(kernel: Kernel, alice: lknb.Room) -> None:
+def test_rerunning_cell_removes_handlers_it_no_longer_defines(kernel: Kernel, alice: lknb.Room) -> None:
     a = "@room.on_data('a')\ndef a(): ...\n"
     b = "@room.on_data('b')\ndef b(): ...\n"
     kernel.run(a + b + "@room.rpc('m')\ndef m(): ...", cell_id="c").ok()
@@ -137,7 +137,7 @@ def test_handlers_that_a_cell_no_longer_defines_are_gone_once_it_succeeds(kernel
     assert kernel.run(names).stdout == "[]\n"
 
 
-def test_without_cell_ids_a_function_of_the_same_name_replaces(kernel: Kernel, alice: lknb.Room) -> None:
+def test_same_name_replaces_handler_without_cell_ids(kernel: Kernel, alice: lknb.Room) -> None:
     code = "@room.on_data('t')\ndef handler(data): print('first', data.decode())"
     first = kernel.run(code).ok()
     second = kernel.run(code.replace("first", "second")).ok()
@@ -148,9 +148,7 @@ def test_without_cell_ids_a_function_of_the_same_name_replaces(kernel: Kernel, a
     assert kernel.run("len(room.handlers)").shown[0]["text/plain"] == "2"
 
 
-def test_running_the_connecting_cell_again_keeps_room_and_handlers(
-    kernel: Kernel, alice: lknb.Room, room_name: str
-) -> None:
+def test_rerunning_connecting_cell_keeps_room_and_handlers(kernel: Kernel, alice: lknb.Room, room_name: str) -> None:
     kernel.run("before = room\n@room.rpc('m')\ndef m(): return 'served'", cell_id="serve").ok()
     kernel.run(f"room = lknb.connect({room_name!r}, 'kernel')", cell_id="connect").ok()
     assert kernel.run("room is before").shown[0]["text/plain"] == "True"
@@ -176,10 +174,10 @@ def test_handlers_answer_while_a_cell_is_busy(kernel: Kernel, alice: lknb.Room, 
         cell.wait().ok()
     finally:
         if not cell.done.is_set():
-            kernel.interrupt()  # else it would keep the kernel from the other tests
+            kernel.interrupt()  # otherwise it would block the kernel for the other tests
 
 
-def test_a_handler_for_the_main_thread_waits_for_the_cell(kernel: Kernel, alice: lknb.Room) -> None:
+def test_main_thread_handler_waits_for_running_cell(kernel: Kernel, alice: lknb.Room) -> None:
     serving = kernel.run(
         """
 @room.on_data('t', thread='main')
@@ -207,7 +205,7 @@ def still_works(kernel: Kernel, alice: lknb.Room) -> None:
     assert inbox.next().data == "works"
 
 
-def test_an_interrupted_call(kernel: Kernel, alice: lknb.Room, peer: Peer) -> None:
+def test_interrupt_ends_call(kernel: Kernel, alice: lknb.Room, peer: Peer) -> None:
     carol = peer("carol")
     carol.call("register_rpc", method="never", mode="sleep", seconds=60)
     cell = kernel.start("room.perform_rpc('carol', 'never', timeout=60)")
@@ -218,7 +216,7 @@ def test_an_interrupted_call(kernel: Kernel, alice: lknb.Room, peer: Peer) -> No
     still_works(kernel, alice)
 
 
-def test_an_interrupted_next(kernel: Kernel, alice: lknb.Room) -> None:
+def test_interrupt_ends_next(kernel: Kernel, alice: lknb.Room) -> None:
     kernel.run("inbox = room.listen('data')").ok()
     cell = kernel.start("print('waiting', flush=True)\ninbox.next(timeout=None)")
     eventually(lambda: cell.stdout)
@@ -228,7 +226,7 @@ def test_an_interrupted_next(kernel: Kernel, alice: lknb.Room) -> None:
     still_works(kernel, alice)
 
 
-def test_an_interrupted_file(kernel: Kernel, alice: lknb.Room) -> None:
+def test_interrupt_ends_file_transfer(kernel: Kernel, alice: lknb.Room) -> None:
     cell = kernel.start("room.send_bytes(os.urandom(50_000_000), topic='big', name='big.bin')")
     event = eventually(lambda: alice.events.filter("bytes"))[0]
     eventually(lambda: event.transferred > 0)
@@ -237,7 +235,7 @@ def test_an_interrupted_file(kernel: Kernel, alice: lknb.Room) -> None:
     still_works(kernel, alice)
 
 
-def test_an_interrupted_connect(kernel: Kernel, alice: lknb.Room) -> None:
+def test_interrupt_ends_connect(kernel: Kernel, alice: lknb.Room) -> None:
     with socket.socket() as hole:
         hole.bind(("127.0.0.1", 0))
         hole.listen()
@@ -253,7 +251,7 @@ def test_an_interrupted_connect(kernel: Kernel, alice: lknb.Room) -> None:
 # Awaiting
 
 
-def test_a_cell_awaits_on_the_kernels_own_loop(kernel: Kernel, alice: lknb.Room) -> None:
+def test_cell_awaits_on_kernel_loop(kernel: Kernel, alice: lknb.Room) -> None:
     texts = alice.listen("text")
     kernel.run("inbox = room.listen('data')").ok()
     kernel.run("event = await room.aio.send_text('from await')\nprint(event.status)").ok()
@@ -271,12 +269,12 @@ print(got)
     assert kernel.run(code).ok().stdout == "['0', '1', '2']\n"
 
 
-def test_an_interrupted_await(kernel: Kernel, alice: lknb.Room) -> None:
+def test_interrupt_ends_await(kernel: Kernel, alice: lknb.Room) -> None:
     kernel.run("inbox = room.listen('data')").ok()
     cell = kernel.start("print('waiting', flush=True)\nasync for event in inbox: pass")
     eventually(lambda: cell.stdout)
     kernel.interrupt()
-    # ipykernel 7.4 cancels the cell's task, whatever it awaits, but only when something else wakes its loop.
+    # ipykernel 7.4 cancels the cell's task, but only when something else wakes its loop.
 
     def woken() -> bool:
         alice.publish_data(b"wake up")
@@ -287,10 +285,10 @@ def test_an_interrupted_await(kernel: Kernel, alice: lknb.Room) -> None:
     still_works(kernel, alice)
 
 
-# The kernel's end
+# Shutdown
 
 
-def test_shutting_the_kernel_down_leaves_the_room(alice: lknb.Room, room_name: str) -> None:
+def test_kernel_shutdown_leaves_room(alice: lknb.Room, room_name: str) -> None:
     with Kernel() as kernel:
         code = f"""
 import lknb, threading
@@ -304,12 +302,12 @@ def block(): threading.Event().wait()
             alice.perform_rpc("brief", "block", timeout=0.2)
         leaving = alice.listen("participant", sender="brief")
         kernel.shut_down()
-        # A connection that is just dropped stays for more than ten seconds.
+        # The server keeps a dropped connection for more than ten seconds.
         while leaving.next(timeout=9).topic != "left":
             pass
 
 
-def test_two_kernels_that_start_at_once_meet_on_one_server(tmp_path: Path) -> None:
+def test_kernels_that_start_together_share_one_server(tmp_path: Path) -> None:
     env = {"LKNB_STATE_DIR": str(tmp_path / "state")}
     kernels = [Kernel(env), Kernel(env)]
     try:
@@ -330,10 +328,10 @@ def test_two_kernels_that_start_at_once_meet_on_one_server(tmp_path: Path) -> No
             kernel.close()
 
 
-# What importing costs
+# Imports
 
 
-def test_importing_lknb_loads_none_of_what_it_needs_later() -> None:
+def test_importing_lknb_loads_no_heavy_modules() -> None:
     code = "import sys, lknb; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     loaded = set(done.stdout.split())
@@ -341,7 +339,7 @@ def test_importing_lknb_loads_none_of_what_it_needs_later() -> None:
     assert not loaded & {"livekit", "IPython", "ipywidgets", "pydantic", "asyncio", "numpy", "pandas", "pyarrow"}
 
 
-def test_connecting_outside_a_notebook_loads_no_notebook(livekit: server.RunningServer, room_name: str) -> None:
+def test_connecting_outside_notebook_loads_no_jupyter(livekit: server.RunningServer, room_name: str) -> None:
     code = f"""
 import sys, lknb
 with lknb.connect({room_name!r}, "script") as room:

@@ -1,4 +1,4 @@
-"""That long runs leave nothing behind: threads, subscriptions in the SDK, tasks, memory."""
+"""Long runs leak nothing: no threads, SDK subscriptions, tasks or memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tasks() -> int:
 
 
 def work(alice: lknb.Room, calls: int, streams: int, packets: int) -> None:
-    """So many of each, a few at a time, as a busy notebook does it."""
+    """Make this many of each, a few at a time, like a busy notebook."""
 
     async def main() -> None:
         turn = asyncio.Semaphore(8)
@@ -44,7 +44,7 @@ def work(alice: lknb.Room, calls: int, streams: int, packets: int) -> None:
     asyncio.run(main())
 
 
-def test_ten_thousand_calls_streams_and_packets_leave_nothing_behind(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_ten_thousand_calls_streams_and_packets_leak_nothing(alice: lknb.Room, bob: lknb.Room) -> None:
     got = {"text": 0, "bytes": 0, "data": 0}
 
     @bob.rpc("echo")
@@ -62,7 +62,7 @@ def test_ten_thousand_calls_streams_and_packets_leave_nothing_behind(alice: lknb
     def settled() -> bool:
         return all(event.status != "open" for event in bob.events) and not any(each.running for each in bob.handlers)
 
-    # The logs fill up first, so that what they are meant to keep does not count as growth.
+    # Fill the logs first, so that what they keep does not count as growth.
     for room in (alice, bob):
         room.events._max_events = 200
     work(alice, 200, 200, 200)
@@ -80,11 +80,11 @@ def test_ten_thousand_calls_streams_and_packets_leave_nothing_behind(alice: lknb
     assert after[0] <= before[0], "subscriptions in the SDK"
     assert after[1] <= before[1], "tasks on the loop"
     assert after[2] - before[2] < 40 * 1024 * 1024, "memory"
-    # The threads of handlers end when they have been idle for some seconds.
+    # Handler threads end after some idle seconds.
     eventually(lambda: not [each for each in threading.enumerate() if each.name.startswith("lknb-")], within=15)
 
 
-def test_joining_and_leaving_leaves_nothing_behind(alice: lknb.Room, room_name: str) -> None:
+def test_joining_and_leaving_leaks_nothing(alice: lknb.Room, room_name: str) -> None:
     def visit() -> None:
         with lknb.connect(room_name, "visitor") as room:
             room.listen("text")

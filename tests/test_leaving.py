@@ -1,4 +1,4 @@
-"""Leaving a room loses nothing that was sent, and a handler that blocks the loop is named."""
+"""Leaving a room loses nothing that was sent, and the watchdog names a handler that blocks the loop."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 import time
 
 import pytest
-from waiting import eventually
+from waiting import eventually, slow_work
 
 import lknb
 
 
-def test_what_was_sent_arrives_although_the_sender_leaves_at_once(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_close_delivers_what_was_sent(alice: lknb.Room, bob: lknb.Room) -> None:
     files = alice.listen("bytes")
     content = os.urandom(1_500_000)
     bob.send_bytes(content, name="last.bin")
@@ -21,18 +21,19 @@ def test_what_was_sent_arrives_although_the_sender_leaves_at_once(alice: lknb.Ro
     assert received.data.data == content
 
 
-def test_leaving_is_quick_when_nothing_is_on_its_way(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_close_is_quick_without_pending_data(alice: lknb.Room, bob: lknb.Room) -> None:
     began = time.monotonic()
     bob.close()
     assert time.monotonic() - began < 10, "flushing waits for half a minute"
 
 
-def test_an_async_handler_that_blocks_the_loop_is_named(
+@pytest.mark.slow("blocks the loop for 6 s")
+def test_watchdog_names_async_handler_that_blocks_loop(
     alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @bob.on_data("work")
     async def careless(data: bytes) -> None:
-        time.sleep(6)  # noqa: ASYNC251 - what it must not do, and is told
+        slow_work(6)  # what an async handler must not do
 
     alice.publish_data(b"go", topic="work")
     shown = ""

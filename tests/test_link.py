@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import traitlets
 from peers import PlainPeer
 from shells import Shell, a_shell
-from waiting import eventually
+from waiting import eventually, remains, slow_work
 
 import lknb
 from lknb import server
@@ -28,7 +27,7 @@ def attribute(room: lknb.Room, identity: str, key: str = "speed") -> str | None:
 
 
 def printed(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    """Wait until `text` is on stderr: a link has its error a moment before it prints it."""
+    """Wait until `text` is on stderr: a link sets its error a moment before it prints it."""
     so_far = ""
 
     def there() -> bool:
@@ -39,7 +38,7 @@ def printed(capsys: pytest.CaptureFixture[str], text: str) -> None:
     eventually(there)
 
 
-def test_a_slider_moves_the_display_of_another_notebook(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_slider_moves_display_in_another_notebook(alice: lknb.Room, bob: lknb.Room) -> None:
     slider, shown = ipywidgets.IntSlider(value=3), ipywidgets.IntProgress()
     alice.link(slider, "speed")
     link = bob.link(shown, "speed", of="alice")
@@ -50,7 +49,7 @@ def test_a_slider_moves_the_display_of_another_notebook(alice: lknb.Room, bob: l
     assert "equal" in repr(link)
 
 
-def test_a_plain_peer_sees_the_slider(alice: lknb.Room, peer: Peers) -> None:
+def test_plain_peer_sees_slider(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
     plain.call("wait_participant", identity="alice")
     slider = ipywidgets.FloatSlider(value=0.5)
@@ -60,14 +59,14 @@ def test_a_plain_peer_sees_the_slider(alice: lknb.Room, peer: Peers) -> None:
     plain.wait("attributes", identity="alice", changed={"speed": "1.5"})
 
 
-def test_a_plain_peer_moves_the_display(alice: lknb.Room, peer: Peers) -> None:
+def test_plain_peer_moves_display(alice: lknb.Room, peer: Peers) -> None:
     plain, shown = peer(), ipywidgets.FloatSlider()
     alice.link(shown, "speed", of="peer")
     plain.call("set_attributes", attributes={"speed": "7"})
     eventually(lambda: shown.value == 7.0)
 
 
-def test_ones_own_attribute_moves_the_slider(alice: lknb.Room) -> None:
+def test_own_attribute_moves_slider(alice: lknb.Room) -> None:
     slider = ipywidgets.IntSlider(value=3)
     alice.link(slider, "speed")
     eventually(lambda: alice.attributes.get("speed") == "3")
@@ -76,7 +75,7 @@ def test_ones_own_attribute_moves_the_slider(alice: lknb.Room) -> None:
     assert alice.attributes["speed"] == "60"
 
 
-def test_an_attribute_that_is_set_wins_over_the_widget(alice: lknb.Room) -> None:
+def test_existing_attribute_wins_over_widget(alice: lknb.Room) -> None:
     alice.attributes["speed"] = "60"
     slider = ipywidgets.IntSlider(value=3)
     alice.link(slider, "speed")
@@ -84,21 +83,21 @@ def test_an_attribute_that_is_set_wins_over_the_widget(alice: lknb.Room) -> None
     assert alice.attributes["speed"] == "60"
 
 
-def test_many_changes_are_few_writes_and_the_last_arrives(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_many_changes_become_few_writes_ending_with_last(alice: lknb.Room, bob: lknb.Room) -> None:
     slider, shown = ipywidgets.IntSlider(max=1000), ipywidgets.IntSlider(max=1000)
     alice.link(slider, "speed")
     bob.link(shown, "speed", of="alice")
     begun = time.monotonic()
     for value in range(1, 301):
         slider.value = value
-        threading.Event().wait(0.003)  # as fast as somebody drags
+        slow_work(0.003)  # as fast as a user drags
     eventually(lambda: shown.value == 300)
     writes = len(bob.events.filter("attributes", sender="alice"))
     assert 2 <= writes <= 5 * (time.monotonic() - begun) + 2
     assert slider.value == 300
 
 
-def test_changes_from_both_sides_come_to_rest(alice: lknb.Room) -> None:
+def test_changes_from_both_sides_settle(alice: lknb.Room) -> None:
     slider = ipywidgets.IntSlider(value=1)
     alice.link(slider, "speed")
     eventually(lambda: alice.attributes.get("speed") == "1")
@@ -107,8 +106,7 @@ def test_changes_from_both_sides_come_to_rest(alice: lknb.Room) -> None:
         alice.attributes["speed"] = str(value + 50)
     eventually(lambda: alice.attributes["speed"] == str(slider.value))
     rest = len(alice.events.filter("attributes"))
-    time.sleep(0.7)  # the time in which a loop would show itself, three writes long
-    assert len(alice.events.filter("attributes")) <= rest + 1
+    remains(lambda: len(alice.events.filter("attributes")) <= rest + 1, 0.7)  # three writes of a loop would fit in here
     assert alice.attributes["speed"] == str(slider.value)
 
 
@@ -124,7 +122,7 @@ def test_changes_from_both_sides_come_to_rest(alice: lknb.Room) -> None:
     ],
     ids=["float", "bool", "str", "range", "choice", "choices"],
 )
-def test_values_as_attributes(
+def test_values_are_encoded_as_attributes(
     alice: lknb.Room, widget: Callable[[], Any], first: Any, text: str, second: Any, other_text: str
 ) -> None:
     control = widget()
@@ -136,9 +134,9 @@ def test_values_as_attributes(
     assert alice.attributes.get("speed", "") == other_text
 
 
-def test_a_dict_in_a_trait_of_another_name(alice: lknb.Room) -> None:
+def test_dict_in_other_trait_can_be_linked(alice: lknb.Room) -> None:
     class Robot(traitlets.HasTraits):
-        pose = traitlets.Dict({"x": 1})
+        pose: Any = traitlets.Dict({"x": 1})
 
     robot = Robot()
     alice.link(robot, "pose", trait="pose")
@@ -148,7 +146,7 @@ def test_a_dict_in_a_trait_of_another_name(alice: lknb.Room) -> None:
 
 
 @pytest.mark.parametrize("text", ["fast", "1.5", "true", "101", "[1]", "1e400", "NaN", "9" * 5000, "[" * 5000])
-def test_what_the_trait_refuses_is_told_and_not_taken(
+def test_value_refused_by_trait_is_reported_and_ignored(
     alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     shown = ipywidgets.IntSlider(value=5)
@@ -165,7 +163,7 @@ def test_what_the_trait_refuses_is_told_and_not_taken(
     assert link.error is None
 
 
-def test_refused_values_are_told_once_a_second_and_counted(
+def test_refused_values_are_reported_once_per_second_and_counted(
     alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begun = time.monotonic()
@@ -184,7 +182,7 @@ def test_refused_values_are_told_once_a_second_and_counted(
     assert told().count("was not taken") <= 2 + (time.monotonic() - begun)
 
 
-def test_whoever_is_followed_may_come_later_and_come_back(alice: lknb.Room, join: Join) -> None:
+def test_followed_participant_can_join_later_and_return(alice: lknb.Room, join: Join) -> None:
     shown = ipywidgets.IntSlider()
     link = alice.link(shown, "speed", of="bob")
     assert "not here" in repr(link)
@@ -197,7 +195,7 @@ def test_whoever_is_followed_may_come_later_and_come_back(alice: lknb.Room, join
     eventually(lambda: shown.value == 8)
 
 
-def test_a_deleted_attribute_empties_text_and_leaves_numbers(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_deleted_attribute_clears_text_and_keeps_numbers(alice: lknb.Room, bob: lknb.Room) -> None:
     label, slider = ipywidgets.Label("nothing"), ipywidgets.IntSlider()
     alice.link(label, "note", of="bob")
     alice.link(slider, "speed", of="bob")
@@ -217,12 +215,12 @@ def test_following_writes_nothing(alice: lknb.Room, bob: lknb.Room) -> None:
     assert "speed" not in alice.attributes
 
 
-def test_unlink_ends_it(alice: lknb.Room) -> None:
+def test_unlink_ends_link(alice: lknb.Room) -> None:
     slider = ipywidgets.IntSlider(value=1)
     link = alice.link(slider, "speed")
     slider.value = 2
     link.unlink()
-    eventually(lambda: alice.attributes.get("speed") == "2")  # what was under way still arrives
+    eventually(lambda: alice.attributes.get("speed") == "2")  # a write in progress still arrives
     slider.value = 3
     alice.attributes["speed"] = "50"
     assert (slider.value, alice.attributes["speed"]) == (3, "50")
@@ -230,13 +228,14 @@ def test_unlink_ends_it(alice: lknb.Room) -> None:
     link.unlink()
 
 
-def test_it_ends_with_the_widget_and_with_the_room(alice: lknb.Room) -> None:
-    first, second = (alice.link(ipywidgets.IntSlider(), key) for key in ("a", "b"))
-    first.widget.close()
+def test_link_ends_with_widget_or_room(alice: lknb.Room) -> None:
+    sliders = ipywidgets.IntSlider(), ipywidgets.IntSlider()
+    first, second = (alice.link(slider, key) for slider, key in zip(sliders, ("a", "b"), strict=True))
+    sliders[0].close()
     assert (first.active, second.active) == (False, True)
     alice.close()
     assert not second.active
-    second.widget.value = 4
+    sliders[1].value = 4
     with pytest.raises(lknb.NotConnectedError):
         alice.link(ipywidgets.IntSlider(), "a")
 
@@ -247,7 +246,7 @@ def shell() -> Iterator[Shell]:
         yield shell
 
 
-def test_running_the_cell_again_ends_its_links(alice: lknb.Room, shell: Shell) -> None:
+def test_rerunning_cell_ends_its_links(alice: lknb.Room, shell: Shell) -> None:
     slider = ipywidgets.IntSlider()
     shell.user_ns |= {"room": alice, "slider": slider}
     first = shell.cell("room.link(slider, 'speed')", "a")
@@ -258,13 +257,13 @@ def test_running_the_cell_again_ends_its_links(alice: lknb.Room, shell: Shell) -
     assert not second.active
 
 
-def test_linking_the_same_two_again_is_one_link(alice: lknb.Room) -> None:
+def test_linking_same_pair_again_keeps_one_link(alice: lknb.Room) -> None:
     slider = ipywidgets.IntSlider()
     first, second = alice.link(slider, "speed"), alice.link(slider, "speed")
     assert (first.active, second.active) == (False, True)
 
 
-def test_without_the_grant_it_is_refused_at_once(
+def test_link_without_grant_is_refused_immediately(
     join: Join, token: Callable[..., str], livekit: server.RunningServer
 ) -> None:
     dave = join("dave", token=token("dave", can_update_own_metadata=False), url=livekit.url)
@@ -273,7 +272,7 @@ def test_without_the_grant_it_is_refused_at_once(
     dave.link(ipywidgets.IntSlider(), "speed", of="alice")
 
 
-def test_what_the_server_does_not_take_is_told(alice: lknb.Room, capsys: pytest.CaptureFixture[str]) -> None:
+def test_value_refused_by_server_is_reported(alice: lknb.Room, capsys: pytest.CaptureFixture[str]) -> None:
     text = ipywidgets.Textarea(value="short")
     link = alice.link(text, "note")
     text.value = "x" * 70_000
@@ -283,11 +282,12 @@ def test_what_the_server_does_not_take_is_told(alice: lknb.Room, capsys: pytest.
     printed(capsys, said)
     assert len(text.value) == 70_000
     text.value = "short again"
-    # The attribute is seen before its writer hears that it was taken.
+    # The attribute is visible before its writer receives the confirmation.
     eventually(lambda: link.error is None and alice.attributes.get("note") == "short again")
 
 
-def test_the_newest_value_is_written_after_a_reconnect(alice: lknb.Room, peer: Peers) -> None:
+@pytest.mark.slow("waits for a full reconnect")
+def test_newest_value_is_written_after_reconnect(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
     plain.call("wait_participant", identity="alice")
     slider = ipywidgets.IntSlider(value=1)
@@ -296,9 +296,9 @@ def test_the_newest_value_is_written_after_a_reconnect(alice: lknb.Room, peer: P
     LOOP.run(simulate(alice, "full_reconnect"), "simulate")
     for value in range(2, 40):
         slider.value = value
-        threading.Event().wait(0.05)
+        slow_work(0.05)  # a user drags while the room reconnects
     eventually(lambda: alice.state == "connected")
-    # Not there at all for a moment, while alice joins again.
+    # While alice rejoins, she is briefly absent.
     eventually(
         lambda: plain.call("participants").get("alice", {}).get("attributes", {}).get("speed") == "39", within=30
     )
@@ -311,7 +311,7 @@ async def simulate(room: lknb.Room, scenario: str) -> None:
     await room._connection.sdk.simulate_scenario(kind)
 
 
-def test_what_observes_the_widget_may_block(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_observer_of_widget_can_block(alice: lknb.Room, bob: lknb.Room) -> None:
     shown = ipywidgets.IntSlider()
     heard = alice.listen("text")
     shown.observe(lambda change: bob.send_text(str(change["new"])), "value")
@@ -320,7 +320,7 @@ def test_what_observes_the_widget_may_block(alice: lknb.Room, bob: lknb.Room) ->
     assert heard.next().data == "5"
 
 
-def test_what_cannot_be_linked_is_refused(alice: lknb.Room) -> None:
+def test_link_rejects_invalid_arguments(alice: lknb.Room) -> None:
     slider = ipywidgets.IntSlider()
     with pytest.raises(ValueError, match="no trait 'valeu'; did you mean 'value'"):
         alice.link(slider, "speed", trait="valeu")

@@ -1,4 +1,4 @@
-"""`%lk` and `%%lk`, verb by verb, in a shell of this process: what arrives at plain peers, and what is refused."""
+"""`%lk` and `%%lk`, verb by verb, in a shell of this process: what plain peers receive, and what is rejected."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ Peer = Callable[..., PlainPeer]
 
 @pytest.fixture
 def joined(shell: Shell, room_name: str) -> Shell:
-    """The same, in this test's room as alice."""
+    """Return the shell after it has joined this test's room as alice."""
     shell.cell(f"%lk connect {room_name} --as alice;")
     return shell
 
 
 @pytest.fixture
 def dave(joined: Shell, peer: Peer) -> PlainPeer:
-    """A plain peer that alice sees."""
+    """Return a plain peer that alice sees."""
     plain = peer("dave")
     eventually(lambda: "dave" in room(joined).participants)
     return plain
@@ -51,7 +51,7 @@ def room(shell: Shell) -> lknb.Room:
 
 
 def refused(shell: Shell, cell: str) -> str:
-    """The one line that a wrong cell gets."""
+    """Return the one-line error of a wrong cell."""
     with pytest.raises(UsageError) as caught:
         shell.cell(cell)
     assert type(caught.value) is UsageError  # IPython shows a traceback for any other class
@@ -64,7 +64,7 @@ def refused(shell: Shell, cell: str) -> str:
 # Rooms
 
 
-def test_connect_joins_with_everything_that_it_takes(shell: Shell, room_name: str, peer: Peer) -> None:
+def test_connect_passes_all_its_options(shell: Shell, room_name: str, peer: Peer) -> None:
     got = shell.cell(
         f'%lk connect {room_name} --as alice --name "Alice in W." --attr role=host --attr mood="so so" '
         f"--metadata '{{\"a\": 1}}' --timeout 30 -o mine"
@@ -76,18 +76,16 @@ def test_connect_joins_with_everything_that_it_takes(shell: Shell, room_name: st
     assert seen["attributes"].items() >= {"role": "host", "mood": "so so"}.items()
 
 
-def test_connect_again_gives_the_same_room(joined: Shell, room_name: str) -> None:
+def test_connect_again_returns_same_room(joined: Shell, room_name: str) -> None:
     first = room(joined)
     assert joined.cell(f"%lk connect {room_name} --as alice") is first
 
 
-def test_a_room_that_cannot_be_joined_is_one_line(shell: Shell) -> None:
+def test_failed_connect_is_one_line(shell: Shell) -> None:
     assert refused(shell, "%lk connect x --url ws://127.0.0.1:9 --timeout 2").startswith("ConnectError: ")
 
 
-def test_the_current_room_is_the_last_joined_until_another_is_chosen_or_it_is_closed(
-    joined: Shell, room_name: str
-) -> None:
+def test_current_room_is_last_joined_until_another_is_chosen_or_it_closes(joined: Shell, room_name: str) -> None:
     joined.cell(f"%lk connect {room_name} --as bob;")
     assert dict(joined.cell("%lk status"))["identity"] == "bob"
     assert joined.cell(f"%lk use alice@{room_name}").identity == "alice"
@@ -106,9 +104,10 @@ def test_the_current_room_is_the_last_joined_until_another_is_chosen_or_it_is_cl
     assert "No room is open" in repr(joined.cell("%lk rooms"))
 
 
-def test_rooms_joined_in_python_are_current_until_a_magic_has_chosen(shell: Shell, room_name: str) -> None:
+def test_room_joined_in_python_is_current_until_magic_chooses(shell: Shell, room_name: str) -> None:
     def current() -> str:
-        return dict(shell.cell("%lk status"))["identity"]
+        identity: str = dict(shell.cell("%lk status"))["identity"]
+        return identity
 
     rooms = [lknb.connect(room_name, "alice")]
     assert current() == "alice"
@@ -123,16 +122,16 @@ def test_rooms_joined_in_python_are_current_until_a_magic_has_chosen(shell: Shel
         room.close()
 
 
-def test_close_leaves_the_room_that_is_named(joined: Shell, room_name: str) -> None:
+def test_close_leaves_named_room(joined: Shell, room_name: str) -> None:
     joined.cell(f"%lk connect {room_name} --as bob;")
     joined.cell(f"%lk close alice@{room_name}")
     assert [each.identity for each in lknb.rooms()] == ["bob"]
 
 
-# Looking
+# Inspecting
 
 
-def test_participants_show_as_a_table_and_as_text(dave: PlainPeer, joined: Shell) -> None:
+def test_participants_are_shown_as_table_and_text(dave: PlainPeer, joined: Shell) -> None:
     got = joined.cell("%lk participants")
     assert set(got) == {"alice", "dave"}
     assert "<td" in got._repr_html_()
@@ -148,7 +147,7 @@ def test_topics_count_both_directions(dave: PlainPeer, joined: Shell) -> None:
     assert row[:6] == ("data", "imu", 1, 1, 8, "dave")
 
 
-def test_events_are_filtered_and_cut_and_kept(joined: Shell) -> None:
+def test_events_can_be_filtered_limited_and_assigned(joined: Shell) -> None:
     for topic in ("a", "b", "b"):
         joined.cell(f"%%lk text --topic {topic}\nhi")
     assert len(joined.cell("%lk events --kind text --topic b --sender alice")) == 2
@@ -157,18 +156,18 @@ def test_events_are_filtered_and_cut_and_kept(joined: Shell) -> None:
     assert "<td" in joined.user_ns["last"]._repr_html_()
 
 
-def test_feed_and_panel_give_views(joined: Shell) -> None:
+def test_feed_and_panel_return_widgets(joined: Shell) -> None:
     for line in ("%lk feed", "%lk feed --kind text --topic chat", "%lk panel"):
         assert "alice in" in repr(joined.cell(line)), line
 
 
-def test_a_panel_of_some_tabs(joined: Shell) -> None:
+def test_panel_shows_chosen_tabs(joined: Shell) -> None:
     assert joined.cell("%lk panel rpc chat").tabs == ["rpc", "chat"]
     assert "'chatt' is not one of participants, feed, chat" in refused(joined, "%lk panel chatt")
     assert "did you mean chat?" in refused(joined, "%lk panel rpc chatt")
 
 
-def test_the_server_verb_shows_the_server(joined: Shell) -> None:
+def test_server_verb_shows_server(joined: Shell) -> None:
     shown = dict(joined.cell("%lk server"))
     assert shown["url"].startswith("ws://127.0.0.1")
     assert dict(joined.cell("%lk server start"))["pid"] == shown["pid"]
@@ -176,7 +175,7 @@ def test_the_server_verb_shows_the_server(joined: Shell) -> None:
     assert "did you mean start?" in refused(joined, "%lk server strat")
 
 
-def test_the_server_is_started_and_stopped(shell: Shell, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_verb_starts_and_stops_server(shell: Shell, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LKNB_STATE_DIR", str(folder))
     assert "No server is running" in shell.cell("%lk server")
     assert dict(shell.cell("%lk server start"))["rooms"] == 0
@@ -231,7 +230,7 @@ BODIES = {
 }
 
 
-def test_the_body_arrives_byte_for_byte(dave: PlainPeer, joined: Shell) -> None:
+def test_body_arrives_byte_for_byte(dave: PlainPeer, joined: Shell) -> None:
     joined.user_ns["x"] = "expanded"
     for what, body in BODIES.items():
         joined.cell("%%lk text --topic t\n" + body)
@@ -240,7 +239,8 @@ def test_the_body_arrives_byte_for_byte(dave: PlainPeer, joined: Shell) -> None:
         assert dave.wait("data", topic="t")["data"] == body.encode(), what
 
 
-def test_a_megabyte_of_text_arrives(dave: PlainPeer, joined: Shell) -> None:
+@pytest.mark.slow("moves a megabyte or more")
+def test_megabyte_of_text_arrives(dave: PlainPeer, joined: Shell) -> None:
     body = "".join(f"line {n} 🦜 'x' --to {{y}}\n" for n in range(36_000))
     assert len(body.encode()) > 1_000_000
     joined.cell("%%lk text --topic t\n" + body)
@@ -248,14 +248,14 @@ def test_a_megabyte_of_text_arrives(dave: PlainPeer, joined: Shell) -> None:
     assert got["sha256"] == hashlib.sha256(body.encode()).hexdigest()
 
 
-def test_a_body_run_by_another_magic_arrives(dave: PlainPeer, joined: Shell) -> None:
+def test_body_run_by_another_magic_arrives(dave: PlainPeer, joined: Shell) -> None:
     joined.cell("%%capture\n%%lk text --topic t\nhello\n  there")
     assert dave.wait("text", topic="t")["text"] == "hello\n  there"
     joined.run_cell_magic("lk", "text --topic t", "by code")
     assert dave.wait("text", topic="t")["text"] == "by code"
 
 
-def test_text_goes_to_whom_it_is_sent_with_attributes_and_reply(dave: PlainPeer, joined: Shell, peer: Peer) -> None:
+def test_text_passes_recipients_attributes_and_reply(dave: PlainPeer, joined: Shell, peer: Peer) -> None:
     erin = peer("erin")
     eventually(lambda: "erin" in room(joined).participants)
     first = joined.cell("%%lk text -o first\nto all")
@@ -270,7 +270,7 @@ def test_text_goes_to_whom_it_is_sent_with_attributes_and_reply(dave: PlainPeer,
     assert not erin.seen("text", topic="t")
 
 
-def test_a_text_is_answered_and_edited_by_the_variable_that_has_it(dave: PlainPeer, joined: Shell) -> None:
+def test_variable_selects_text_to_reply_to_or_edit(dave: PlainPeer, joined: Shell) -> None:
     first = joined.cell("%%lk text -o greeting\nHelo")
     joined.cell("%%lk text --edit greeting\nHello")
     dave.wait("text_header", operation="UPDATE", stream_id=first.id)
@@ -281,14 +281,14 @@ def test_a_text_is_answered_and_edited_by_the_variable_that_has_it(dave: PlainPe
     assert "The variable number does not hold a text" in refused(joined, "%%lk text --edit number\nx")
 
 
-def test_a_variables_text_may_be_streamed_too(dave: PlainPeer, joined: Shell) -> None:
+def test_text_of_variable_can_be_streamed(dave: PlainPeer, joined: Shell) -> None:
     joined.user_ns["story"] = "one two three"
     joined.cell("%lk text --var story --stream --topic t")
     got = dave.wait("text", topic="t")
     assert (got["text"], got["chunks"]) == ("one two three", 3)
 
 
-def test_a_streamed_text_arrives_in_pieces_and_whole(dave: PlainPeer, joined: Shell) -> None:
+def test_streamed_text_arrives_in_pieces(dave: PlainPeer, joined: Shell) -> None:
     body = "one  two\n\n three "
     joined.cell("%%lk text --stream --topic t\n" + body)
     got = dave.wait("text", topic="t")
@@ -300,7 +300,7 @@ def test_data_is_reliable_unless_lossy(dave: PlainPeer, joined: Shell) -> None:
     joined.cell("%%lk data --topic t --to dave\nx")
     assert dave.wait("data", topic="t")["reliable"] is True
 
-    def arrives() -> bool:  # one alone may be lost
+    def arrives() -> bool:  # a single lossy packet can get lost
         joined.cell("%%lk data --topic t --lossy -o sent\nx")
         return bool(dave.seen("data", topic="t", reliable=False))
 
@@ -308,7 +308,7 @@ def test_data_is_reliable_unless_lossy(dave: PlainPeer, joined: Shell) -> None:
     assert joined.user_ns["sent"].topic == "t"
 
 
-def test_values_go_in_by_name(dave: PlainPeer, joined: Shell) -> None:
+def test_values_are_inserted_by_name(dave: PlainPeer, joined: Shell) -> None:
     joined.user_ns |= {"answer": "from $a {variable}", "sample": bytes(range(256)), "numbers": {"a": [1, 2]}}
     joined.cell("%lk text --var answer --topic t --to dave")
     assert dave.wait("text", topic="t")["text"] == "from $a {variable}"
@@ -330,7 +330,7 @@ def test_calls_carry_json_both_ways(dave: PlainPeer, joined: Shell) -> None:
     assert joined.user_ns["x"] is None
 
 
-def test_a_call_that_fails_is_one_line_whatever_the_peer_says(dave: PlainPeer, joined: Shell) -> None:
+def test_failed_call_is_one_line(dave: PlainPeer, joined: Shell) -> None:
     dave.call("register_rpc", method="no", mode="rpc_error", code=2001, message="two\nlines \x1b[31m\u202e")
     text = refused(joined, "%lk rpc dave no")
     assert "2001" in text
@@ -366,7 +366,7 @@ def test_handlers_are_listed_and_removed(dave: PlainPeer, joined: Shell) -> None
     assert "No handlers" in repr(joined.cell("%lk handlers rm add"))
 
 
-def test_running_the_cell_again_replaces_its_handler(dave: PlainPeer, joined: Shell) -> None:
+def test_rerunning_cell_replaces_its_handler(dave: PlainPeer, joined: Shell) -> None:
     joined.cell("%%lk handle add\n1", id="a")
     joined.cell("%%lk handle add\n2", id="a")
     assert dave.call("perform_rpc", to="alice", method="add", payload="null") == "2"
@@ -374,7 +374,7 @@ def test_running_the_cell_again_replaces_its_handler(dave: PlainPeer, joined: Sh
     assert [each.name for each in room(joined).handlers] == ["on_data"]
 
 
-def test_only_those_named_may_call(dave: PlainPeer, joined: Shell) -> None:
+def test_handle_limits_callers(dave: PlainPeer, joined: Shell) -> None:
     joined.cell("%%lk handle add --caller erin --concurrency 2\n1")
     with pytest.raises(Exception, match="403"):
         dave.call("perform_rpc", to="alice", method="add", payload="null")
@@ -418,7 +418,7 @@ def test_only_those_named_may_call(dave: PlainPeer, joined: Shell) -> None:
         ("%lk nest maybe", "'maybe' is not one of on, off"),
     ],
 )
-def test_a_mistake_is_one_line_that_says_what_would_be_right(shell: Shell, line: str, says: str) -> None:
+def test_mistake_is_one_line_with_correction(shell: Shell, line: str, says: str) -> None:
     assert says in refused(shell, line)
     assert lknb.rooms() == []
 
@@ -444,7 +444,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJib2IifQ.c2lnbmF0dXJl"
         "%lk connect a LIVEKIT_API_SECRET=s3cret",
     ],
 )
-def test_secrets_on_the_line_are_refused_with_the_right_way(shell: Shell, line: str) -> None:
+def test_secrets_on_line_are_refused_with_alternative(shell: Shell, line: str) -> None:
     text = refused(shell, line)
     assert "LIVEKIT_API_SECRET" in text
     assert ".env" in text
@@ -452,12 +452,12 @@ def test_secrets_on_the_line_are_refused_with_the_right_way(shell: Shell, line: 
     assert JWT not in text
 
 
-def test_a_secret_in_the_body_is_payload(dave: PlainPeer, joined: Shell) -> None:
+def test_secret_in_body_is_payload(dave: PlainPeer, joined: Shell) -> None:
     joined.cell(f"%%lk text --topic t\n{JWT}")
     assert dave.wait("text", topic="t")["text"] == JWT
 
 
-def test_the_line_is_not_expanded(joined: Shell) -> None:
+def test_line_is_not_expanded(joined: Shell) -> None:
     joined.user_ns["x"] = "expanded"
     joined.cell("%lk attrs a=$x b={x}")
     assert room(joined).attributes["a"] == "$x"
@@ -465,7 +465,7 @@ def test_the_line_is_not_expanded(joined: Shell) -> None:
 
 
 @pytest.mark.parametrize("line", ["%lk", "%lk --help", "%lk -h", "%lk help", "%%lk --help\nx"])
-def test_the_overview_names_every_verb(shell: Shell, line: str) -> None:
+def test_overview_names_every_verb(shell: Shell, line: str) -> None:
     text = repr(shell.cell(line))
     for name in LINE:
         assert f" %lk {name} " in text
@@ -474,23 +474,23 @@ def test_the_overview_names_every_verb(shell: Shell, line: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["handle", "on"])
-def test_cell_verbs_explain_themselves_without_a_body_too(shell: Shell, name: str) -> None:
+def test_cell_verb_without_body_shows_help(shell: Shell, name: str) -> None:
     assert repr(shell.cell(f"%lk {name} --help")).startswith(f"usage: %%lk {name} ")
 
 
 @pytest.mark.parametrize("magic", [*(f"%lk {each}" for each in LINE), *(f"%%lk {each}" for each in CELL)])
-def test_every_verb_explains_itself(shell: Shell, magic: str) -> None:
+def test_every_verb_has_help(shell: Shell, magic: str) -> None:
     text = repr(shell.cell(f"{magic} --help" + ("\nx" if magic.startswith("%%") else "")))
     assert text.startswith(f"usage: {magic} ")
     assert "examples:" in text
     assert "\x1b" not in text
 
 
-def test_the_docstring_is_the_overview(shell: Shell) -> None:
+def test_docstring_is_overview(shell: Shell) -> None:
     assert "Join a room" in shell.object_inspect("%lk")["docstring"]
 
 
-def test_a_semicolon_silences_and_assignment_keeps(joined: Shell) -> None:
+def test_semicolon_suppresses_output_and_assignment_keeps_result(joined: Shell) -> None:
     assert joined.cell("%lk rooms;") is None
     assert joined.cell("%lk participants ;") is None
     joined.cell("x = %lk participants")
@@ -512,37 +512,38 @@ print(sorted({"livekit", "pydantic", "anywidget", "ipywidgets", "aiohttp", "lknb
 """
 
 
-def test_loading_is_silent_and_loads_neither_the_sdk_nor_pydantic(folder: Path) -> None:
+def test_loading_is_silent_and_imports_neither_sdk_nor_pydantic(folder: Path) -> None:
     run = subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, cwd=folder, timeout=60)
     assert (run.stdout, run.stderr) == ("[]\n", "")
 
 
 @magics_class
 class Others(Magics):
-    """Somebody else's magics."""
+    """Magics of another extension."""
 
     @line_magic
     def other(self, line: str) -> str:
         return "other"
 
 
-def test_loading_twice_adds_nothing_and_unloading_leaves_nothing() -> None:
+def test_loading_is_idempotent_and_unloading_restores_shell() -> None:
     with a_shell() as shell:
 
         def everything() -> list[Any]:
-            manager = shell.magics_manager
+            manager, aliases = shell.magics_manager, shell.alias_manager
+            assert aliases is not None
             return [
                 {kind: dict(names) for kind, names in manager.magics.items()},
                 dict(manager.registry),
                 list(shell.configurables),
-                sorted(shell.alias_manager.default_aliases),
+                sorted(aliases.default_aliases),
                 list(shell.Completer.custom_matchers),
                 {name: list(callbacks) for name, callbacks in shell.events.callbacks.items()},
             ]
 
         shell.register_magics(Others)
         shell.Completer.custom_matchers.append(lambda text: ["theirs"])
-        shell.cell("%unload_ext lknb")  # IPython loads its own magics when they are first used
+        shell.cell("%unload_ext lknb")  # IPython loads its own magics on first use
         before = everything()
         shell.cell("%load_ext lknb")
         loaded = everything()
@@ -575,9 +576,7 @@ def test_unloading_ends_rooms_handlers_and_threads(joined: Shell, room_name: str
     assert room(joined).state == "connected"
 
 
-def test_reloading_keeps_rooms_the_current_one_handlers_and_settings(
-    joined: Shell, room_name: str, dave: PlainPeer
-) -> None:
+def test_reloading_keeps_rooms_handlers_and_settings(joined: Shell, room_name: str, dave: PlainPeer) -> None:
     first = room(joined)
     joined.cell("%%lk handle add\n1", id="a")
     joined.cell(f"%lk connect {room_name} --as bob;")
@@ -590,7 +589,7 @@ def test_reloading_keeps_rooms_the_current_one_handlers_and_settings(
     assert dave.call("perform_rpc", to="alice", method="add", payload="null") == "1"
 
 
-def test_config_shows_the_settings_and_they_take_effect(
+def test_config_shows_and_applies_settings(
     shell: Shell, room_name: str, capsys: pytest.CaptureFixture[str], livekit: server.RunningServer
 ) -> None:
     shell.cell("%config LkMagics")
@@ -605,20 +604,22 @@ def test_config_shows_the_settings_and_they_take_effect(
     assert "127.0.0.1:9" in refused(shell, "%lk connect other")
 
 
-def test_nest_off_is_honest_when_nothing_was_patched(shell: Shell) -> None:
+def test_nest_off_reports_when_nothing_was_patched(shell: Shell) -> None:
     assert "nothing was patched" in shell.cell("%lk nest off")
     assert "no event loop is running" in shell.cell("%lk nest on")
 
 
-# Looks
+# Display
 
 
-def test_everything_that_is_shown_has_a_table_and_a_text(joined: Shell, dave: PlainPeer) -> None:
+def test_results_have_html_and_text(joined: Shell, dave: PlainPeer) -> None:
     joined.cell("%%lk handle add\n1")
     joined.cell("%%lk text\nhi")
+    formatter = joined.display_formatter
+    assert formatter is not None
     for line in ("status", "rooms", "topics", "handlers", "attrs", "server", "participants", "events"):
         shown = joined.cell(f"%lk {line}")
-        data, _ = joined.display_formatter.format(shown)
+        data, _ = formatter.format(shown)
         assert "<table>" in data["text/html"], line
         assert "\n" in data["text/plain"], line
         assert isinstance(shown, Table) or line in ("participants", "events")
@@ -636,7 +637,7 @@ def cells(text: str) -> list[str]:
     return re.findall(r"^```ipython\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
 
 
-def test_the_docs_have_every_verb_as_the_grammar_has_it() -> None:
+def test_docs_match_grammar_of_every_verb() -> None:
     assert written(DOCS) == DOCS, "`make docs` writes docs/magics.md anew."
     parts = re.split(r"^### `(%%?lk [\w-]+)`$", DOCS, flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
@@ -647,11 +648,11 @@ def test_the_docs_have_every_verb_as_the_grammar_has_it() -> None:
         assert set(VERBS[name].examples) <= set(cells(section)), name
 
 
-def test_the_docs_have_every_setting() -> None:
+def test_docs_name_every_setting() -> None:
     assert set(re.findall(r"^\| `LkMagics\.(\w+)`", DOCS, re.MULTILINE)) == set(LkMagics.class_trait_names(config=True))
 
 
-def test_every_cell_of_the_docs_can_be_read(shell: Shell) -> None:
+def test_every_cell_in_docs_parses(shell: Shell) -> None:
     for cell in cells(DOCS) + cells(README):
         first, _, _ = cell.partition("\n")
         magic, _, rest = first.partition(" ")
@@ -660,7 +661,7 @@ def test_every_cell_of_the_docs_can_be_read(shell: Shell) -> None:
             VERBS[f"{magic} {name}"].parser().read(split(options))
 
 
-def test_the_readme_names_every_verb() -> None:
+def test_readme_names_every_verb() -> None:
     section = README.split("## Without Python: magics")[1].split("\n## ")[0]
     for magic in ("%lk", "%%lk"):
         (line,) = re.findall(rf"^\| `{magic}` \| (.*) \|$", section, re.MULTILINE)
@@ -669,7 +670,7 @@ def test_the_readme_names_every_verb() -> None:
         ]
 
 
-def test_the_readmes_cells_run(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+def test_readme_cells_run(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     results = [shell.cell(cell, id=str(number)) for number, cell in enumerate(cells(README))]
     assert results[-1] == 3
     shell.cell("%lk close --all")

@@ -1,4 +1,4 @@
-"""The bodies of `%%lk handle` and `%%lk on`: Python that runs for each call or event, in the user's namespace."""
+"""Bodies of `%%lk handle` and `%%lk on`: Python that runs for each call or event in the user's namespace."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from lknb.magics.body import function
 
 @pytest.fixture
 def dave(shell: Shell, room_name: str, peer: Callable[..., PlainPeer]) -> PlainPeer:
-    """A plain peer in the room that the shell has joined as alice."""
+    """Return a plain peer in the room that the shell has joined as alice."""
     room = shell.cell(f"%lk connect {room_name} --as alice")
     plain = peer("dave")
-    # With the attribute that announces dave: it is not to come as news later.
+    # Wait for the attribute that announces dave, so that it does not arrive as a change later.
     eventually(lambda: "dave" in room.participants and room.participants["dave"].attributes)
     return plain
 
@@ -32,7 +32,7 @@ def call(dave: PlainPeer, method: str, payload: Any = None) -> Any:
 
 
 def made(shell: Shell, body: str) -> Callable[..., Any]:
-    """The function that a body of `%%lk handle` becomes."""
+    """Return the function made from a body of `%%lk handle`."""
     return function(shell, "%%lk handle m", body, "m", ("payload", "caller"))
 
 
@@ -40,15 +40,15 @@ def run(shell: Shell, body: str, payload: Any = None) -> Any:
     return made(shell, body)(payload, "dave")
 
 
-# What a call gets and gives
+# Calls
 
 
-def test_a_call_gets_payload_and_caller_and_the_last_value_answers(dave: PlainPeer, shell: Shell) -> None:
+def test_body_receives_payload_and_caller_and_answers_with_last_value(dave: PlainPeer, shell: Shell) -> None:
     shell.cell('%%lk handle add\nx = payload["a"]\n{"sum": x + payload["b"], "for": caller}')
     assert call(dave, "add", {"a": 1, "b": 2}) == {"sum": 3, "for": "dave"}
 
 
-def test_a_body_may_return_and_await(dave: PlainPeer, shell: Shell) -> None:
+def test_body_can_return_and_await(dave: PlainPeer, shell: Shell) -> None:
     shell.cell(
         "%%lk handle wait\nimport asyncio\nif payload:\n    return 'early'\n"
         "await asyncio.sleep(0)\nawait asyncio.sleep(0, 7)"
@@ -57,7 +57,7 @@ def test_a_body_may_return_and_await(dave: PlainPeer, shell: Shell) -> None:
     assert call(dave, "wait", False) == 7
 
 
-def test_assignments_become_the_users_variables_and_the_parameters_stay_local(dave: PlainPeer, shell: Shell) -> None:
+def test_assignments_are_global_and_parameters_local(dave: PlainPeer, shell: Shell) -> None:
     shell.cell("count = 0\npayload = 'mine'")
     shell.cell("%%lk handle bump\ncount += payload\nlast = caller\npayload = 'changed'\ncount")
     assert call(dave, "bump", 2) == 2
@@ -66,20 +66,20 @@ def test_assignments_become_the_users_variables_and_the_parameters_stay_local(da
     assert "caller" not in shell.user_ns
 
 
-def test_a_body_sees_what_the_user_defines_later(dave: PlainPeer, shell: Shell) -> None:
+def test_body_sees_later_definitions(dave: PlainPeer, shell: Shell) -> None:
     shell.cell("%%lk handle later\nhelper(payload)")
     shell.cell("def helper(x): return x * 2")
     assert call(dave, "later", 4) == 8
 
 
-def test_two_calls_at_once_keep_their_own_payload(dave: PlainPeer, shell: Shell) -> None:
+def test_concurrent_calls_keep_their_payload(dave: PlainPeer, shell: Shell) -> None:
     shell.user_ns["meet"] = threading.Barrier(2)
     shell.cell("%%lk handle meet_up\nmeet.wait(10)\n[payload, caller]")
     calls = [dave.start("perform_rpc", to="alice", method="meet_up", payload=str(n)) for n in (1, 2)]
     assert [json.loads(each.result(15)) for each in calls] == [[1, "dave"], [2, "dave"]]
 
 
-def test_two_awaiting_calls_keep_their_own_payload(dave: PlainPeer, shell: Shell) -> None:
+def test_concurrent_awaiting_calls_keep_their_payload(dave: PlainPeer, shell: Shell) -> None:
     shell.cell("import asyncio\nwaiting = []")
     shell.cell(
         "%%lk handle meet_up\nmine = asyncio.Event()\nwaiting.append(mine)\n"
@@ -90,7 +90,7 @@ def test_two_awaiting_calls_keep_their_own_payload(dave: PlainPeer, shell: Shell
     assert [json.loads(each.result(15)) for each in calls] == [[1, "dave"], [2, "dave"]]
 
 
-def test_what_a_body_raises_is_shown_with_the_cells_own_lines_and_kept_from_the_caller(
+def test_body_exception_shows_cell_lines_and_is_hidden_from_caller(
     dave: PlainPeer, shell: Shell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shell.cell("%%lk handle div\n\n# a comment\nhalf = 1\nhalf / payload")
@@ -114,7 +114,7 @@ def test_what_a_body_raises_is_shown_with_the_cells_own_lines_and_kept_from_the_
 # Events
 
 
-def test_an_event_gives_data_event_and_sender(dave: PlainPeer, shell: Shell) -> None:
+def test_event_body_receives_data_event_and_sender(dave: PlainPeer, shell: Shell) -> None:
     shell.cell("got = []")
     for kind in ("text", "bytes", "data", "data_track", "attributes"):
         topic = "" if kind == "attributes" else " --topic t"
@@ -142,7 +142,7 @@ def test_an_event_gives_data_event_and_sender(dave: PlainPeer, shell: Shell) -> 
     assert [kind for kind, _, _ in got].count("text") == 1
 
 
-def test_an_events_body_may_await_and_counts_in_a_variable(dave: PlainPeer, shell: Shell) -> None:
+def test_event_body_can_await_and_update_variable(dave: PlainPeer, shell: Shell) -> None:
     shell.cell("import asyncio\nseen = 0")
     shell.cell("%%lk on data\nawait asyncio.sleep(0)\nseen += len(data)")
     for _ in range(3):
@@ -150,7 +150,7 @@ def test_an_events_body_may_await_and_counts_in_a_variable(dave: PlainPeer, shel
     eventually(lambda: shell.user_ns["seen"] == 6)
 
 
-def test_a_stream_is_read_while_it_is_written(dave: PlainPeer, shell: Shell) -> None:
+def test_body_reads_stream_while_it_is_written(dave: PlainPeer, shell: Shell) -> None:
     shell.cell("began = []\npieces = []")
     shell.cell("%%lk on text --topic t --stream\nbegan.append(sender)\nfor piece in data:\n    pieces.append(piece)")
     began, pieces = shell.user_ns["began"], shell.user_ns["pieces"]
@@ -163,13 +163,13 @@ def test_a_stream_is_read_while_it_is_written(dave: PlainPeer, shell: Shell) -> 
     eventually(lambda: pieces == ["one ", "two"])
 
 
-def test_what_does_not_come_in_pieces_is_not_streamed(dave: PlainPeer, shell: Shell) -> None:
+def test_stream_option_is_refused_for_other_kinds(dave: PlainPeer, shell: Shell) -> None:
     with pytest.raises(UsageError, match="--stream is only for text and bytes"):
         shell.cell("%%lk on data --stream\n1")
 
 
-def test_attributes_have_no_topic(dave: PlainPeer, shell: Shell) -> None:
-    with pytest.raises(UsageError, match="no topic. Use --sender"):
+def test_attributes_take_no_topic(dave: PlainPeer, shell: Shell) -> None:
+    with pytest.raises(UsageError, match=r"no topic\. Use --sender"):
         shell.cell("%%lk on attributes --topic x\n1")
 
 
@@ -215,7 +215,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize(("body", "assigns"), BODIES.values(), ids=BODIES.keys())
-def test_a_body_does_what_a_cell_would_do(shell: Shell, body: str, assigns: set[str]) -> None:
+def test_body_behaves_like_cell(shell: Shell, body: str, assigns: set[str]) -> None:
     as_cell = {"payload": 2, "get_ipython": shell.user_ns["get_ipython"]}
     before = set(shell.user_ns)
     lines = shell.transform_cell(body).rstrip().splitlines()
@@ -229,13 +229,13 @@ def test_a_body_does_what_a_cell_would_do(shell: Shell, body: str, assigns: set[
     assert repr(value) == repr(expected)
 
 
-def test_deleting_a_name_deletes_the_users(shell: Shell) -> None:
+def test_del_removes_user_variable(shell: Shell) -> None:
     shell.user_ns["x"] = 1
     run(shell, "del x")
     assert "x" not in shell.user_ns
 
 
-def test_async_for_and_async_comprehensions_make_it_awaitable(shell: Shell) -> None:
+def test_async_for_and_comprehensions_make_body_async(shell: Shell) -> None:
     import asyncio
 
     body = "async def numbers():\n    yield 1\n    yield 2\n[n async for n in numbers()] + [await asyncio.sleep(0, 3)]"
@@ -257,7 +257,7 @@ def test_async_for_and_async_comprehensions_make_it_awaitable(shell: Shell) -> N
         ("'''open", 2),
     ],
 )
-def test_a_body_that_is_not_python_is_refused_with_the_cells_line(shell: Shell, body: str, line: int) -> None:
+def test_invalid_python_is_rejected_with_line_of_cell(shell: Shell, body: str, line: int) -> None:
     with pytest.raises(UsageError) as caught:
         made(shell, body)
     assert type(caught.value) is UsageError
@@ -265,7 +265,7 @@ def test_a_body_that_is_not_python_is_refused_with_the_cells_line(shell: Shell, 
     assert str(caught.value).endswith(f"on line {line} of the cell.")
 
 
-def test_the_function_leaves_no_name_behind(shell: Shell) -> None:
+def test_body_function_leaves_no_name(shell: Shell) -> None:
     before = set(shell.user_ns)
     assert run(shell, "1") == 1
     assert set(shell.user_ns) == before

@@ -1,4 +1,4 @@
-"""`%lk` and `%%lk` in real kernels: ipykernel 6.31, 7.3 and the installed one. Not 7.0: it loses what threads show."""
+"""`%lk` and `%%lk` in real kernels: ipykernel 6.31, 7.3 and the installed one. 7.0 loses output from threads."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ VERSIONS = [
 
 @pytest.fixture(scope="module", params=VERSIONS)
 def running_kernel(request: pytest.FixtureRequest, livekit: server.RunningServer) -> Iterator[Kernel]:
-    """One kernel of each version for the tests that leave it as it was."""
+    """Yield one kernel of each version for the tests that do not change it."""
     with Kernel(version=request.param) as kernel:
         if request.param is not None:
             found = kernel.run("import ipykernel\nprint(ipykernel.__version__)").ok().stdout
             assert found.startswith(request.param)
         kernel.run("import asyncio, os, threading, time").ok()
-        # IPython has an alias %lk of its own.
+        # IPython has its own alias %lk.
         kernel.run(
             "before = {kind: type(all.get('lk')) for kind, all in get_ipython().magics_manager.magics.items()}"
         ).ok()
@@ -41,7 +41,7 @@ def running_kernel(request: pytest.FixtureRequest, livekit: server.RunningServer
 
 @pytest.fixture
 def kernel(running_kernel: Kernel, alice: lknb.Room, room_name: str) -> Iterator[Kernel]:
-    """A kernel that has joined this test's room as `kernel`, by magics only."""
+    """Yield a kernel that has joined this test's room as `kernel`, using only magics."""
     running_kernel.run("%load_ext lknb", cell_id="load").ok()
     joined = succeeds(running_kernel, f"%lk connect {room_name} --as kernel -o room", cell_id="connect")
     assert joined.shown
@@ -51,14 +51,14 @@ def kernel(running_kernel: Kernel, alice: lknb.Room, room_name: str) -> Iterator
 
 
 def succeeds(kernel: Kernel, code: str, cell_id: str | None = None) -> Cell:
-    """Run a cell that must not fail; a magic's usage errors are no error messages but an error status."""
+    """Run a cell that must not fail. A magic's usage error sends no error message, only an error status."""
     cell = kernel.run(code, cell_id=cell_id)
     assert kernel.status(cell) == "ok", cell
     return cell
 
 
 def shown(kernel: Kernel, code: str) -> str:
-    """What a cell shows, as text."""
+    """Return a cell's output as text."""
     text: str = succeeds(kernel, code).shown[0]["text/plain"]
     return text
 
@@ -79,7 +79,7 @@ PRINTERS = {
 }
 
 
-def test_what_a_body_prints_goes_to_the_cell_that_wrote_it(kernel: Kernel, alice: lknb.Room) -> None:
+def test_body_output_goes_to_its_cell(kernel: Kernel, alice: lknb.Room) -> None:
     cells = {name: succeeds(kernel, code, name) for name, code in PRINTERS.items()}
     others = []
     for word in ("one", "two"):
@@ -98,7 +98,7 @@ def test_what_a_body_prints_goes_to_the_cell_that_wrote_it(kernel: Kernel, alice
 
 
 @pytest.mark.parametrize("awaits", ["", "await asyncio.sleep(0)"])
-def test_a_bodys_traceback_names_its_cell_and_shows_its_line(kernel: Kernel, alice: lknb.Room, awaits: str) -> None:
+def test_body_traceback_names_its_cell_and_line(kernel: Kernel, alice: lknb.Room, awaits: str) -> None:
     deeper = succeeds(kernel, "def deeper(number):\n    return 1 / number", "deeper")
     failing = succeeds(kernel, f"%%lk on data --topic t\n\nsize = len(data)\n{awaits}\ndeeper(size)  # here", "failing")
     served = succeeds(kernel, f"%%lk handle m\n{awaits}\nraise LookupError(payload)", "served")
@@ -117,7 +117,7 @@ def test_a_bodys_traceback_names_its_cell_and_shows_its_line(kernel: Kernel, ali
     assert (later.stderr, deeper.stderr) == ("", "")
 
 
-def test_a_body_that_is_not_python_is_refused_with_its_line(kernel: Kernel) -> None:
+def test_invalid_python_is_rejected_with_its_line(kernel: Kernel) -> None:
     refused = kernel.run("%%lk on data\n\n\nx = = 1", "refused")
     assert refused.stderr.count("\n") == 1
     assert "line 4 of the cell" in refused.stderr
@@ -127,7 +127,7 @@ def test_a_body_that_is_not_python_is_refused_with_its_line(kernel: Kernel) -> N
 # Running a cell again
 
 
-def test_running_a_cell_again_replaces_its_handler(kernel: Kernel, alice: lknb.Room) -> None:
+def test_rerunning_cell_replaces_its_handler(kernel: Kernel, alice: lknb.Room) -> None:
     code = "%%lk on data --topic t\nprint('first', data.decode())"
     method = "%%lk handle m\n'first'"
     first = succeeds(kernel, code, "on")
@@ -147,7 +147,7 @@ def test_running_a_cell_again_replaces_its_handler(kernel: Kernel, alice: lknb.R
     assert shown(kernel, "sorted((each.kind, each.topic) for each in room.handlers)") == "[('data', 'u'), ('rpc', 'm')]"
 
 
-def test_handlers_that_a_cell_no_longer_defines_are_gone_once_it_succeeds(kernel: Kernel, alice: lknb.Room) -> None:
+def test_rerunning_cell_removes_handlers_it_no_longer_defines(kernel: Kernel, alice: lknb.Room) -> None:
     topics = "sorted(each.topic for each in room.handlers)"
     succeeds(kernel, "%%lk handle m\n1", "c")
     succeeds(kernel, "%%lk on data --topic t\n1", "other")
@@ -162,7 +162,7 @@ def test_handlers_that_a_cell_no_longer_defines_are_gone_once_it_succeeds(kernel
     assert shown(kernel, topics) == "['t']"
 
 
-def test_a_body_sees_and_sets_the_users_names(kernel: Kernel, alice: lknb.Room) -> None:
+def test_body_reads_and_sets_user_variables(kernel: Kernel, alice: lknb.Room) -> None:
     succeeds(kernel, "total = 0\ndef double(x): return 2 * x")
     succeeds(
         kernel, "%%lk handle add\ntotal += double(payload)\nlast: int = payload\nawait asyncio.sleep(0)\ntotal", "add"
@@ -176,7 +176,7 @@ def test_a_body_sees_and_sets_the_users_names(kernel: Kernel, alice: lknb.Room) 
 # Several cells at once
 
 
-def test_queued_cells_all_run_in_order(kernel: Kernel, alice: lknb.Room) -> None:
+def test_queued_cells_run_in_order(kernel: Kernel, alice: lknb.Room) -> None:
     texts = alice.listen("text", topic="queue")
     codes = (
         "ran = ['first']\nprint(*ran)",
@@ -199,7 +199,7 @@ def test_queued_cells_all_run_in_order(kernel: Kernel, alice: lknb.Room) -> None
     assert texts.next().data == "from the queue"
 
 
-def test_a_mistake_is_one_line_and_ends_running_all(kernel: Kernel) -> None:
+def test_mistake_is_one_line_and_stops_run_all(kernel: Kernel) -> None:
     cells = [
         kernel.start(code, stop_on_error=True)
         for code in ("time.sleep(2)", "%lk conect studio", "print('never')", "%lk status")
@@ -209,7 +209,7 @@ def test_a_mistake_is_one_line_and_ends_running_all(kernel: Kernel) -> None:
     assert mistaken.stderr.startswith("UsageError: %lk has no verb conect; did you mean connect?")
     assert mistaken.stderr.count("\n") == 1
     assert not mistaken.error
-    # The kernel goes on refusing until its queue has been empty once.
+    # The kernel keeps aborting cells until its queue has been empty once.
     eventually(lambda: kernel.status(kernel.start("1")) == "ok")
     assert not any(cell.stdout or cell.shown for cell in cells)
 
@@ -246,7 +246,7 @@ def still_works(kernel: Kernel, alice: lknb.Room) -> None:
 
 
 @pytest.mark.parametrize("code", ["%lk rpc carol never --timeout 60", "%%lk rpc carol never --timeout 60\n{}"])
-def test_an_interrupted_call(kernel: Kernel, alice: lknb.Room, peer: Peer, code: str) -> None:
+def test_interrupt_ends_call(kernel: Kernel, alice: lknb.Room, peer: Peer, code: str) -> None:
     carol = peer("carol")
     carol.call("register_rpc", method="never", mode="sleep", seconds=60)
     cell = kernel.start(code)
@@ -256,7 +256,7 @@ def test_an_interrupted_call(kernel: Kernel, alice: lknb.Room, peer: Peer, code:
     still_works(kernel, alice)
 
 
-def test_an_interrupted_file(kernel: Kernel, alice: lknb.Room, tmp_path: Path) -> None:
+def test_interrupt_ends_file_transfer(kernel: Kernel, alice: lknb.Room, tmp_path: Path) -> None:
     path = tmp_path / "big file.bin"
     with path.open("wb") as file:
         file.truncate(50_000_000)
@@ -268,7 +268,7 @@ def test_an_interrupted_file(kernel: Kernel, alice: lknb.Room, tmp_path: Path) -
     still_works(kernel, alice)
 
 
-def test_an_interrupted_connect(kernel: Kernel, alice: lknb.Room) -> None:
+def test_interrupt_ends_connect(kernel: Kernel, alice: lknb.Room) -> None:
     succeeds(kernel, "os.environ.update(LIVEKIT_API_KEY='key', LIVEKIT_API_SECRET='s' * 32)")
     try:
         with socket.socket() as hole:
@@ -293,7 +293,7 @@ def test_an_interrupted_connect(kernel: Kernel, alice: lknb.Room) -> None:
 @pytest.mark.parametrize(
     "body", ["no newline", "a newline\n", "two\n\n", "\n\nempty lines before", "{x} $x --to bob ;\n "]
 )
-def test_the_body_arrives_as_it_was_typed(kernel: Kernel, alice: lknb.Room, body: str) -> None:
+def test_body_arrives_as_typed(kernel: Kernel, alice: lknb.Room, body: str) -> None:
     inbox, packets = alice.listen("text", topic="typed"), alice.listen("data", topic="typed")
     succeeds(kernel, f"%%lk text --topic typed\n{body}")
     succeeds(kernel, f"%%lk data --topic typed\n{body}")
@@ -301,14 +301,14 @@ def test_the_body_arrives_as_it_was_typed(kernel: Kernel, alice: lknb.Room, body
     assert packets.next().data == body.encode()
 
 
-def test_a_megabyte_of_text_arrives_as_it_was_typed(kernel: Kernel, alice: lknb.Room) -> None:
+def test_megabyte_of_text_arrives_as_typed(kernel: Kernel, alice: lknb.Room) -> None:
     inbox = alice.listen("text", topic="typed")
     body = json.dumps({"'quotes'": 'and "quotes" \\ $HOME {x} %lk \u2028', "emoji": "🙂"}, ensure_ascii=False) * 20_000
     succeeds(kernel, f"%%lk text --topic typed ;\n{body}")
     assert inbox.next(timeout=20).data == body
 
 
-def test_a_semicolon_silences_and_a_result_can_be_kept(kernel: Kernel) -> None:
+def test_semicolon_suppresses_output_and_result_can_be_assigned(kernel: Kernel) -> None:
     assert succeeds(kernel, "%lk status").shown
     silent = [
         "%lk status;",
@@ -325,7 +325,7 @@ def test_a_semicolon_silences_and_a_result_can_be_kept(kernel: Kernel) -> None:
 # Completion
 
 
-def test_completion_knows_verbs_options_and_who_is_there(kernel: Kernel, peer: Peer) -> None:
+def test_completion_offers_verbs_options_and_participants(kernel: Kernel, peer: Peer) -> None:
     peer("carol")
     eventually(lambda: "carol" in shown(kernel, "list(room.participants)"))
     assert kernel.complete("%lk con") == ["connect"]
@@ -335,7 +335,7 @@ def test_completion_knows_verbs_options_and_who_is_there(kernel: Kernel, peer: P
     assert kernel.complete("%%lk text --to ") == ["alice", "carol"]
     assert kernel.complete("%lk rpc car") == ["carol"]
     succeeds(kernel, "%%lk on text\nprint(data)")
-    # Jedi gives up when it takes too long, as at first on a busy machine.
+    # Jedi gives up if it takes too long, as it does at first on a busy machine.
     eventually(lambda: "print" in kernel.complete("%%lk on text\nprin"))
 
 
@@ -353,7 +353,7 @@ print(left)
 """
 
 
-def test_unloading_removes_everything_and_leaves_the_rooms(kernel: Kernel, alice: lknb.Room, room_name: str) -> None:
+def test_unloading_removes_magics_and_leaves_rooms(kernel: Kernel, alice: lknb.Room, room_name: str) -> None:
     assert "already loaded" in succeeds(kernel, "import lknb\n%load_ext lknb").stdout
     serving = succeeds(kernel, "%%lk handle m\nprint('called')\n1", "m")
     assert alice.perform_rpc("kernel", "m") == 1
@@ -361,7 +361,7 @@ def test_unloading_removes_everything_and_leaves_the_rooms(kernel: Kernel, alice
     leaving = alice.listen("participant", sender="kernel")
     unloaded = succeeds(kernel, "%unload_ext lknb")
     assert (unloaded.stdout, unloaded.stderr) == ("", "")
-    # A connection that is just dropped stays for more than ten seconds.
+    # The server keeps a dropped connection for more than ten seconds.
     while leaving.next(timeout=9).topic != "left":
         pass
     assert eventually(lambda: succeeds(kernel, TRACES).stdout == "[]\n", within=10)
@@ -414,10 +414,10 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_pasted_script_runs_with_nest(
+def test_pasted_script_runs_with_nest(
     version: str | None, livekit: server.RunningServer, alice: lknb.Room, room_name: str, token: Callable[..., str]
 ) -> None:
-    # Calls, which are answered: a text that the SDK sends just before it disconnects may get lost.
+    # Use calls, which are answered: a text that the SDK sends just before it disconnects can get lost.
     notes: list[str] = []
 
     @alice.rpc("note", raw=True)
@@ -428,7 +428,7 @@ def test_a_pasted_script_runs_with_nest(
     texts = alice.listen("text", topic="script")
     with Kernel({"SAMPLE_URL": livekit.url, "SAMPLE_TOKEN": token("script")}, version) as kernel:
         succeeds(kernel, "%load_ext lknb")
-        assert "as it was" in shown(kernel, "%lk nest off")
+        assert "asyncio is unchanged" in shown(kernel, "%lk nest off")
         assert kernel.run(SCRIPT).error.startswith("RuntimeError: asyncio.run() cannot be called")
         codes = (
             "%lk nest on",
@@ -445,6 +445,6 @@ def test_a_pasted_script_runs_with_nest(
         assert [cell.stdout for cell in cells] == ["", "noted\n", "", "", "noted\n", "last\n"]
         assert notes == ["from a script"] * 2
         assert texts.next().data == "from the next cell"
-        assert "stays patched" in shown(kernel, "%lk nest off")
+        assert "cannot be removed" in shown(kernel, "%lk nest off")
         still_works(kernel, alice)
         succeeds(kernel, "%lk close")

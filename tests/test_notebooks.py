@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import re
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def runs(livekit: server.RunningServer) -> list[Any]:
 
 
 @pytest.fixture(params=[0, 1], ids=["first run", "second run"])
-def outputs(runs: list[Any], request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+def outputs(runs: list[Any], request: pytest.FixtureRequest) -> dict[str, str]:
     """Return each cell's streams and results as text, by cell id."""
     return {cell.id: shown(cell) for cell in runs[request.param].cells if cell.cell_type == "code"}
 

@@ -1,4 +1,4 @@
-"""The package as others install it: what is released, that it works on its own, and what sets up a clone."""
+"""The package as users install it: its contents, that it works on its own, and the setup of a clone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from this tree with the build tools at hand."""
+    """Return the wheel, built from this tree with the installed build tools."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [
         "-m",
@@ -40,15 +40,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+@pytest.mark.slow("builds a wheel")
+def test_wheel_contains_only_package(wheel: Path) -> None:
     metadata = check_wheel(wheel)
     assert metadata["Version"] == lknb.__version__
     assert metadata["Author"] == "The lknb authors"
-    assert len(metadata.get_all("Project-URL")) == 5
+    assert len(metadata.get_all("Project-URL") or ()) == 5
     check_description(metadata)
 
 
-def test_the_source_distribution_holds_what_git_does(tmp_path: Path) -> None:
+@pytest.mark.slow("builds a distribution")
+def test_sdist_contains_tracked_files(tmp_path: Path) -> None:
     if tracked() is None:
         pytest.skip("this is no clone")
     build = ["-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
@@ -56,7 +58,7 @@ def test_the_source_distribution_holds_what_git_does(tmp_path: Path) -> None:
     check_sdist(tmp_path / f"lknb-{lknb.__version__}.tar.gz", new=True)
 
 
-def test_a_tag_must_fit_the_version_and_the_changelog(tmp_path: Path) -> None:
+def test_tag_must_match_version_and_changelog(tmp_path: Path) -> None:
     (tmp_path / "lknb").mkdir()
     (tmp_path / "lknb" / "__init__.py").write_text('__version__ = "1.2.3"\n')
     changelog = tmp_path / "CHANGELOG.md"
@@ -69,13 +71,14 @@ def test_a_tag_must_fit_the_version_and_the_changelog(tmp_path: Path) -> None:
     check_tag("v1.2.3", tmp_path)
 
 
-def test_the_changelog_begins_with_this_version() -> None:
+def test_changelog_begins_with_current_version() -> None:
     first = re.search(r"^## (\S+) \(", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert first
     assert first[1] == lknb.__version__
 
 
-def test_the_installed_package_imports_and_has_its_command(wheel: Path, tmp_path: Path) -> None:
+@pytest.mark.slow("builds and installs a wheel")
+def test_installed_package_imports_and_has_command(wheel: Path, tmp_path: Path) -> None:
     target = tmp_path / "installed"
     install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target), str(wheel)]
     subprocess.run([sys.executable, *install], check=True, timeout=100)
@@ -94,13 +97,13 @@ def test_the_installed_package_imports_and_has_its_command(wheel: Path, tmp_path
     assert command.stdout == f"lknb {lknb.__version__}\n"
 
 
-def test_node_takes_jupyterlabs_own_scripts_in_venv_for_what_they_are() -> None:
-    # With "type": "module" it takes them for ES modules, and JupyterLab prints a traceback whenever it starts.
+def test_package_json_does_not_turn_scripts_into_es_modules() -> None:
+    # With "type": "module", Node treats JupyterLab's scripts as ES modules, and every start prints a traceback.
     assert "type" not in json.loads((ROOT / "package.json").read_text())
 
 
 STAND_IN = """#!/bin/sh
-# Stands in for Python and npm: it writes down its arguments, and `-m venv` copies it into .venv.
+# Stands in for Python and npm: logs its arguments, and `-m venv` copies it into .venv.
 printf '%s\\n' "$(basename "$0") $*" >>"{log}"
 case $* in
     "-m venv "*) mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp "$0" .venv/bin/npm ;;
@@ -108,7 +111,7 @@ esac
 """
 
 
-def test_the_setup_installs_what_is_locked_once_and_leaves_the_tree_as_it_was(tmp_path: Path) -> None:
+def test_setup_installs_locked_packages_once_and_leaves_tree_unchanged(tmp_path: Path) -> None:
     tree, log = tmp_path / "tree", tmp_path / "log"
     for name in ("scripts/setup.sh", "scripts/python.sh", "lknb/__init__.py", "pyproject.toml", "package.json"):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +123,7 @@ def test_the_setup_installs_what_is_locked_once_and_leaves_the_tree_as_it_was(tm
     before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
 
     def setup() -> list[str]:
-        """What it asked for."""
+        """Run the setup and return the commands it ran."""
         log.write_text("")
         environment = {**os.environ, "PYTHON": str(python)}
         command = ["sh", "scripts/setup.sh", "dev"]
@@ -140,21 +143,8 @@ def test_the_setup_installs_what_is_locked_once_and_leaves_the_tree_as_it_was(tm
     assert any("--editable" in line for line in setup())
 
 
-def test_what_other_services_read_fits_their_schemas() -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "scripts/schemas.sh"],
-        cwd=ROOT,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_workflows_have_few_rights_and_an_end(path: Path) -> None:
+def test_workflows_have_minimal_permissions_and_timeouts(path: Path) -> None:
     text = path.read_text()
     workflow = yaml.safe_load(text)
     assert workflow["permissions"] in ({}, {"contents": "read"})
@@ -163,13 +153,13 @@ def test_workflows_have_few_rights_and_an_end(path: Path) -> None:
         assert 0 < job["timeout-minutes"] <= 90, name
         wanted = {"id-token": "write"} if name == "publish" else {"contents": "read"}
         assert job.get("permissions", wanted) == wanted, name
-        # The job with the right to publish runs nothing of this repository.
+        # The job that may publish runs no code of this repository.
         assert name != "publish" or all("run" not in step for step in job["steps"])
     for used in re.findall(r"uses: (.*)", text):
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), f"{used} is not pinned"
 
 
-def test_the_checks_run_on_every_python_that_the_package_promises() -> None:
+def test_checks_run_on_every_promised_python() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "checks.yml").read_text())
     promised = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
     versions = [found[1] for line in promised if (found := re.fullmatch(r".*:: (3\.\d+)", line))]

@@ -1,4 +1,4 @@
-"""That two plain peers in one room of a real server exchange all six kinds: what the rest of the suite builds on."""
+"""Two plain peers exchange all six kinds of messages on a real server: the basis for the other tests."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from livekit import api
 from peers import PeerError, PlainPeer, mint
+from waiting import eventually
 
 from lknb import server
 
 
 @pytest.fixture
 def pair(peer: Callable[..., PlainPeer]) -> tuple[PlainPeer, PlainPeer]:
-    """Alice and bob, who see each other."""
+    """Return alice and bob, who see each other."""
     alice, bob = peer("alice"), peer("bob")
     alice.call("wait_participant", identity="bob")
     bob.call("wait_participant", identity="alice")
@@ -28,7 +29,7 @@ def pair(peer: Callable[..., PlainPeer]) -> tuple[PlainPeer, PlainPeer]:
 Pair = tuple[PlainPeer, PlainPeer]
 
 
-def test_text(pair: Pair) -> None:
+def test_plain_peers_exchange_text(pair: Pair) -> None:
     alice, bob = pair
     sent = alice.call("send_text", text="Grüße ☃", topic="chat", to=["bob"], attributes={"lang": "de"})
     event = bob.wait("text", topic="chat")
@@ -37,7 +38,7 @@ def test_text(pair: Pair) -> None:
     assert event["attributes"] == {"lang": "de"}
 
 
-def test_text_that_is_long_is_told_by_its_hash(pair: Pair) -> None:
+def test_long_text_is_reported_as_hash(pair: Pair) -> None:
     alice, bob = pair
     sent = alice.call("send_text", random_size=300_000, seed=7, topic="long")
     event = bob.wait("text", topic="long")
@@ -45,7 +46,7 @@ def test_text_that_is_long_is_told_by_its_hash(pair: Pair) -> None:
     assert event["text"] == {"size": 300_000, "sha256": sent["sha256"]}
 
 
-def test_text_in_pieces(pair: Pair) -> None:
+def test_text_is_reported_in_pieces(pair: Pair) -> None:
     alice, bob = pair
     bob.call("watch_chunks", topics=["llm"])
     handle = alice.call("open_text", topic="llm", attributes={"model": "m"})
@@ -59,7 +60,7 @@ def test_text_in_pieces(pair: Pair) -> None:
     assert event["attributes"] == {"model": "m", "tokens": "3"}
 
 
-def test_text_that_breaks_off(pair: Pair) -> None:
+def test_aborted_text_is_reported(pair: Pair) -> None:
     alice, bob = pair
     bob.call("watch_chunks", topics=["llm"])
     handle = alice.call("open_text", topic="llm")
@@ -71,7 +72,7 @@ def test_text_that_breaks_off(pair: Pair) -> None:
     assert event["error"]
 
 
-def test_bytes(pair: Pair, tmp_path: Path) -> None:
+def test_plain_peers_exchange_bytes(pair: Pair, tmp_path: Path) -> None:
     alice, bob = pair
     alice.call("send_bytes", data=b"\0\1\2", topic="blobs", name="three.bin", mime_type="application/x-three")
     event = bob.wait("bytes", topic="blobs", name="three.bin", mime_type="application/x-three")
@@ -95,7 +96,7 @@ def test_bytes(pair: Pair, tmp_path: Path) -> None:
     assert bob.wait("bytes", topic="stream")["sha256"] == hashlib.sha256(b"12345678").hexdigest()
 
 
-def test_rpc(pair: Pair) -> None:
+def test_plain_peers_call_each_other(pair: Pair) -> None:
     alice, bob = pair
     bob.call("register_rpc", method="echo")
     bob.call("register_rpc", method="hello", mode="reply", text="hi")
@@ -130,7 +131,7 @@ def test_rpc(pair: Pair) -> None:
         call("hello")
 
 
-def test_packets(pair: Pair) -> None:
+def test_plain_peers_exchange_packets(pair: Pair) -> None:
     alice, bob = pair
     for reliable in (True, False):
         sent = 0
@@ -147,16 +148,17 @@ def test_packets(pair: Pair) -> None:
         alice.call("publish_data", random_size=65_000)
 
 
-def test_data_tracks(pair: Pair) -> None:
+def test_plain_peers_exchange_frames(pair: Pair) -> None:
     alice, bob = pair
     alice.call("publish_data_track", name="lidar")
     bob.wait("track_published", publisher="alice", name="lidar")
     bob.call("subscribe_data_track", name="lidar", buffer_size=64)
-    for attempt in range(500):  # the SDK does not tell when the subscription has reached the server
-        alice.call("push", name="lidar", data=b"frame", timestamp=attempt)
-        if bob.seen("frame", track="lidar"):
-            break
-        time.sleep(0.02)
+
+    def arrives() -> object:  # the SDK does not report when the subscription has reached the server
+        alice.call("push", name="lidar", data=b"frame", timestamp=1)
+        return bob.seen("frame", track="lidar")
+
+    eventually(arrives)
     assert bob.wait("frame", track="lidar", publisher="alice")["data"] == b"frame"
     pushed = alice.call("push_many", name="lidar", count=50, size=100, interval=0.01)
     assert pushed["pushed"] + sum(pushed["refused"].values()) == 50
@@ -172,7 +174,7 @@ def test_data_tracks(pair: Pair) -> None:
     bob.wait("frame", track="sonar", timeout=20)
 
 
-def test_state(pair: Pair, livekit: server.RunningServer, room_name: str) -> None:
+def test_plain_peers_see_state_changes(pair: Pair, livekit: server.RunningServer, room_name: str) -> None:
     alice, bob = pair
     alice.call("set_attributes", attributes={"mood": "fine"})
     assert bob.wait("attributes", identity="alice", changed={"mood": "fine"})
@@ -193,7 +195,7 @@ def test_state(pair: Pair, livekit: server.RunningServer, room_name: str) -> Non
     assert bob.call("room_info")["metadata"] == "r"
 
 
-def test_coming_and_going(pair: Pair, peer: Callable[..., PlainPeer]) -> None:
+def test_plain_peers_see_joins_and_leaves(pair: Pair, peer: Callable[..., PlainPeer]) -> None:
     _, bob = pair
     carol = peer("carol", announce=False, name="Carol", attributes={"k": "v"})
     bob.wait("participant_connected", identity="carol", name="Carol")
@@ -208,7 +210,7 @@ def test_coming_and_going(pair: Pair, peer: Callable[..., PlainPeer]) -> None:
     bob.wait("disconnected", reason="DUPLICATE_IDENTITY")
 
 
-def test_reconnecting(pair: Pair) -> None:
+def test_plain_peer_reconnects(pair: Pair) -> None:
     alice, bob = pair
     alice.call("simulate", scenario="full_reconnect")
     alice.wait("reconnecting", timeout=20)
@@ -217,7 +219,7 @@ def test_reconnecting(pair: Pair) -> None:
     bob.wait("data", topic="after")
 
 
-def test_what_the_driver_promises(pair: Pair, livekit: server.RunningServer, room_name: str) -> None:
+def test_driver_keeps_its_promises(pair: Pair, livekit: server.RunningServer, room_name: str) -> None:
     alice, bob = pair
     with pytest.raises(AssertionError, match=r"(?s)nothing within.*attributes \d+.*'changed': {'ready': '1'}"):
         bob.wait("data", topic="never", timeout=0.1)

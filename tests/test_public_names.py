@@ -1,4 +1,4 @@
-"""The names that other people's notebooks rely on: exactly these, described, and the same on both faces."""
+"""The public names that notebooks rely on: exactly these, documented, and the same in both variants."""
 
 from __future__ import annotations
 
@@ -139,29 +139,29 @@ def public(thing: Any) -> set[str]:
     return {name for name in dir(thing) if not name.startswith("_")}
 
 
-def test_exactly_the_promised_names_are_exported() -> None:
+def test_exported_names_match_list() -> None:
     assert set(lknb.__all__) == EXPORTED
     assert {name for name in lknb.__all__ if getattr(lknb, name, None) is None} == set()
 
 
-def test_a_room_has_exactly_the_promised_names(alice: lknb.Room) -> None:
+def test_room_members_match_list(alice: lknb.Room) -> None:
     assert public(alice) == ROOM
     assert public(alice.local_participant) == LOCAL_PARTICIPANT
 
 
-def test_the_awaitable_twins_have_exactly_what_blocks(alice: lknb.Room) -> None:
+def test_aio_has_every_blocking_method(alice: lknb.Room) -> None:
     assert public(alice.aio) == {*SENDING, "local_participant"}
     assert public(alice.aio.local_participant) == CHANGING
 
 
-def test_every_error_is_an_lknb_error() -> None:
+def test_every_error_derives_from_lknb_error() -> None:
     assert all(issubclass(getattr(lknb, name), lknb.LknbError) for name in ERRORS)
     assert issubclass(lknb.DeliveryTimeoutError, TimeoutError)
 
 
 @pytest.mark.filterwarnings("ignore:Widget:DeprecationWarning")  # help() reads ipywidgets' deprecated attributes
 @pytest.mark.parametrize("name", sorted(EXPORTED - LITERALS - {"aio", "server"}))
-def test_help_names_lknb_as_the_module(name: str) -> None:
+def test_help_shows_lknb_as_module(name: str) -> None:
     thing = getattr(lknb, name)
     assert thing.__module__ == "lknb"
     out = io.StringIO()
@@ -170,7 +170,7 @@ def test_help_names_lknb_as_the_module(name: str) -> None:
 
 
 @pytest.mark.parametrize(("owner", "twin"), TWINS)
-def test_both_faces_have_the_same_parameters_and_words(owner: type, twin: type) -> None:
+def test_aio_methods_have_same_parameters_and_docstrings(owner: type, twin: type) -> None:
     for name in public(twin) - {"local_participant"}:
         blocking, awaited = getattr(owner, name), getattr(twin, name)
         assert not inspect.iscoroutinefunction(blocking), name
@@ -180,7 +180,7 @@ def test_both_faces_have_the_same_parameters_and_words(owner: type, twin: type) 
             assert blocking.__doc__ == awaited.__doc__, name
 
 
-def test_help_shows_what_each_face_returns() -> None:
+def test_help_shows_return_type_of_both_variants() -> None:
     assert inspect.signature(lknb.Room.stream_text).return_annotation == "StreamWriter"
     assert inspect.signature(lknb.Room.stream_bytes).return_annotation == "StreamWriter"
     assert inspect.signature(lknb.AioRoom.stream_text).return_annotation == "AsyncStreamWriter"
@@ -202,18 +202,18 @@ def test_options_are_keyword_only() -> None:
     assert positional == {*filters, *topics, ("stream_bytes", "name"), ("perform_rpc", "payload")}
 
 
-def test_filters_take_kind_topic_and_sender_in_this_order() -> None:
+def test_filters_take_kind_topic_sender() -> None:
     for method in (lknb.Room.listen, lknb.Room.feed, lknb.Events.filter):
         assert list(inspect.signature(method).parameters)[1:4] == ["kind", "topic", "sender"]
 
 
-def test_a_topic_in_kinds_place_is_refused_with_the_way_to_write_it(alice: lknb.Room) -> None:
+def test_topic_passed_as_kind_is_rejected_with_correction(alice: lknb.Room) -> None:
     for call in (alice.listen, alice.feed, alice.events.filter):
         with pytest.raises(ValueError, match=r"'imu' is not a kind .* write topic='imu'"):
-            call("imu")  # type: ignore[operator]
+            call("imu")  # type: ignore[arg-type]
 
 
-def test_everything_public_is_described() -> None:
+def test_public_names_have_docstrings() -> None:
     for name in EXPORTED - LITERALS - {"aio", "server"}:
         owner = getattr(lknb, name)
         assert (owner.__doc__ or "").strip(), name
@@ -223,22 +223,22 @@ def test_everything_public_is_described() -> None:
 
 
 @pytest.mark.parametrize("thing", MOST_USED, ids=lambda thing: getattr(thing, "__qualname__", "attributes"))
-def test_the_most_used_calls_show_an_example(thing: Any) -> None:
+def test_common_calls_have_examples(thing: Any) -> None:
     assert ">>> " in (inspect.getdoc(thing) or "").partition("Examples:")[2]
 
 
-def test_a_room_made_by_hand_says_how_to_join() -> None:
+def test_room_constructor_explains_connect() -> None:
     for arguments in ((), ("studio",)):
         with pytest.raises(TypeError, match=r"Join a room with lknb\.connect\("):
             lknb.Room(*arguments)
 
 
-def test_importing_lknb_loads_neither_the_sdk_nor_ipython() -> None:
+def test_importing_lknb_loads_neither_sdk_nor_ipython() -> None:
     heavy = ("livekit", "IPython", "asyncio", "pydantic")
     code = f"import sys, lknb; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout == "[]\n"
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_unknown_name_raises_attribute_error() -> None:
     assert not hasattr(lknb, "conect")

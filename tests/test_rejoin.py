@@ -1,4 +1,4 @@
-"""Leaving a room, and joining it again with the same object."""
+"""Leaving a room and joining it again with the same object."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lknb import server
 Join = Callable[..., lknb.Room]
 
 
-def test_a_room_that_was_left_works_again_with_what_it_had(bob: lknb.Room, join: Join, room_name: str) -> None:
+def test_rejoined_room_restores_state(bob: lknb.Room, join: Join, room_name: str) -> None:
     carol = join("carol", name="Carol", attributes={"role": "tester"})
     carol.attributes["mood"] = "curious"
     track = carol.publish_data_track("imu")
@@ -36,7 +36,7 @@ def test_a_room_that_was_left_works_again_with_what_it_had(bob: lknb.Room, join:
     assert carol.events.filter("loss")
 
 
-def test_handlers_end_with_the_room_and_can_be_registered_anew(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_handlers_end_with_room_and_can_be_registered_again(alice: lknb.Room, bob: lknb.Room) -> None:
     @alice.rpc("add")
     def add(a: int, b: int) -> int:
         return a + b
@@ -45,19 +45,19 @@ def test_handlers_end_with_the_room_and_can_be_registered_anew(alice: lknb.Room,
     assert alice.handlers == ()
     alice.rejoin()
     alice.rpc("add")(add)
-    # Until bob has heard of the new session, a call to the old one fails when he hears that it has ended.
+    # Before bob knows the new session, a call goes to the old one and fails when bob learns that it has ended.
     sid = alice.participants["alice"].sid
     eventually(lambda: (seen := bob.participants.get("alice")) and seen.sid == sid)
     assert bob.perform_rpc("alice", "add", {"a": 1, "b": 2}) == 3
 
 
-def test_joining_again_what_is_open_does_nothing(alice: lknb.Room) -> None:
+def test_rejoin_of_open_room_does_nothing(alice: lknb.Room) -> None:
     alice.rejoin()
     assert alice.state == "connected"
     assert not alice.events.filter("loss")
 
 
-def test_an_identity_that_is_taken_meanwhile_is_not_thrown_out(alice: lknb.Room, join: Join) -> None:
+def test_rejoin_does_not_evict_participant_with_same_identity(alice: lknb.Room, join: Join) -> None:
     alice.close()
     other = join("alice")
     with pytest.raises(lknb.LknbError, match="already"):
@@ -65,9 +65,7 @@ def test_an_identity_that_is_taken_meanwhile_is_not_thrown_out(alice: lknb.Room,
     assert (other.state, alice.state) == ("connected", "closed")
 
 
-def test_a_room_that_cannot_be_joined_again_stays_closed(
-    livekit: server.RunningServer, join: Join, token: Callable[..., str]
-) -> None:
+def test_failed_rejoin_leaves_room_closed(livekit: server.RunningServer, join: Join, token: Callable[..., str]) -> None:
     room = join("dave", url=livekit.url, token=token("dave"))
     room.close()
     room._connection.credentials = type(room._connection.credentials)(

@@ -18,7 +18,7 @@ import pytest
 from livekit import rtc
 from peers import PeerError, PlainPeer
 from typing_extensions import TypedDict
-from waiting import eventually
+from waiting import eventually, slow_work
 
 import lknb
 from lknb import server
@@ -29,7 +29,7 @@ Peer = Callable[..., PlainPeer]
 
 @pytest.fixture(scope="module")
 def pair(livekit: server.RunningServer) -> Iterator[tuple[lknb.Room, lknb.Room]]:
-    """Two participants on lknb in one kernel, for all the tests that need nothing else."""
+    """Yield two participants on lknb in one kernel, for all tests that need nothing else."""
     with lknb.connect("rpc-pair", "alice") as alice, lknb.connect("rpc-pair", "bob") as bob:
         eventually(lambda: "bob" in alice.participants and "alice" in bob.participants)
         yield alice, bob
@@ -63,7 +63,7 @@ class Order(pydantic.BaseModel):
     count: int = pydantic.Field(ge=1)
 
 
-# What travels
+# Payloads and results
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ class Order(pydantic.BaseModel):
         {"a": {"b": [1, {"c": None}]}, "ключ": "значение"},
     ],
 )
-def test_json_travels_both_ways(alice_calls: lknb.Room, bob_serves: lknb.Room, value: Any) -> None:
+def test_payload_and_result_are_json(alice_calls: lknb.Room, bob_serves: lknb.Room, value: Any) -> None:
     received = []
 
     @bob_serves.rpc("echo")
@@ -108,7 +108,7 @@ def test_json_travels_both_ways(alice_calls: lknb.Room, bob_serves: lknb.Room, v
         ("NaN", "NaN"),
     ],
 )
-def test_a_handler_may_return_what_json_can_say(
+def test_handler_can_return_json_values(
     alice_calls: lknb.Room, bob_serves: lknb.Room, result: Any, arrives: Any
 ) -> None:
     bob_serves.rpc("give")(lambda: result)
@@ -116,12 +116,14 @@ def test_a_handler_may_return_what_json_can_say(
 
 
 @pytest.mark.parametrize("value", [math.nan, [math.inf], {"a": np.float32("nan")}, np.array([np.nan]), object()])
-def test_what_json_cannot_say_is_refused(alice_calls: lknb.Room, bob_serves: lknb.Room, value: Any) -> None:
+def test_payload_that_is_not_json_serializable_is_rejected(
+    alice_calls: lknb.Room, bob_serves: lknb.Room, value: Any
+) -> None:
     with pytest.raises(TypeError, match="cannot be sent as JSON"):
         alice_calls.perform_rpc("bob", "echo", value)
 
 
-def test_a_result_that_json_cannot_say_is_the_handlers_failure(
+def test_result_that_is_not_json_serializable_fails_in_handler(
     alice_calls: lknb.Room, bob_serves: lknb.Room, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bob_serves.rpc("nan")(lambda: math.nan)
@@ -131,14 +133,15 @@ def test_a_result_that_json_cannot_say_is_the_handlers_failure(
     assert "TypeError: float cannot be sent as JSON" in capsys.readouterr().err
 
 
-def test_a_megabyte_travels_both_ways(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+@pytest.mark.slow("moves a megabyte or more")
+def test_megabyte_travels_both_ways(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     bob_serves.rpc("echo")(lambda payload: payload)
     value = {"values": list(range(150_000)), "text": "é" * 100_000}
     assert len(json.dumps(value, ensure_ascii=False).encode()) > 1_000_000
     assert alice_calls.perform_rpc("bob", "echo", value) == value
 
 
-def test_raw_text_is_left_alone(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_raw_text_is_unchanged(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     @bob_serves.rpc("shout", raw=True)
     def shout(text: str, caller: str) -> str:
         return f"{caller}: {text.upper()}"
@@ -147,12 +150,12 @@ def test_raw_text_is_left_alone(alice_calls: lknb.Room, bob_serves: lknb.Room) -
     assert alice_calls.events.filter("rpc", topic="shout")[-1].raw is True
 
 
-def test_raw_needs_text(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_raw_payload_must_be_str(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     with pytest.raises(TypeError, match="a str, not dict"):
         alice_calls.perform_rpc("bob", "shout", {}, raw=True)
 
 
-def test_the_call_is_in_both_logs(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_call_is_logged_on_both_sides(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     bob_serves.rpc("logged")(lambda a: a + 1)
     alice_calls.perform_rpc("bob", "logged", {"a": 1})
     out = alice_calls.events.filter("rpc", topic="logged")[-1]
@@ -160,6 +163,8 @@ def test_the_call_is_in_both_logs(alice_calls: lknb.Room, bob_serves: lknb.Room)
     received = eventually(lambda: bob_serves.events.filter("rpc", topic="logged", status="ok"))[-1]
     assert (received.direction, received.sender, received.to, received.result) == ("in", "alice", ("bob",), 2)
     assert received.data == {"a": 1}
+    assert received.duration is not None
+    assert out.duration is not None
     assert 0 <= received.duration <= out.duration < 5
 
 
@@ -241,7 +246,7 @@ def takes_the_caller(a: int, caller: str, /) -> Any:
         (takes_the_caller, 1, [1, "alice"]),
     ],
 )
-def test_arguments_come_from_the_payload(
+def test_arguments_come_from_payload(
     alice_calls: lknb.Room, bob_serves: lknb.Room, function: Callable[..., Any], payload: Any, result: Any
 ) -> None:
     bob_serves.rpc("m")(function)
@@ -269,7 +274,7 @@ def test_arguments_come_from_the_payload(
         (takes_the_caller, {"a": 1, "caller": "mallory"}, "caller: is not one of its arguments"),
     ],
 )
-def test_wrong_arguments_are_explained_to_the_caller(
+def test_wrong_arguments_are_explained_to_caller(
     alice_calls: lknb.Room, bob_serves: lknb.Room, function: Callable[..., Any], payload: Any, problem: str
 ) -> None:
     bob_serves.rpc("m")(function)
@@ -281,30 +286,30 @@ def test_wrong_arguments_are_explained_to_the_caller(
     assert bob_serves.handlers[0].calls == 0
 
 
-def test_problems_come_as_data_too(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_argument_problems_are_sent_as_data(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     bob_serves.rpc("m")(takes_two)
     with pytest.raises(lknb.RpcError) as caught:
         alice_calls.perform_rpc("bob", "m", {"a": "secret-value"})
-    assert json.loads(caught.value.data) == [{"argument": "a", "problem": "input should be a valid integer"}]
+    assert json.loads(caught.value.data or "") == [{"argument": "a", "problem": "input should be a valid integer"}]
 
 
-def test_a_payload_that_is_not_json(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_invalid_json_payload_is_rejected(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     bob_serves.rpc("m")(takes_two)
     with pytest.raises(lknb.RpcError, match=r"400 INVALID_ARGUMENTS: m: the payload is not JSON"):
         alice_calls.perform_rpc("bob", "m", "{", raw=True)
 
 
-def test_deeply_nested_json_is_refused(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_deeply_nested_json_is_rejected(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     bob_serves.rpc("m")(takes_the_whole)
     with pytest.raises(lknb.RpcError, match="400 INVALID_ARGUMENTS"):
         alice_calls.perform_rpc("bob", "m", "[" * 100_000, raw=True)
 
 
 class Socket:
-    """Nothing that JSON can say."""
+    """An object that JSON cannot represent."""
 
 
-def test_a_hint_that_json_cannot_fill_is_refused_at_once(bob_serves: lknb.Room) -> None:
+def test_type_hint_that_json_cannot_fill_is_rejected_at_registration(bob_serves: lknb.Room) -> None:
     def takes_a_socket(socket: Socket) -> None: ...
 
     takes_a_socket.__annotations__["socket"] = Socket
@@ -313,12 +318,13 @@ def test_a_hint_that_json_cannot_fill_is_refused_at_once(bob_serves: lknb.Room) 
     assert bob_serves.handlers == ()
 
 
-# Deadlines
+# Timeouts
 
 
-@pytest.mark.parametrize("timeout", [0.9, 2.5])  # one below, one above the shortest that the SDK knows
+@pytest.mark.slow("waits for the calls' timeouts")
+@pytest.mark.parametrize("timeout", [0.9, 2.5])  # below and above the shortest timeout that the SDK supports
 @pytest.mark.parametrize("kind", ["sync", "async", "plain"])
-def test_the_timeout_is_what_the_handler_has(join: Join, peer: Peer, timeout: float, kind: str) -> None:
+def test_timeout_limits_handler_time(join: Join, peer: Peer, timeout: float, kind: str) -> None:
     alice = join("alice")
     if kind == "plain":
         plain = peer("server")
@@ -329,7 +335,7 @@ def test_the_timeout_is_what_the_handler_has(join: Join, peer: Peer, timeout: fl
 
         def serve(method: str, seconds: float) -> None:
             def sleep() -> str:
-                time.sleep(seconds)  # the work of the handler
+                slow_work(seconds)
                 return "done"
 
             async def nap() -> str:
@@ -348,7 +354,7 @@ def test_the_timeout_is_what_the_handler_has(join: Join, peer: Peer, timeout: fl
     assert time.monotonic() - began > timeout - 0.05
 
 
-def test_a_plain_caller_gets_the_time_it_asked_for(alice: lknb.Room, peer: Peer) -> None:
+def test_plain_caller_gets_requested_timeout(alice: lknb.Room, peer: Peer) -> None:
     carol = peer("carol")
 
     @alice.rpc("nap")
@@ -361,7 +367,7 @@ def test_a_plain_caller_gets_the_time_it_asked_for(alice: lknb.Room, peer: Peer)
     )
 
 
-def test_an_async_handler_past_its_time_is_cancelled(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_async_handler_is_cancelled_after_timeout(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     cancelled = threading.Event()
 
     @bob_serves.rpc("endless")
@@ -377,7 +383,7 @@ def test_an_async_handler_past_its_time_is_cancelled(alice_calls: lknb.Room, bob
 
 
 @pytest.mark.parametrize("timeout", [0, -1, math.nan])
-def test_a_timeout_is_positive(alice_calls: lknb.Room, bob_serves: lknb.Room, timeout: float) -> None:
+def test_timeout_must_be_positive(alice_calls: lknb.Room, bob_serves: lknb.Room, timeout: float) -> None:
     with pytest.raises(ValueError, match="positive number of seconds"):
         alice_calls.perform_rpc("bob", "m", timeout=timeout)
 
@@ -385,7 +391,7 @@ def test_a_timeout_is_positive(alice_calls: lknb.Room, bob_serves: lknb.Room, ti
 # Errors
 
 
-def test_an_rpc_error_reaches_the_caller_as_it_is(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_rpc_error_reaches_caller_unchanged(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     @bob_serves.rpc("refuse")
     async def refuse() -> None:
         raise lknb.RpcError(2042, "not today", '{"until": "tomorrow"}')
@@ -398,7 +404,7 @@ def test_an_rpc_error_reaches_the_caller_as_it_is(alice_calls: lknb.Room, bob_se
         assert noted.attributes == {"code": "2042", "data": '{"until": "tomorrow"}'}
 
 
-def test_a_long_message_is_cut_at_what_livekit_carries(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_long_error_message_is_truncated(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     @bob_serves.rpc("refuse")
     def refuse() -> None:
         raise lknb.RpcError(2042, "ä" * 1000)
@@ -410,7 +416,7 @@ def test_a_long_message_is_cut_at_what_livekit_carries(alice_calls: lknb.Room, b
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_the_text_of_an_exception_stays_with_the_handler(
+def test_exception_text_is_hidden_from_caller(
     alice_calls: lknb.Room, bob_serves: lknb.Room, capsys: pytest.CaptureFixture[str], is_async: bool
 ) -> None:
     def fail() -> None:
@@ -431,7 +437,7 @@ def test_the_text_of_an_exception_stays_with_the_handler(
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_handler_that_exits_ends_nothing(alice_calls: lknb.Room, bob_serves: lknb.Room, is_async: bool) -> None:
+def test_system_exit_in_handler_ends_nothing(alice_calls: lknb.Room, bob_serves: lknb.Room, is_async: bool) -> None:
     def leave() -> None:
         raise SystemExit(3)
 
@@ -445,21 +451,21 @@ def test_a_handler_that_exits_ends_nothing(alice_calls: lknb.Room, bob_serves: l
     assert alice_calls.perform_rpc("bob", "ping") == "pong"
 
 
-def test_an_unknown_participant_is_named_soon(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_unknown_participant_is_reported_soon(alice: lknb.Room, bob: lknb.Room) -> None:
     began = time.monotonic()
     with pytest.raises(lknb.UnknownParticipantError, match=r"did you mean 'bob'\? Present: 'bob'\."):
         alice.perform_rpc("bobb", "m")
     assert time.monotonic() - began < 6.5, "sooner than the SDK finds out that nobody reacts"
 
 
-def test_an_unknown_method_fails_at_once(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_unknown_method_fails_immediately(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     began = time.monotonic()
     with pytest.raises(lknb.RpcError, match="1400 UNSUPPORTED_METHOD: 'bob' does not serve a method 'nope'"):
         alice_calls.perform_rpc("bob", "nope")
     assert time.monotonic() - began < 5
 
 
-def test_callers_that_are_not_listed_are_turned_away(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_unlisted_callers_are_rejected(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     bob_serves.rpc("private", callers=["carol", "dave"])(lambda: "for carol")
     bob_serves.rpc("ours", callers="alice")(lambda: "for alice")
     with pytest.raises(lknb.RpcError, match="'alice' may not call 'private'") as caught:
@@ -469,7 +475,7 @@ def test_callers_that_are_not_listed_are_turned_away(alice_calls: lknb.Room, bob
     assert alice_calls.perform_rpc("bob", "ours") == "for alice"
 
 
-def test_a_peer_that_leaves_while_handling(alice: lknb.Room, peer: Peer) -> None:
+def test_call_fails_if_peer_leaves_while_handling(alice: lknb.Room, peer: Peer) -> None:
     carol = peer("carol")
     carol.call("register_rpc", method="never", mode="sleep", seconds=60)
     failures: list[Exception] = []
@@ -491,17 +497,22 @@ def test_a_peer_that_leaves_while_handling(alice: lknb.Room, peer: Peer) -> None
     assert alice.events.filter("rpc", topic="never")[-1].status == "failed"
 
 
-def test_a_room_closed_while_calling_says_so(join: Join, peer: Peer) -> None:
+def test_call_fails_if_room_closes(join: Join, peer: Peer) -> None:
     alice, carol = join("alice"), peer("carol")
     carol.call("register_rpc", method="never", mode="sleep", seconds=60)
-    closing = threading.Thread(target=lambda: (carol.wait("rpc_called"), alice.close()))
+
+    def close_when_called() -> None:
+        carol.wait("rpc_called")
+        alice.close()
+
+    closing = threading.Thread(target=close_when_called)
     closing.start()
     with pytest.raises(lknb.NotConnectedError):
         alice.perform_rpc("carol", "never", timeout=30)
     closing.join(30)
 
 
-def test_without_the_grant_nothing_is_sent(
+def test_send_without_grant_is_denied(
     livekit: server.RunningServer, room_name: str, bob: lknb.Room, token: Callable[..., str]
 ) -> None:
     bob.rpc("m")(lambda: "called")
@@ -513,14 +524,14 @@ def test_without_the_grant_nothing_is_sent(
 
 
 @pytest.mark.parametrize("name", ["", "m" * 65, None])
-def test_names_that_a_method_cannot_have(alice_calls: lknb.Room, bob_serves: lknb.Room, name: Any) -> None:
+def test_rejects_invalid_method_names(alice_calls: lknb.Room, bob_serves: lknb.Room, name: Any) -> None:
     with pytest.raises(ValueError, match="1 to 64 bytes"):
         alice_calls.perform_rpc("bob", name)
     with pytest.raises(ValueError, match="1 to 64 bytes"):
         bob_serves.rpc(name)(takes_two)
 
 
-def test_calling_oneself_is_refused(alice_calls: lknb.Room) -> None:
+def test_call_to_own_identity_is_refused(alice_calls: lknb.Room) -> None:
     with pytest.raises(ValueError, match="is this participant"):
         alice_calls.perform_rpc("alice", "m")
 
@@ -528,14 +539,14 @@ def test_calling_oneself_is_refused(alice_calls: lknb.Room) -> None:
 # Registering
 
 
-def test_registering_again_replaces(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_registering_again_replaces_method(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     bob_serves.rpc("m")(lambda: "first")
     bob_serves.rpc("m")(lambda: "second")
     assert alice_calls.perform_rpc("bob", "m") == "second"
     assert len(bob_serves.handlers) == 1
 
 
-def test_off_ends_a_method(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_off_removes_method(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     bob_serves.rpc("m")(takes_two)
     assert alice_calls.perform_rpc("bob", "m", [1, 2]) == 3
     assert bob_serves.off(takes_two) == 1
@@ -543,9 +554,7 @@ def test_off_ends_a_method(alice_calls: lknb.Room, bob_serves: lknb.Room) -> Non
         alice_calls.perform_rpc("bob", "m", [1, 2])
 
 
-def test_calls_that_wait_are_answered_although_the_method_is_replaced(
-    alice_calls: lknb.Room, bob_serves: lknb.Room
-) -> None:
+def test_waiting_calls_are_answered_after_method_is_replaced(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     release, begun = threading.Event(), threading.Event()
 
     @bob_serves.rpc("m", concurrency=1)
@@ -566,18 +575,18 @@ def test_calls_that_wait_are_answered_although_the_method_is_replaced(
     assert alice_calls.perform_rpc("bob", "m") == "new"
 
 
-def test_the_decorator_needs_a_name(bob_serves: lknb.Room) -> None:
+def test_decorator_needs_name(bob_serves: lknb.Room) -> None:
     with pytest.raises(TypeError, match=r'@room\.rpc\("add"\)'):
 
-        @bob_serves.rpc
+        @bob_serves.rpc  # type: ignore[arg-type]
         def add() -> None: ...
 
 
-# Many at once
+# Concurrency
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_no_more_calls_run_at_once_than_allowed(alice_calls: lknb.Room, bob_serves: lknb.Room, is_async: bool) -> None:
+def test_concurrency_limits_running_calls(alice_calls: lknb.Room, bob_serves: lknb.Room, is_async: bool) -> None:
     lock, two = threading.Lock(), threading.Event()
     running = most = 0
 
@@ -592,7 +601,7 @@ def test_no_more_calls_run_at_once_than_allowed(alice_calls: lknb.Room, bob_serv
     def work(number: int) -> int:
         count(1)
         two.wait(10)
-        time.sleep(0.05)  # the work of the handler
+        slow_work(0.05)
         count(-1)
         return number
 
@@ -612,7 +621,7 @@ def test_no_more_calls_run_at_once_than_allowed(alice_calls: lknb.Room, bob_serv
     assert most == 2
 
 
-def test_many_calls_at_once_are_all_answered(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_many_concurrent_calls_are_answered(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     bob_serves.rpc("double")(lambda n: 2 * n)
 
     async def call_many() -> list[int]:
@@ -621,7 +630,7 @@ def test_many_calls_at_once_are_all_answered(alice_calls: lknb.Room, bob_serves:
     assert asyncio.run(call_many()) == [2 * n for n in range(100)]
 
 
-def test_two_rooms_of_one_kernel_call_each_other(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_rooms_of_one_kernel_call_each_other(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     @bob_serves.rpc("countdown")
     def down(n: int) -> list[int]:
         return [n, *(bob_serves.perform_rpc("alice", "countdown", n - 1) if n else [])]
@@ -637,20 +646,21 @@ def test_two_rooms_of_one_kernel_call_each_other(alice_calls: lknb.Room, bob_ser
         alice_calls.off("countdown")
 
 
-def test_an_async_handler_awaits_calls_of_its_own(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_async_handler_can_make_calls(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     alice_calls.rpc("inner")(lambda: 20)
     try:
 
         @bob_serves.rpc("outer")
         async def outer() -> int:
-            return 1 + await bob_serves.aio.perform_rpc("alice", "inner")
+            answer: int = await bob_serves.aio.perform_rpc("alice", "inner")
+            return 1 + answer
 
         assert alice_calls.perform_rpc("bob", "outer") == 21
     finally:
         alice_calls.off("inner")
 
 
-def test_blocking_in_an_async_handler_is_refused_with_the_way_out(
+def test_blocking_call_in_async_handler_is_refused_with_alternative(
     alice_calls: lknb.Room, bob_serves: lknb.Room
 ) -> None:
     refusals: list[Exception] = []
@@ -670,7 +680,7 @@ def test_blocking_in_an_async_handler_is_refused_with_the_way_out(
 # With a peer on the plain SDK
 
 
-def test_a_plain_peer_calls_us(alice: lknb.Room, peer: Peer) -> None:
+def test_plain_peer_calls_lknb(alice: lknb.Room, peer: Peer) -> None:
     alice.rpc("add")(takes_two)
     carol = peer("carol")
     assert carol.call("perform_rpc", to="alice", method="add", payload='{"a": 1, "b": 2}') == "3"
@@ -682,12 +692,12 @@ def test_a_plain_peer_calls_us(alice: lknb.Room, peer: Peer) -> None:
     assert caught.value.code == 1400
 
 
-def test_an_answer_of_none_is_null_to_a_plain_peer(alice: lknb.Room, peer: Peer) -> None:
+def test_none_result_is_null_for_plain_peer(alice: lknb.Room, peer: Peer) -> None:
     alice.rpc("nothing")(lambda: None)
     assert peer("carol").call("perform_rpc", to="alice", method="nothing", payload="") == "null"
 
 
-def test_we_call_a_plain_peer(alice: lknb.Room, peer: Peer) -> None:
+def test_lknb_calls_plain_peer(alice: lknb.Room, peer: Peer) -> None:
     carol = peer("carol")
     carol.call("register_rpc", method="echo")
     carol.call("register_rpc", method="none", mode="none")
@@ -708,7 +718,8 @@ def test_we_call_a_plain_peer(alice: lknb.Room, peer: Peer) -> None:
         alice.perform_rpc("carol", "break")
 
 
-def test_a_megabyte_to_and_from_a_plain_peer(alice: lknb.Room, peer: Peer) -> None:
+@pytest.mark.slow("moves a megabyte or more")
+def test_megabyte_travels_to_and_from_plain_peer(alice: lknb.Room, peer: Peer) -> None:
     carol = peer("carol")
     carol.call("register_rpc", method="echo")
     text = "0123456789" * 100_000
@@ -718,7 +729,7 @@ def test_a_megabyte_to_and_from_a_plain_peer(alice: lknb.Room, peer: Peer) -> No
 
 
 @pytest.mark.parametrize("code", [-1, 2**32, "400", None])
-def test_an_rpc_error_with_a_code_that_cannot_travel(
+def test_rpc_error_with_invalid_code_is_replaced(
     alice_calls: lknb.Room, bob_serves: lknb.Room, code: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @bob_serves.rpc("fails")
@@ -733,7 +744,7 @@ def test_an_rpc_error_with_a_code_that_cannot_travel(
     assert "An RpcError's code must be a whole number" in capsys.readouterr().err
 
 
-def test_an_rpc_errors_data_travels_as_json_and_is_left_out_when_too_large(
+def test_rpc_error_data_is_json_and_omitted_if_too_large(
     alice_calls: lknb.Room, bob_serves: lknb.Room, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @bob_serves.rpc("fails")
@@ -749,7 +760,7 @@ def test_an_rpc_errors_data_travels_as_json_and_is_left_out_when_too_large(
     assert "exceeds 15 KiB and was omitted" in capsys.readouterr().err
 
 
-def test_livekits_own_rpc_error_reaches_the_caller_too(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
+def test_livekit_rpc_error_reaches_caller(alice_calls: lknb.Room, bob_serves: lknb.Room) -> None:
     @bob_serves.rpc("fails")
     def fails() -> None:
         raise rtc.RpcError(2001, "as in LiveKit's examples", "data")
@@ -759,7 +770,7 @@ def test_livekits_own_rpc_error_reaches_the_caller_too(alice_calls: lknb.Room, b
     assert (caught.value.code, caught.value.message, caught.value.data) == (2001, "as in LiveKit's examples", "data")
 
 
-def test_who_cannot_answer_serves_nothing(
+def test_register_without_publish_grant_is_denied(
     livekit: server.RunningServer, room_name: str, token: Callable[..., str]
 ) -> None:
     with lknb.connect(room_name, url=livekit.url, token=token("mute", can_publish_data=False)) as room:

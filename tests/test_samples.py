@@ -1,4 +1,4 @@
-"""Numbers in payloads: what is found by itself, what a decoder reads, and what is refused."""
+"""Numbers in payloads: what is found automatically, what a decoder reads, and what is rejected."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_numbers_are_found(payload: Any, rows: list[Any]) -> None:
         (None, "NoneType"),
     ],
 )
-def test_what_has_no_numbers_is_refused_with_the_reason(payload: Any, why: str) -> None:
+def test_payload_without_numbers_is_rejected_with_reason(payload: Any, why: str) -> None:
     with pytest.raises(UndecodableError, match=why):
         found(payload)
 
@@ -117,13 +117,13 @@ def arrow(table: Any, file: bool = False) -> bytes:
 
 
 @pytest.mark.parametrize("file", [False, True])
-def test_arrow_has_many_samples_in_columns(file: bool) -> None:
+def test_arrow_columns_hold_many_samples(file: bool) -> None:
     pa = pytest.importorskip("pyarrow")
     table = pa.table({"x": [1.5, None], "n": [1, 2], "name": ["a", "b"], "in": [{"y": 3}, {"y": 4}]})
     assert found(arrow(table, file)) == [{"x": 1.5, "n": 1, "in.y": 3}, {"n": 2, "in.y": 4}]
 
 
-def test_arrow_takes_the_last_of_too_many_rows() -> None:
+def test_arrow_keeps_last_rows_over_limit() -> None:
     pa = pytest.importorskip("pyarrow")
     rows = found(arrow(pa.table({"x": list(range(LONGEST + 1))})))
     assert (len(rows), rows[0], rows[-1]) == (LONGEST, {"x": 1}, {"x": LONGEST})
@@ -131,7 +131,7 @@ def test_arrow_takes_the_last_of_too_many_rows() -> None:
 
 @pytest.mark.parametrize("file", [False, True])
 @pytest.mark.parametrize("compression", ["zstd", "lz4"])
-def test_compressed_arrow_is_read_unless_it_unpacks_to_too_much(compression: str, file: bool) -> None:
+def test_compressed_arrow_is_read_within_size_limit(compression: str, file: bool) -> None:
     pa = pytest.importorskip("pyarrow")
     options = pa.ipc.IpcWriteOptions(compression=compression)
 
@@ -146,7 +146,7 @@ def test_compressed_arrow_is_read_unless_it_unpacks_to_too_much(compression: str
         found(packed(UNPACKED // 8))
 
 
-def test_damaged_arrow_is_refused() -> None:
+def test_damaged_arrow_is_rejected() -> None:
     pa = pytest.importorskip("pyarrow")
     whole = arrow(pa.table({"x": [1.5, 2.5], "in": [{"y": 3}, {"y": 4}]}))
     chance = random.Random(1)
@@ -158,7 +158,7 @@ def test_damaged_arrow_is_refused() -> None:
             found(bytes(damaged[: chance.choice([len(damaged), chance.randrange(8, len(damaged))])]))
 
 
-def test_a_struct_is_read_by_its_format_once_or_several_times() -> None:
+def test_struct_format_reads_one_or_more_records() -> None:
     read = reader("<dff", ["t", "x", "y"])
     one = struct.pack("<dff", 1.0, 0.5, -0.5)
     assert read(one) == [{"t": 1.0, "x": 0.5, "y": -0.5}]
@@ -172,12 +172,12 @@ def test_a_struct_is_read_by_its_format_once_or_several_times() -> None:
 
 
 @pytest.mark.parametrize(("form", "names"), [("<q!", []), ("<dff", ["t", "x"]), ("", []), ("<4x", [])])
-def test_a_wrong_format_is_said_at_once(form: str, names: list[str]) -> None:
+def test_wrong_format_is_rejected_immediately(form: str, names: list[str]) -> None:
     with pytest.raises(ValueError, match=r"format|values"):
         reader(form, names)
 
 
-def test_a_decoder_returns_a_dict_rows_columns_or_nothing() -> None:
+def test_decoder_can_return_dict_rows_columns_or_none() -> None:
     assert given({"x": 1, "in": {"y": 2}}) == [{"x": 1, "in.y": 2}]
     assert given([{"x": 1}, {"x": 2}]) == [{"x": 1}, {"x": 2}]
     assert given({"x": [1, 2], "id": 7}) == [{"x": 1, "id": 7}, {"x": 2, "id": 7}]
@@ -187,7 +187,7 @@ def test_a_decoder_returns_a_dict_rows_columns_or_nothing() -> None:
             given(wrong)
 
 
-def test_a_decoder_may_return_arrays_and_tables() -> None:
+def test_decoder_can_return_arrays_and_tables() -> None:
     pa = pytest.importorskip("pyarrow")
     assert given(pa.table({"x": [1, 2]})) == [{"x": 1}, {"x": 2}]
     pandas = pytest.importorskip("pandas")
@@ -195,7 +195,7 @@ def test_a_decoder_may_return_arrays_and_tables() -> None:
     assert given({"x": pandas.Series([1, 2]).to_numpy()}) == [{"x": 1}, {"x": 2}]
 
 
-def test_times_in_any_unit_are_seconds() -> None:
+def test_times_in_any_unit_become_seconds() -> None:
     moment = 1_700_000_000.5
     for unit in (1, 1e3, 1e6, 1e9):
         assert seconds(moment * unit) == pytest.approx(moment)

@@ -1,4 +1,4 @@
-"""The private parts of the SDK that lknb leans on, so that a new version of it cannot change them unnoticed."""
+"""The private parts of the SDK that lknb relies on, so that a new version cannot change them unnoticed."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from livekit.rtc._proto.room_pb2 import RoomEvent
 from lknb.sdk import SdkRoom
 
 
-def test_the_version_is_one_that_was_checked() -> None:
+def test_sdk_version_was_checked() -> None:
     assert importlib.metadata.version("livekit").startswith("1.2.")
 
 
-def test_stream_handlers_are_looked_up_by_topic_with_get() -> None:
+def test_sdk_looks_up_stream_handlers_with_get() -> None:
     for kind in ("text", "byte"):
         source = inspect.getsource(getattr(rtc.Room, f"_handle_{kind}_stream_opened"))
         assert f"self._{kind}_stream_handlers.get(topic)" in source
 
 
-def test_the_room_takes_its_events_through_the_method_that_is_extended() -> None:
+def test_sdk_room_emits_through_overridden_method() -> None:
     assert "self._on_room_event(event.room_event)" in inspect.getsource(rtc.Room._listen_task)
     assert "self.emit(" in inspect.getsource(rtc.Room._on_room_event)
     names = {field.name for field in RoomEvent.DESCRIPTOR.oneofs_by_name["message"].fields}
     assert {"participants_updated", "room_sid_changed"} <= names
 
 
-def test_what_is_read_of_the_room_is_there() -> None:
+def test_sdk_room_has_attributes_lknb_reads() -> None:
     source = inspect.getsource(rtc.Room.__init__)
     for name in ("_info", "_token", "_text_stream_handlers", "_byte_stream_handlers"):
         assert f"self.{name}" in source
@@ -39,7 +39,7 @@ def test_what_is_read_of_the_room_is_there() -> None:
     assert SdkRoom.emit is not rtc.Room.emit
 
 
-def test_what_is_said_in_a_text_header_has_its_fields() -> None:
+def test_text_header_has_fields_lknb_sets() -> None:
     fields = {field.name for field in StreamTextOptions.DESCRIPTOR.fields}
     assert {"id", "operation_type", "version", "reply_to_stream_id", "attached_stream_ids"} <= fields
     assert {"operation_type", "version", "reply_to_stream_id"} <= {
@@ -51,5 +51,5 @@ def test_what_is_said_in_a_text_header_has_its_fields() -> None:
     assert "chat_message" in {field.name for field in RoomEvent.DESCRIPTOR.oneofs_by_name["message"].fields}
 
 
-def test_readers_are_counted_where_lknb_counts_them() -> None:
+def test_sdk_counts_readers_where_lknb_reads_them() -> None:
     assert "self._subscribers" in inspect.getsource(type(FfiClient.instance.queue).subscribe)

@@ -1,4 +1,4 @@
-"""That no token and no secret appears anywhere: not in errors, tracebacks, logs, reprs, events or children's output."""
+"""Tokens and secrets appear nowhere: not in errors, tracebacks, logs, reprs, events or output of child processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MARK = "canary"
 
 
 def everything_about(error: BaseException) -> str:
-    """All that a traceback could show: messages, causes, contexts, and the local variables of every frame."""
+    """Return everything a traceback can show: messages, causes, contexts, and the local variables of every frame."""
     parts = []
     seen: set[int] = set()
     chain: list[BaseException | None] = [error]
@@ -28,7 +28,7 @@ def everything_about(error: BaseException) -> str:
         seen.add(id(each))
         parts += [str(each), repr(each), repr(vars(each)), repr(each.args)]
         described = traceback.TracebackException.from_exception(each, capture_locals=True)
-        # The frames of this file hold the token because the test made it.
+        # Frames of this file hold the token because the test made it.
         described.stack = traceback.StackSummary.from_list(
             [frame for frame in described.stack if frame.filename != __file__]
         )
@@ -39,12 +39,12 @@ def everything_about(error: BaseException) -> str:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], str]]:
-    """All that is logged, in full."""
+    """Yield a function that returns everything logged so far."""
     with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "livekit"):
         yield lambda: "\n".join([caplog.text, *(repr(vars(record)) for record in caplog.records)])
 
 
-def test_a_refused_token_is_not_shown(
+def test_refused_token_is_not_shown(
     livekit: server.RunningServer, room_name: str, token: Callable[..., str], log: Callable[[], str]
 ) -> None:
     refused = token("alice")[:-6] + "AAAAAA"
@@ -55,7 +55,7 @@ def test_a_refused_token_is_not_shown(
     assert refused.split(".")[1] not in everything_about(caught.value) + log()
 
 
-def test_a_wrong_secret_is_not_shown(livekit: server.RunningServer, room_name: str, log: Callable[[], str]) -> None:
+def test_wrong_secret_is_not_shown(livekit: server.RunningServer, room_name: str, log: Callable[[], str]) -> None:
     secret = f"{MARK}-secret-of-more-than-32-characters"
     with pytest.raises(lknb.ConnectError) as caught:
         lknb.connect(room_name, url=livekit.url, api_key=livekit.api_key, api_secret=secret)
@@ -64,27 +64,27 @@ def test_a_wrong_secret_is_not_shown(livekit: server.RunningServer, room_name: s
     assert "eyJ" not in everything_about(caught.value) + log()
 
 
-def test_a_malformed_token_is_not_shown(livekit: server.RunningServer, log: Callable[[], str]) -> None:
+def test_malformed_token_is_not_shown(livekit: server.RunningServer, log: Callable[[], str]) -> None:
     with pytest.raises(lknb.ConnectError) as caught:
         lknb.connect("studio", url=livekit.url, token=f"{MARK}.{MARK}.{MARK}")
     assert MARK not in everything_about(caught.value) + log()
 
 
-def test_no_server_shows_no_secret(log: Callable[[], str]) -> None:
+def test_connection_error_shows_no_secret(log: Callable[[], str]) -> None:
     with pytest.raises(lknb.ConnectError) as caught:
         lknb.connect("studio", url="ws://127.0.0.1:1", api_key="key", api_secret=f"{MARK}-secret-of-32-characters-x")
     assert MARK not in everything_about(caught.value) + log()
     assert "eyJ" not in everything_about(caught.value) + log()
 
 
-def test_credentials_in_a_url_are_refused_and_not_repeated() -> None:
+def test_credentials_in_url_are_rejected_and_not_repeated() -> None:
     for url in (f"wss://user:{MARK}@host", f"wss://host?access_token={MARK}"):
         with pytest.raises(lknb.ConnectError, match="contains credentials") as caught:
             lknb.connect("studio", url=url)
         assert MARK not in str(caught.value)
 
 
-def test_a_room_shows_no_secret(alice: lknb.Room, livekit: server.RunningServer) -> None:
+def test_room_shows_no_secret(alice: lknb.Room, livekit: server.RunningServer) -> None:
     alice.send_text("hello")
     shown = "\n".join(
         [
@@ -102,7 +102,7 @@ def test_a_room_shows_no_secret(alice: lknb.Room, livekit: server.RunningServer)
     assert "eyJ" not in shown
 
 
-def test_a_secret_shows_itself_to_nobody() -> None:
+def test_secret_never_shows_its_value() -> None:
     secret = Secret("a-long-enough-secret")
     assert f"{secret} {secret!r} {[secret]} {Credentials('ws://h', 'key', secret)!r}".count("a-long-enough-secret") == 0
     with pytest.raises(TypeError, match="cannot be pickled"):
@@ -117,20 +117,20 @@ def test_a_secret_shows_itself_to_nobody() -> None:
         "api_secret=topsecret",
     ],
 )
-def test_scrubbing(text: str) -> None:
+def test_scrub_removes_tokens_and_secrets(text: str) -> None:
     clean = scrub(text)
     assert "***" in clean
     for part in ("abc.def", "eyJ", "topsecret"):
         assert part not in clean
 
 
-def test_failed_attempts_to_come_back_show_no_token(livekit: server.RunningServer, room_name: str) -> None:
+def test_failed_reconnects_show_no_token(livekit: server.RunningServer, room_name: str) -> None:
     from relay import Relay
     from waiting import eventually
 
     with Relay(livekit.url) as relay:
-        key = {"api_key": livekit.api_key, "api_secret": livekit.api_secret}
-        with lknb.connect(room_name, "eve", url=relay.url, **key) as room:
+        key, secret = livekit.api_key, livekit.api_secret
+        with lknb.connect(room_name, "eve", url=relay.url, api_key=key, api_secret=secret) as room:
             relay.refuse()
             eventually(lambda: room.state == "reconnecting", within=20)
             assert "eyJ" not in repr(room) + repr(room.events)

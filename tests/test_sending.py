@@ -1,4 +1,4 @@
-"""How a send is recorded, and what a refusal of the SDK becomes."""
+"""How a send is recorded, and which error an SDK refusal becomes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lknb.systems.sending import recording, refusals_as
 
 
 def seen(log: EventLog) -> list[tuple[Event, str]]:
-    """The events that a reader of the log gets, with their status at that time."""
+    """Return the events that a subscriber of the log receives, with their status at that time."""
     events: list[tuple[Event, str]] = []
     log.subscribe(lambda event: events.append((event, event.status)))
     return events
 
 
-def test_an_open_event_is_added_at_once_and_finished() -> None:
+def test_open_event_is_added_immediately_and_finished_later() -> None:
     log, event = EventLog(), Event("text", "out", status="open")
     events = seen(log)
     with recording(log, event):
@@ -30,7 +30,7 @@ def test_an_open_event_is_added_at_once_and_finished() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_any_other_event_is_added_once_at_the_end(fails: bool) -> None:
+def test_other_event_is_added_once_at_end(fails: bool) -> None:
     log, event = EventLog(), Event("data", "out")
     events = seen(log)
     try:
@@ -52,7 +52,7 @@ def test_any_other_event_is_added_once_at_the_end(fails: bool) -> None:
         (PublishDataTrackError("too slow"), SendError),
     ],
 )
-def test_a_refusal_of_the_sdk_is_an_error_of_lknb(refusal: Exception, error: type[Exception]) -> None:
+def test_sdk_error_becomes_lknb_error(refusal: Exception, error: type[Exception]) -> None:
     log, event = EventLog(), Event("text", "out", status="open")
     with (
         pytest.raises(error, match=r"^It was not sent: too slow\.$") as caught,
@@ -66,14 +66,14 @@ def test_a_refusal_of_the_sdk_is_an_error_of_lknb(refusal: Exception, error: typ
         raise refusal
 
 
-def test_an_error_without_text_is_recorded_by_its_type() -> None:
+def test_error_without_text_is_recorded_by_type() -> None:
     log, event = EventLog(), Event("text", "out", status="open")
     with pytest.raises(KeyboardInterrupt), recording(log, event):
         raise KeyboardInterrupt
     assert (event.status, event.error) == ("failed", "KeyboardInterrupt")
 
 
-def test_a_reason_goes_before_the_text_of_the_error() -> None:
+def test_reason_precedes_error_text() -> None:
     log, event = EventLog(), Event("rpc", "in", status="open")
 
     def fail() -> None:
@@ -86,7 +86,7 @@ def test_a_reason_goes_before_the_text_of_the_error() -> None:
     assert event.error == "ValueError in the handler"
 
 
-def test_the_code_and_the_data_of_an_rpc_error_are_recorded() -> None:
+def test_rpc_error_code_and_data_are_recorded() -> None:
     log, event = EventLog(), Event("rpc", "out", status="open")
     with pytest.raises(lknb.RpcError), recording(log, event):
         raise lknb.RpcError(2000, "not today", '{"until": 1}')

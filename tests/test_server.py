@@ -1,4 +1,4 @@
-"""The embedded livekit-server: where its binary comes from, how it runs, and how it ends. With the real binary."""
+"""The embedded livekit-server, with the real binary: how it is found, runs and stops."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jwt
 import psutil
 import pytest
+from waiting import eventually, remains
 
 from lknb import server
 from lknb.errors import ServerError
@@ -49,13 +50,6 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def wait_until(check: Callable[[], object], what: str, timeout: float = 15) -> None:
-    deadline = time.monotonic() + timeout
-    while not check():
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
-        time.sleep(0.02)
-
-
 def run_python(code: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
@@ -75,7 +69,7 @@ def token(running: server.RunningServer, *, secret: str | None = None) -> str:
 
 @contextlib.contextmanager
 def participant(running: server.RunningServer) -> Iterator[subprocess.Popen[str]]:
-    """A plain SDK client in the room, in a process of its own, until the block ends."""
+    """Keep a plain SDK client in the room, in another process, until the block ends."""
     peer = run_python(PEER, running.url, token(running))
     try:
         assert peer.stdout is not None
@@ -106,13 +100,13 @@ def script(path: Path, text: str) -> Path:
 
 @pytest.fixture(scope="module")
 def livekit_server() -> Path:
-    """The binary, which is installed in the user's cache if there is none yet."""
+    """Return the binary; install it in the user's cache if it is missing."""
     return server.install()
 
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, livekit_server: Path) -> Iterator[Path]:
-    """The directory of a server for one test."""
+    """Give the test its own server directory."""
     monkeypatch.setenv("LKNB_SERVER", str(livekit_server))
     monkeypatch.setenv("LKNB_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("LKNB_CACHE_DIR", str(tmp_path / "cache"))
@@ -124,7 +118,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, livekit_server: Path)
 
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without livekit-server, Go, network or cached binary; the folder is alone on its PATH."""
+    """Simulate a machine without livekit-server, Go, network or cached binary; PATH is only this folder."""
     folder = tmp_path / "path"
     folder.mkdir()
     monkeypatch.delenv("LKNB_SERVER", raising=False)
@@ -142,7 +136,7 @@ def cached(tmp_path: Path) -> Path:
 
 
 class Releases:
-    """A release page on 127.0.0.1, with an archive for this machine."""
+    """A release page on 127.0.0.1 with an archive for this machine."""
 
     def __init__(self, root: Path) -> None:
         self.folder = root / f"v{binary.VERSION}"
@@ -180,40 +174,36 @@ def releases(nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class TestFinding:
-    def test_a_binary_named_in_the_environment_comes_first(
+    def test_binary_named_in_environment_comes_first(
         self, nowhere: Path, monkeypatch: pytest.MonkeyPatch, livekit_server: Path
     ) -> None:
         script(nowhere / "livekit-server", "echo livekit-server version 9.0.0")
         monkeypatch.setenv("LKNB_SERVER", str(livekit_server))
         assert server.install() == livekit_server
 
-    def test_a_named_binary_that_is_not_there_is_an_error(self, nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_named_binary_is_error(self, nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LKNB_SERVER", str(nowhere / "missing"))
         with pytest.raises(ServerError, match=r"LKNB_SERVER is '.*missing', but there is no such file.*unset it"):
             server.install()
 
-    def test_a_named_binary_that_is_not_executable_is_an_error(
-        self, nowhere: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_named_binary_must_be_executable(self, nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         script(nowhere / "plain", "").chmod(0o644)
         monkeypatch.setenv("LKNB_SERVER", str(nowhere / "plain"))
         with pytest.raises(ServerError, match="not executable"):
             server.install()
 
-    def test_a_named_binary_that_is_something_else_is_an_error(
-        self, nowhere: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_named_binary_must_be_livekit_server(self, nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LKNB_SERVER", str(script(nowhere / "other", "echo hello")))
         with pytest.raises(ServerError, match="does not report a livekit-server version"):
             server.install()
 
-    def test_one_on_the_path_comes_before_the_cache(self, nowhere: Path, tmp_path: Path, livekit_server: Path) -> None:
+    def test_binary_on_path_comes_before_cache(self, nowhere: Path, tmp_path: Path, livekit_server: Path) -> None:
         cached(tmp_path).parent.mkdir(parents=True)
         cached(tmp_path).symlink_to(livekit_server)
         mine = script(nowhere / "livekit-server", "echo livekit-server version 1.14.2")
         assert server.install() == mine
 
-    def test_an_old_one_on_the_path_is_skipped_and_mentioned(
+    def test_outdated_binary_on_path_is_skipped_and_mentioned(
         self, nowhere: Path, tmp_path: Path, livekit_server: Path
     ) -> None:
         cached(tmp_path).parent.mkdir(parents=True)
@@ -223,7 +213,8 @@ class TestFinding:
         assert server.install(said.append) == cached(tmp_path)
         assert said == [f"skipping {old}: livekit-server 1.13.3 is older than 1.13.4"]
 
-    def test_the_release_archive_is_installed_in_the_cache(
+    @pytest.mark.slow("unpacks a whole livekit-server")
+    def test_release_archive_is_installed_in_cache(
         self, releases: Releases, tmp_path: Path, livekit_server: Path
     ) -> None:
         releases.publish(livekit_server.read_bytes())
@@ -233,14 +224,16 @@ class TestFinding:
         assert len(said) == 1
         assert not list((tmp_path / "cache").glob("install-*"))
 
-    def test_two_processes_install_once(self, releases: Releases, tmp_path: Path, livekit_server: Path) -> None:
+    @pytest.mark.slow("runs several interpreters")
+    def test_concurrent_processes_install_once(self, releases: Releases, tmp_path: Path, livekit_server: Path) -> None:
         name = releases.publish(livekit_server.read_bytes())
         code = f"from lknb.server import install, release; release.RELEASES = {releases.url!r}; print(install())"
         both = [run_python(code) for _ in range(2)]
         assert [process.communicate(timeout=60)[0] for process in both] == [f"{cached(tmp_path)}\n"] * 2
         assert releases.asked.count(name) == 1
 
-    def test_an_archive_with_another_checksum_is_refused(
+    @pytest.mark.slow("packs a whole livekit-server")
+    def test_archive_with_wrong_checksum_is_rejected(
         self, releases: Releases, tmp_path: Path, livekit_server: Path
     ) -> None:
         releases.publish(livekit_server.read_bytes(), checksum="ab" * 32)
@@ -248,25 +241,27 @@ class TestFinding:
             server.install()
         assert not cached(tmp_path).exists()
 
-    def test_an_archive_that_reaches_out_of_its_folder_is_refused(self, releases: Releases, tmp_path: Path) -> None:
+    def test_archive_with_path_traversal_is_rejected(self, releases: Releases, tmp_path: Path) -> None:
         releases.publish(b"#!/bin/sh\n", member="../livekit-server")
         with pytest.raises(ServerError, match="there is no livekit-server in"):
             server.install()
         assert not list(tmp_path.rglob("livekit-server"))
 
-    def test_an_archive_with_another_version_is_refused(self, releases: Releases, tmp_path: Path) -> None:
+    def test_archive_with_wrong_version_is_rejected(self, releases: Releases, tmp_path: Path) -> None:
         releases.publish(b"#!/bin/sh\necho livekit-server version 1.0.0\n")
         with pytest.raises(ServerError, match=rf"produced livekit-server 1.0.0 instead of {binary.VERSION}"):
             server.install()
         assert not cached(tmp_path).exists()
 
-    def test_a_broken_cached_binary_is_replaced(self, releases: Releases, tmp_path: Path, livekit_server: Path) -> None:
+    @pytest.mark.slow("unpacks a whole livekit-server")
+    def test_broken_cached_binary_is_replaced(self, releases: Releases, tmp_path: Path, livekit_server: Path) -> None:
         script(cached(tmp_path), "exit 3")
         releases.publish(livekit_server.read_bytes())
         assert server.install() == cached(tmp_path)
         assert binary.version_of(cached(tmp_path)) == binary.VERSION
 
-    def test_a_network_that_does_not_answer_is_given_up(
+    @pytest.mark.slow("waits for a timeout")
+    def test_download_gives_up_on_silent_network(
         self, nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(release, "_REACH", 0.3)
@@ -275,7 +270,8 @@ class TestFinding:
             with pytest.raises(ServerError, match=r"release archive: .*(did not answer within|timed out)"):
                 server.install()
 
-    def test_when_every_way_fails_each_is_listed_with_the_reason(self, nowhere: Path) -> None:
+    @pytest.mark.slow("tries every way to get livekit-server")
+    def test_error_lists_every_attempt_with_reason(self, nowhere: Path) -> None:
         script(nowhere / "livekit-server", "echo livekit-server version 1.9.0")
         script(nowhere / "go", "echo go1.22.1")
         with pytest.raises(ServerError) as raised:
@@ -288,7 +284,7 @@ class TestFinding:
         assert f"- build with Go from PyPI: {Path(sys.executable).name} failed with exit code 1" in message
         assert "set LIVEKIT_URL" in message
 
-    def test_a_build_does_not_see_the_users_livekit_secrets(
+    def test_build_does_not_see_livekit_secrets(
         self, nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("LIVEKIT_API_SECRET", "mine")
@@ -302,7 +298,7 @@ class TestFinding:
 
 
 class TestRunning:
-    def test_it_runs_and_answers(self, state: Path) -> None:
+    def test_server_runs_and_answers(self, state: Path) -> None:
         running = server.ensure()
         host, _, port = running.url.removeprefix("ws://").partition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=5)
@@ -312,30 +308,31 @@ class TestRunning:
         assert server.status() == running
         assert len(running.api_secret) >= 32
 
-    def test_it_is_started_once(self, state: Path) -> None:
+    def test_server_is_started_once(self, state: Path) -> None:
         assert server.ensure() == server.ensure()
 
-    def test_threads_that_start_it_at_once_get_one(self, state: Path) -> None:
+    def test_concurrent_threads_start_one_server(self, state: Path) -> None:
         with ThreadPoolExecutor(8) as pool:
             assert len({running.pid for running in pool.map(lambda _: server.ensure(), range(8))}) == 1
 
-    def test_processes_that_start_it_at_once_get_one(self, state: Path) -> None:
+    @pytest.mark.slow("runs several interpreters")
+    def test_concurrent_processes_start_one_server(self, state: Path) -> None:
         processes = [run_python("from lknb import server; print(server.ensure().pid)") for _ in range(4)]
         said = {process.communicate(timeout=30)[0].strip() for process in processes}
         running = server.status()
         assert running is not None
         assert said == {str(running.pid)}
 
-    def test_a_running_one_is_found_at_once(self, state: Path) -> None:
+    def test_running_server_is_found_quickly(self, state: Path) -> None:
         server.ensure()
-        best = float("inf")  # the best of some, since others may be using the machine
+        best = float("inf")  # take the best, because others can be using the machine
         for _ in range(20):
             began = time.perf_counter()
             server.ensure()
             best = min(best, time.perf_counter() - began)
         assert best < 0.1
 
-    def test_it_outlives_the_process_that_started_it(self, state: Path) -> None:
+    def test_server_outlives_process_that_started_it(self, state: Path) -> None:
         starter = subprocess.Popen(
             [sys.executable, "-c", "from lknb import server; server.ensure(); print('up', flush=True); input()"],
             stdin=subprocess.PIPE,
@@ -346,29 +343,30 @@ class TestRunning:
         assert starter.stdout is not None
         assert starter.stdout.readline() == b"up\n"
         os.killpg(starter.pid, signal.SIGKILL)
-        # Its pipes close too: neither the server nor its watcher has inherited them.
+        # Its pipes close too: neither the server nor its watcher inherited them.
         starter.communicate(timeout=5)
         assert server.status() is not None
         assert watcher(state).is_running()
 
-    def test_a_killed_one_comes_back_with_its_ports_and_keys(self, state: Path) -> None:
+    def test_killed_server_restarts_with_same_ports_and_keys(self, state: Path) -> None:
         first = server.ensure()
         os.kill(first.pid, signal.SIGKILL)
-        wait_until(lambda: server.status() is None, "the death is noticed")
+        eventually(lambda: server.status() is None, 15, "the death is noticed")
         second = server.ensure()
         assert second.pid != first.pid
         assert (second.url, second.api_key, second.api_secret) == (first.url, first.api_key, first.api_secret)
 
-    def test_a_participant_of_a_killed_one_reconnects_by_itself(self, state: Path) -> None:
+    @pytest.mark.slow("waits for a reconnect")
+    def test_participant_reconnects_after_server_is_killed(self, state: Path) -> None:
         first = server.ensure()
         with participant(first) as peer:
             os.kill(first.pid, signal.SIGKILL)
-            wait_until(lambda: server.status() is None, "the death is noticed")
+            eventually(lambda: server.status() is None, 15, "the death is noticed")
             server.ensure()
             assert peer.stdout is not None
             assert peer.stdout.readline() == "reconnected\n"
 
-    def test_a_port_that_was_taken_meanwhile_is_replaced(self, state: Path) -> None:
+    def test_taken_port_is_replaced(self, state: Path) -> None:
         first = server.ensure()
         server.stop()
         with socket.create_server(("127.0.0.1", int(first.url.rpartition(":")[2]))):
@@ -376,7 +374,7 @@ class TestRunning:
         assert second.url != first.url
         assert second.api_secret == first.api_secret
 
-    def test_the_record_of_another_process_is_not_believed(self, state: Path) -> None:
+    def test_record_of_another_process_is_ignored(self, state: Path) -> None:
         first = server.ensure()
         server.stop()
         known = state_file.read(state)
@@ -386,9 +384,7 @@ class TestRunning:
         assert server.stop() is False
         assert server.ensure().pid not in (os.getpid(), first.pid)
 
-    def test_a_server_that_does_not_take_the_key_is_not_believed(
-        self, state: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_server_that_rejects_key_is_ignored(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         server.ensure()
         known = state_file.read(state)
         assert known is not None
@@ -398,33 +394,34 @@ class TestRunning:
         assert server.status() is not None
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', json.dumps({"pid": "1"})])
-    def test_a_broken_record_is_not_believed(self, state: Path, text: str) -> None:
+    def test_broken_record_is_ignored(self, state: Path, text: str) -> None:
         state.mkdir(mode=0o700)
         (state / state_file.RECORD).write_text(text, encoding="utf-8")
         assert server.status() is None
         assert server.stop() is False
 
-    def test_only_loopback_is_bound(self, state: Path) -> None:
+    def test_server_binds_only_loopback(self, state: Path) -> None:
         running = server.ensure()
         with participant(running):
             sockets = psutil.Process(running.pid).net_connections(kind="inet")
         assert {entry.type for entry in sockets} == {socket.SOCK_STREAM, socket.SOCK_DGRAM}
         assert {entry.laddr.ip for entry in sockets} == {"127.0.0.1"}
 
-    def test_participants_are_counted_at_once(self, state: Path) -> None:
+    @pytest.mark.slow("runs a participant of its own")
+    def test_participants_are_counted_immediately(self, state: Path) -> None:
         running = server.ensure()
         assert server.participants() == {}
         with participant(running):
             assert server.participants() == {"studio": 1}
 
-    def test_the_users_livekit_settings_are_not_passed_on(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_livekit_settings_are_not_passed_to_server(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("LIVEKIT_API_SECRET", "LIVEKIT_KEYS", "LIVEKIT_CONFIG", "REDIS_HOST", "UDP_PORT", "NODE_IP"):
             monkeypatch.setenv(name, "of the user")
         running = server.ensure()
         for process in (psutil.Process(running.pid), watcher(state)):
             assert "of the user" not in process.environ().values()
 
-    def test_a_server_that_does_not_start_is_an_error_with_its_last_words(
+    def test_failed_start_reports_last_log_lines(
         self, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         says = '[ "$1" = --version ] && echo livekit-server version 1.13.5 && exit; echo no room on this disk; exit 7'
@@ -435,13 +432,13 @@ class TestRunning:
             server.ensure()
         assert server.status() is None
 
-    def test_importing_it_imports_neither_the_sdk_nor_ipython(self) -> None:
+    def test_importing_server_loads_neither_sdk_nor_ipython(self) -> None:
         code = "import sys, lknb.server; print({'livekit', 'IPython'} & set(sys.modules))"
         assert run_python(code).communicate(timeout=30)[0] == "set()\n"
 
 
 class TestStopping:
-    def test_it_stops(self, state: Path) -> None:
+    def test_server_stops(self, state: Path) -> None:
         running = server.ensure()
         watching = watcher(state).pid
         assert server.stop() is True
@@ -450,7 +447,8 @@ class TestStopping:
         assert server.status() is None
         assert server.stop() is False
 
-    def test_it_stops_promptly_with_a_participant_in_a_room(self, state: Path) -> None:
+    @pytest.mark.slow("runs a participant of its own")
+    def test_server_with_participant_stops_promptly(self, state: Path) -> None:
         with participant(server.ensure()) as peer:
             began = time.monotonic()
             assert server.stop() is True
@@ -458,7 +456,8 @@ class TestStopping:
             assert peer.stdout is not None
             assert peer.stdout.readline() == "disconnected\n"
 
-    def test_it_stops_even_when_it_hangs(self, state: Path) -> None:
+    @pytest.mark.slow("waits for a timeout")
+    def test_hanging_server_is_stopped(self, state: Path) -> None:
         running = server.ensure()
         os.kill(running.pid, signal.SIGSTOP)
         began = time.monotonic()
@@ -466,63 +465,62 @@ class TestStopping:
         assert time.monotonic() - began < 10
         assert gone(running.pid)
 
-    def test_an_idle_one_stops_by_itself(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.slow("waits for the idle timeout")
+    def test_idle_server_stops(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LKNB_SERVER_IDLE", "2")
         began = time.monotonic()
         running = server.ensure()
         watching = watcher(state).pid
-        wait_until(lambda: gone(running.pid), "the idle server is gone")
+        eventually(lambda: gone(running.pid), 15, "the idle server is gone")
         assert time.monotonic() - began >= 2
-        wait_until(lambda: gone(watching), "so is its watcher")
+        eventually(lambda: gone(watching), 15, "so is its watcher")
 
-    def test_one_with_a_participant_goes_on(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.slow("waits 3 s for nothing to happen")
+    def test_server_with_participant_keeps_running(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         running = server.ensure()
         with participant(running):
-            # A watcher of one second takes over when somebody is there already, however long joining takes.
+            # A watcher with a 1 s idle time takes over once a participant is present, however long joining takes.
             monkeypatch.setenv("LKNB_SERVER_IDLE", "1")
             lost = watcher(state)
             lost.kill()
-            wait_until(lambda: gone(lost.pid), "the watcher is gone")
+            eventually(lambda: gone(lost.pid), 15, "the watcher is gone")
             assert server.ensure() == running
-            began = time.monotonic()
-            wait_until(lambda: gone(running.pid) or time.monotonic() - began > 3, "three times the idle time")
-            assert not gone(running.pid)
-        wait_until(lambda: gone(running.pid), "gone after the participant")
+            remains(lambda: not gone(running.pid), 3, "the server runs for three times the idle time")
+        eventually(lambda: gone(running.pid), 15, "gone after the participant")
 
-    def test_one_that_is_asked_for_goes_on(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.slow("waits 6 s for nothing to happen")
+    def test_server_in_use_keeps_running(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LKNB_SERVER_IDLE", "3")
         running = server.ensure()
-        began = time.monotonic()
-        wait_until(lambda: server.ensure() != running or time.monotonic() - began > 6, "twice the idle time")
+        remains(lambda: server.ensure() == running, 6, "the server runs for twice the idle time")
         assert not gone(running.pid)
 
-    def test_the_watcher_ends_with_a_killed_server(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.slow("waits for the watcher")
+    def test_watcher_ends_with_killed_server(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LKNB_SERVER_IDLE", "10")
         running = server.ensure()
         watching = watcher(state).pid
         os.kill(running.pid, signal.SIGKILL)
-        wait_until(lambda: gone(watching), "the watcher is gone", timeout=15)
+        eventually(lambda: gone(watching), 15, "the watcher is gone")
 
-    def test_a_lost_watcher_is_replaced(self, state: Path) -> None:
+    def test_lost_watcher_is_replaced(self, state: Path) -> None:
         running = server.ensure()
         lost = watcher(state)
         lost.kill()
-        wait_until(lambda: gone(lost.pid), "the watcher is gone")
+        eventually(lambda: gone(lost.pid), 15, "the watcher is gone")
         assert server.ensure() == running
         assert watcher(state).pid != lost.pid
         assert not gone(watcher(state).pid)
 
     @pytest.mark.parametrize("told", ["soon", "0", "-1", "nan", "inf"])
-    def test_an_idle_time_that_is_none_is_an_error(
-        self, state: Path, monkeypatch: pytest.MonkeyPatch, told: str
-    ) -> None:
+    def test_invalid_idle_time_is_error(self, state: Path, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
         monkeypatch.setenv("LKNB_SERVER_IDLE", told)
         with pytest.raises(ServerError, match=f"LKNB_SERVER_IDLE is '{told}'. Set it to a number of seconds"):
             server.ensure()
 
 
 class TestPrivacy:
-    def test_only_the_user_can_read_its_files(self, state: Path) -> None:
+    def test_only_user_can_read_files(self, state: Path) -> None:
         before = os.umask(0)
         try:
             server.ensure()
@@ -532,29 +530,30 @@ class TestPrivacy:
         files = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in state.iterdir()}
         assert files == dict.fromkeys((state_file.RECORD, state_file.CONFIG, state_file.LOG, state_file.LOCK), "0o600")
 
-    def test_a_directory_that_others_can_read_is_closed(self, state: Path) -> None:
+    def test_directory_readable_by_others_is_restricted(self, state: Path) -> None:
         state.mkdir(mode=0o755)
         server.ensure()
         assert stat.S_IMODE(state.stat().st_mode) == 0o700
 
-    def test_a_link_is_not_followed(self, state: Path, tmp_path: Path) -> None:
+    def test_symlink_is_not_followed(self, state: Path, tmp_path: Path) -> None:
         (tmp_path / "elsewhere").mkdir()
         state.symlink_to(tmp_path / "elsewhere")
         with pytest.raises(ServerError, match=r"is a link or belongs to another user.*LKNB_STATE_DIR"):
             server.ensure()
         assert not list((tmp_path / "elsewhere").iterdir())
 
-    def test_the_secret_is_in_no_repr(self, state: Path) -> None:
+    def test_secret_is_in_no_repr(self, state: Path) -> None:
         running = server.ensure()
         assert running.api_secret not in repr(running)
         assert running.api_secret not in repr(state_file.read(state))
 
-    def test_the_secret_is_in_no_command_line(self, state: Path) -> None:
+    def test_secret_is_in_no_command_line(self, state: Path) -> None:
         running = server.ensure()
         for process in (psutil.Process(running.pid), watcher(state)):
             assert running.api_secret not in " ".join(process.cmdline())
 
-    def test_neither_tokens_nor_the_secret_are_in_the_log(self, state: Path) -> None:
+    @pytest.mark.slow("runs a participant of its own")
+    def test_log_contains_no_token_or_secret(self, state: Path) -> None:
         running = server.ensure()
         refused = token(running, secret="y" * 40)
         host = running.url.removeprefix("ws://")
@@ -573,16 +572,16 @@ class TestPrivacy:
 
 
 class TestLog:
-    def test_the_end_of_the_log_can_be_read(self, state: Path) -> None:
+    def test_log_returns_last_lines(self, state: Path) -> None:
         running = server.ensure()
         running.log.write_text("one\ntwo\nthree\n", encoding="utf-8")
         assert server.log_tail(2) == "two\nthree"
         assert server.log_tail(0) == ""
 
-    def test_there_is_none_before_the_first_start(self, state: Path) -> None:
+    def test_log_is_missing_before_first_start(self, state: Path) -> None:
         assert server.log_tail() == ""
 
-    def test_what_is_read_has_no_token_secret_or_terminal_escape(self, state: Path) -> None:
+    def test_log_lines_contain_no_token_secret_or_escape(self, state: Path) -> None:
         running = server.ensure()
         leaked = f"\x1b[31mred\x07 {token(running)} {running.api_secret}\n"
         with running.log.open("a", encoding="utf-8") as file:
@@ -592,7 +591,7 @@ class TestLog:
         assert token(running)[:20] not in shown
         assert running.api_secret not in shown
 
-    def test_it_can_be_followed(self, state: Path) -> None:
+    def test_log_can_be_followed(self, state: Path) -> None:
         running = server.ensure()
         running.log.write_text("old\n", encoding="utf-8")
         lines = server.follow(1)
@@ -603,16 +602,16 @@ class TestLog:
         running.log.write_text("cut\n", encoding="utf-8")
         assert next(lines) == "cut"
 
-    def test_a_long_one_is_cut_when_the_server_starts(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_long_log_is_truncated_at_server_start(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         server.ensure()
         server.stop()
         monkeypatch.setattr(log, "MOST", 1000)
         (state / state_file.LOG).write_text("x" * 2000, encoding="utf-8")
         assert server.ensure().log.stat().st_size < 1000
 
-    def test_a_long_one_is_cut_while_the_server_runs(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_long_log_is_truncated_while_server_runs(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LKNB_SERVER_IDLE", "5")
         running = server.ensure()
         with running.log.open("ab") as file:
             file.truncate(log.MOST + 1)
-        wait_until(lambda: running.log.stat().st_size < log.MOST, "the log is short again")
+        eventually(lambda: running.log.stat().st_size < log.MOST, 15, "the log is short again")

@@ -1,4 +1,4 @@
-"""State: attributes, metadata, names and the room's metadata, confirmed by the server and seen by everybody."""
+"""State: attributes, metadata, names and room metadata, confirmed by the server and visible to all participants."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Peers = Callable[..., PlainPeer]
 # Attributes
 
 
-def test_attributes_are_a_mapping(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_attributes_are_mapping(alice: lknb.Room, bob: lknb.Room) -> None:
     alice.attributes["status"] = "ready"
     assert alice.attributes["status"] == "ready"
     alice.attributes.update({"a": "1", "b": "Grüße ☃"}, c="3")
@@ -52,9 +52,7 @@ def test_attributes_are_a_mapping(alice: lknb.Room, bob: lknb.Room) -> None:
     eventually(lambda: bob.participants["alice"].attributes == {})
 
 
-def test_a_confirmed_attribute_is_on_the_server(
-    alice: lknb.Room, livekit: server.RunningServer, room_name: str
-) -> None:
+def test_confirmed_attribute_is_on_server(alice: lknb.Room, livekit: server.RunningServer, room_name: str) -> None:
     alice.local_participant.set_attributes({"status": "ready", "level": "1"})
 
     async def ask() -> dict[str, str]:
@@ -65,7 +63,7 @@ def test_a_confirmed_attribute_is_on_the_server(
     assert asyncio.run(ask()) == {"status": "ready", "level": "1"}
 
 
-def test_attributes_to_a_plain_peer(alice: lknb.Room, peer: Peers) -> None:
+def test_plain_peer_receives_attributes(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
     plain.call("wait_participant", identity="alice")
     alice.local_participant.set_attributes({"status": "ready", "level": "1"})
@@ -75,9 +73,9 @@ def test_attributes_to_a_plain_peer(alice: lknb.Room, peer: Peers) -> None:
     assert plain.wait("attributes", identity="alice", changed={"level": ""})["attributes"] == {"status": "ready"}
 
 
-def test_attributes_from_a_plain_peer(alice: lknb.Room, peer: Peers) -> None:
+def test_receives_attributes_from_plain_peer(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
-    # With the attribute by which the peer has made itself known.
+    # Includes the attribute that announces the peer.
     eventually(lambda: (seen := alice.participants.get("peer")) and seen.attributes)
     inbox, heard = alice.listen("attributes", sender="peer"), queue.Queue[tuple[dict[str, str], str]]()
 
@@ -94,21 +92,21 @@ def test_attributes_from_a_plain_peer(alice: lknb.Room, peer: Peers) -> None:
     assert alice.participants["peer"].attributes == {"ready": "1", "level": "2"}
 
 
-def test_ones_own_change_is_an_event_too(alice: lknb.Room) -> None:
+def test_own_change_is_event(alice: lknb.Room) -> None:
     inbox = alice.listen("attributes")
     alice.attributes["status"] = "ready"
     event = inbox.next()
     assert (event.data, event.sender, event.direction) == ({"status": "ready"}, "alice", "out")
 
 
-def test_joining_makes_no_attribute_events(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_joining_causes_no_attribute_events(alice: lknb.Room, bob: lknb.Room) -> None:
     bob.attributes["first"] = "1"
     eventually(lambda: alice.events.filter("attributes"))
     assert [event.data for event in alice.events.filter("attributes")] == [{"first": "1"}]
     assert [event.data for event in bob.events.filter("attributes")] == [{"first": "1"}]
 
 
-def test_concurrent_changes_all_happen(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_concurrent_changes_are_all_applied(alice: lknb.Room, bob: lknb.Room) -> None:
     async def main() -> None:
         await asyncio.gather(
             *(alice.aio.local_participant.set_attributes({f"k{number}": str(number)}) for number in range(10))
@@ -123,23 +121,23 @@ def test_concurrent_changes_all_happen(alice: lknb.Room, bob: lknb.Room) -> None
 @pytest.mark.parametrize(
     "attributes", [{"n": 1}, {1: "n"}, {"n": None}, {"n": b"x"}, {"": "no key"}], ids=lambda value: repr(value)
 )
-def test_attributes_are_strings(alice: lknb.Room, attributes: Any) -> None:
+def test_attributes_must_be_strings(alice: lknb.Room, attributes: Any) -> None:
     with pytest.raises(TypeError, match=r"Attributes must be strings: .* Use str\(\) or json\.dumps"):
         alice.local_participant.set_attributes(attributes)
     assert dict(alice.attributes) == {}
 
 
-def test_the_limit_counts_all_attributes_together(alice: lknb.Room) -> None:
+def test_limit_applies_to_all_attributes_together(alice: lknb.Room) -> None:
     alice.attributes["a"] = "x" * 40_000
     with pytest.raises(lknb.PayloadTooLargeError, match="total size of this participant's attributes is") as refused:
         alice.attributes["b"] = "y" * 40_000
     assert (refused.value.size, refused.value.limit) == (80_002, 65_536)
     assert set(alice.attributes) == {"a"}
-    alice.attributes["a"] = "z" * 60_000  # in place of the old value, not beside it
+    alice.attributes["a"] = "z" * 60_000  # replaces the old value in the size limit
     assert len(alice.attributes["a"]) == 60_000
 
 
-def test_the_largest_attributes(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_largest_attributes_are_accepted(alice: lknb.Room, bob: lknb.Room) -> None:
     with pytest.raises(lknb.PayloadTooLargeError):
         alice.attributes["a"] = "x" * 65_536
     alice.attributes["a"] = "x" * 65_535
@@ -149,7 +147,7 @@ def test_the_largest_attributes(alice: lknb.Room, bob: lknb.Room) -> None:
 # Metadata and names
 
 
-def test_metadata_both_ways(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
+def test_metadata_travels_both_ways(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
     plain = peer()
     plain.call("wait_participant", identity="alice")
     heard: queue.Queue[tuple[str, str]] = queue.Queue()
@@ -167,7 +165,7 @@ def test_metadata_both_ways(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> No
     assert (bob.participants["alice"].metadata, bob.participants["peer"].metadata) == ('{"grüße": "☃"}', "mine")
 
 
-def test_names_both_ways(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
+def test_names_travel_both_ways(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
     plain = peer()
     plain.call("wait_participant", identity="alice")
     names = bob.listen("participant", topic="name")
@@ -180,7 +178,7 @@ def test_names_both_ways(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
     eventually(lambda: (seen := bob.participants.get("peer")) and seen.name == "Peer")
 
 
-def test_attributes_metadata_and_name_do_not_undo_each_other(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_attributes_metadata_and_name_do_not_overwrite_each_other(alice: lknb.Room, bob: lknb.Room) -> None:
     alice.local_participant.set_attributes({"a": "1"})
     alice.local_participant.set_metadata("m")
     alice.local_participant.set_name("Alice")
@@ -190,7 +188,7 @@ def test_attributes_metadata_and_name_do_not_undo_each_other(alice: lknb.Room, b
     assert (seen.metadata, seen.name) == ("m", "Alice")
 
 
-def test_livekit_cannot_clear_metadata_or_a_name(alice: lknb.Room) -> None:
+def test_clearing_metadata_or_name_is_refused(alice: lknb.Room) -> None:
     alice.local_participant.set_metadata("")  # nothing to clear
     alice.local_participant.set_metadata("m")
     with pytest.raises(lknb.StateError, match=r'cannot clear metadata.*such as "\{\}"'):
@@ -201,7 +199,7 @@ def test_livekit_cannot_clear_metadata_or_a_name(alice: lknb.Room) -> None:
         alice.local_participant.set_name("")
 
 
-def test_metadata_and_names_have_limits(alice: lknb.Room) -> None:
+def test_metadata_and_name_sizes_are_limited(alice: lknb.Room) -> None:
     with pytest.raises(lknb.PayloadTooLargeError, match="The metadata is 524,289 bytes; the limit is 524,288"):
         alice.local_participant.set_metadata("x" * (512 * 1024 + 1))
     with pytest.raises(lknb.PayloadTooLargeError, match="The name is 258 bytes"):
@@ -210,7 +208,7 @@ def test_metadata_and_names_have_limits(alice: lknb.Room) -> None:
         alice.local_participant.set_metadata({"a": 1})  # type: ignore[arg-type]
 
 
-def test_the_largest_name_and_large_metadata(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_largest_name_and_metadata_are_accepted(alice: lknb.Room, bob: lknb.Room) -> None:
     alice.local_participant.set_name("é" * 128)
     alice.local_participant.set_metadata("x" * 60_000)
     eventually(lambda: (len(bob.participants["alice"].name), len(bob.participants["alice"].metadata)) == (128, 60_000))
@@ -219,7 +217,7 @@ def test_the_largest_name_and_large_metadata(alice: lknb.Room, bob: lknb.Room) -
 # The room's metadata
 
 
-def test_room_metadata_is_seen_by_everybody(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
+def test_all_participants_see_room_metadata(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
     plain = peer()
     heard: queue.Queue[str] = queue.Queue()
 
@@ -236,7 +234,7 @@ def test_room_metadata_is_seen_by_everybody(alice: lknb.Room, bob: lknb.Room, pe
     assert bob.metadata == ""
 
 
-def test_room_metadata_needs_the_grant(
+def test_room_metadata_needs_grant(
     alice: lknb.Room, livekit: server.RunningServer, room_name: str, token: Callable[..., str]
 ) -> None:
     with (
@@ -247,7 +245,7 @@ def test_room_metadata_needs_the_grant(
     assert alice.metadata == ""
 
 
-def test_a_token_with_the_grant_may_set_room_metadata(
+def test_token_with_grant_sets_room_metadata(
     alice: lknb.Room, livekit: server.RunningServer, room_name: str, token: Callable[..., str]
 ) -> None:
     with lknb.connect(room_name, url=livekit.url, token=token("admin", room_admin=True)) as room:
@@ -256,10 +254,10 @@ def test_a_token_with_the_grant_may_set_room_metadata(
     eventually(lambda: alice.metadata == "mine")
 
 
-# Initial state, late joiners, and those who left
+# Initial state, late joiners, and participants who left
 
 
-def test_initial_state_is_there_when_others_see_us(alice: lknb.Room, join: Join) -> None:
+def test_others_see_initial_state_immediately(alice: lknb.Room, join: Join) -> None:
     joined = alice.listen("participant", topic="joined")
     join("carol", name="Carol", attributes={"role": "tester"}, metadata="m")
     assert joined.next().sender == "carol"
@@ -267,19 +265,23 @@ def test_initial_state_is_there_when_others_see_us(alice: lknb.Room, join: Join)
     assert (seen.name, seen.attributes, seen.metadata) == ("Carol", {"role": "tester"}, "m")
 
 
-def test_large_initial_state(alice: lknb.Room, join: Join) -> None:
+def test_large_initial_state_is_accepted(alice: lknb.Room, join: Join) -> None:
     attributes = {"large": "x" * 30_000, "small": "y"}
     carol = join("carol", name="Carol", attributes=attributes, metadata="m" * 20_000)
     assert (dict(carol.attributes), carol.local_participant.metadata) == (attributes, "m" * 20_000)
 
     def seen() -> bool:
         there = alice.participants.get("carol")
-        return bool(there) and (there.name, there.attributes, there.metadata) == ("Carol", attributes, "m" * 20_000)
+        return there is not None and (there.name, there.attributes, there.metadata) == (
+            "Carol",
+            attributes,
+            "m" * 20_000,
+        )
 
     eventually(seen)
 
 
-def test_state_is_readable_right_after_joining(alice: lknb.Room, peer: Peers, join: Join) -> None:
+def test_state_is_readable_after_joining(alice: lknb.Room, peer: Peers, join: Join) -> None:
     plain = peer()
     plain.call("set_attributes", attributes={"mood": "fine"})
     plain.call("set_metadata", metadata="m")
@@ -294,7 +296,7 @@ def test_state_is_readable_right_after_joining(alice: lknb.Room, peer: Peers, jo
     assert late.metadata == "stage"
 
 
-def test_the_state_of_one_who_left_is_gone(alice: lknb.Room, bob: lknb.Room, join: Join) -> None:
+def test_state_disappears_with_participant(alice: lknb.Room, bob: lknb.Room, join: Join) -> None:
     bob.local_participant.set_attributes({"status": "ready"})
     bob.close()
     eventually(lambda: "bob" not in alice.participants)
@@ -307,17 +309,18 @@ def test_the_state_of_one_who_left_is_gone(alice: lknb.Room, bob: lknb.Room, joi
 # Without the grant
 
 
-def test_without_the_grant_nothing_changes(
+def test_state_change_without_grant_is_denied(
     alice: lknb.Room, livekit: server.RunningServer, room_name: str, token: Callable[..., str]
 ) -> None:
     fixed = token("fixed", can_update_own_metadata=False, attributes={"role": "guest"}, metadata="m", name="Guest")
     with lknb.connect(room_name, url=livekit.url, token=fixed) as room:
-        for change in (
+        changes: list[Callable[[], None]] = [
             lambda: room.local_participant.set_attributes({"role": "boss"}),
             lambda: room.attributes.update(role="boss"),
             lambda: room.local_participant.set_metadata("boss"),
             lambda: room.local_participant.set_name("Boss"),
-        ):
+        ]
+        for change in changes:
             with pytest.raises(lknb.PermissionDeniedError, match="needs the grant 'canUpdateOwnMetadata'"):
                 change()
         assert (dict(room.attributes), room.local_participant.metadata) == ({"role": "guest"}, "m")
@@ -325,7 +328,7 @@ def test_without_the_grant_nothing_changes(
         assert (seen.attributes, seen.metadata, seen.name) == ({"role": "guest"}, "m", "Guest")
 
 
-def test_initial_state_without_the_grant_is_an_error(
+def test_initial_state_without_grant_is_error(
     livekit: server.RunningServer, room_name: str, token: Callable[..., str]
 ) -> None:
     fixed = token("fixed", can_update_own_metadata=False)
@@ -333,20 +336,21 @@ def test_initial_state_without_the_grant_is_an_error(
         lknb.connect(room_name, url=livekit.url, token=fixed, attributes={"role": "boss"})
 
 
-def test_a_closed_room_changes_nothing(alice: lknb.Room) -> None:
+def test_closed_room_rejects_state_changes(alice: lknb.Room) -> None:
     alice.close()
-    for change in (
+    changes: list[Callable[[], None]] = [
         lambda: alice.local_participant.set_attributes({"a": "b"}),
         lambda: alice.local_participant.set_metadata("m"),
         lambda: alice.local_participant.set_name("n"),
         lambda: alice.set_metadata("r"),
-    ):
+    ]
+    for change in changes:
         with pytest.raises(lknb.NotConnectedError, match="closed"):
             change()
 
 
-def test_a_write_ends_when_the_server_has_confirmed_it(alice: lknb.Room) -> None:
-    # The SDK's own call stalls for 5 s in about one of ten writes that follow each other at once.
+def test_write_returns_once_server_confirms(alice: lknb.Room) -> None:
+    # The SDK's own call stalls for 5 s in about one of ten consecutive writes.
     for number in range(30):
         begun = time.monotonic()
         alice.attributes["level"] = str(number)

@@ -1,4 +1,4 @@
-"""Tables show what comes from a room as data: escaped, on one line, without characters that steer anything."""
+"""Tables show content from a room as data: escaped, on one line, without control characters."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Reader(HTMLParser):
 
 
 def check(shown: object) -> Reader:
-    """Its HTML has only a table's own markup, and neither form has control characters."""
+    """Check that the HTML has only a table's markup and that neither form has control characters."""
     reader = Reader()
     html = shown._repr_html_()  # type: ignore[attr-defined]
     reader.feed(html)
@@ -100,7 +100,7 @@ def test_tables_show_hostile_text_as_text(evil: str) -> None:
     check(Table(("a",), [], empty=plain(evil)))
 
 
-def test_a_long_log_shows_its_newest_and_says_so() -> None:
+def test_long_log_shows_newest_events_and_says_so() -> None:
     log = EventLog()
     for number in range(60):
         log.add(Event("text", "in", topic="t", data=f"number {number}."))
@@ -112,12 +112,12 @@ def test_a_long_log_shows_its_newest_and_says_so() -> None:
     assert "The newest" not in log[-3:]._repr_html_()
 
 
-def test_an_empty_log_and_an_empty_room_say_so() -> None:
+def test_empty_log_and_empty_room_say_so() -> None:
     assert "No events" in Events()._repr_html_()
     assert "No participants" in Participants()._repr_html_()
 
 
-def test_a_table_is_a_sequence_of_its_rows() -> None:
+def test_table_is_sequence_of_rows() -> None:
     table = Table(("a", "b"), [(1, 2), [3, 4]], note="so far")
     assert len(table) == 2
     assert list(table) == [(1, 2), (3, 4)]
@@ -134,7 +134,7 @@ def test_values_are_short_and_readable() -> None:
     assert plain("\N{HEBREW LETTER ALEF}👩‍👧") == "\N{HEBREW LETTER ALEF}👩\N{MIDDLE DOT}👧"
 
 
-def test_a_table_takes_the_colours_of_the_page() -> None:
+def test_table_uses_page_colours() -> None:
     html = Table(("a",), [(1,)])._repr_html_()
     assert "color" not in html
     assert "background" not in html

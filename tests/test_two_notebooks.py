@@ -1,4 +1,4 @@
-"""The pair of notebooks that meet in one room: both at once in two kernels, and each of them alone."""
+"""The pair of notebooks that share a room: both together in two kernels, and each alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def saved(name: str) -> Any:
 
 
 class Run:
-    """A notebook in a kernel of its own, its cells run one after the other as Run All does.
+    """A notebook in its own kernel; runs its cells one after the other, like Run All.
 
     Attributes:
         cells: by id, each cell that has been run; the last one may still run.
@@ -62,7 +62,7 @@ class Run:
 
 
 def quiet(run: Run) -> None:
-    """Nothing failed and nothing warned, not even later."""
+    """Check that nothing failed or warned, even later."""
     for cell_id, cell in run.cells.items():
         assert not cell.error, f"{cell_id}: {cell.error}"
         assert not cell.stderr, f"{cell_id}: {cell.stderr}"
@@ -76,7 +76,7 @@ def kernels(livekit: server.RunningServer) -> Iterator[tuple[Kernel, Kernel]]:
 
 @pytest.fixture(scope="module", params=NAMES, ids=["producer first", "analyst first"])
 def pair(kernels: tuple[Kernel, Kernel], request: pytest.FixtureRequest) -> tuple[Run, Run]:
-    """Producer and analyst after they have met, whoever came first."""
+    """Return producer and analyst after they have met, in either order."""
     runs = {name: Run(name, 45, kernel) for name, kernel in zip(NAMES, kernels, strict=True)}
     first = runs[request.param]
     first.start()
@@ -93,19 +93,19 @@ def waits_for_the_other(run: Run) -> None:
     eventually(lambda: "meet" in run.cells and "Start the other notebook now" in run.cells["meet"].stdout, within=45)
 
 
-def test_both_run_to_their_end(pair: tuple[Run, Run]) -> None:
+def test_both_notebooks_finish(pair: tuple[Run, Run]) -> None:
     for run in pair:
         quiet(run)
         assert run.texts["close"].splitlines()[-1] == "[]", "no room is open any more"
 
 
-def test_they_meet(pair: tuple[Run, Run]) -> None:
+def test_notebooks_meet_in_room(pair: tuple[Run, Run]) -> None:
     producer, analyst = pair
     assert "analyst is here." in producer.texts["meet"]
     assert "producer is here." in analyst.texts["meet"]
 
 
-def test_the_producer_obeys(pair: tuple[Run, Run]) -> None:
+def test_producer_follows_commands(pair: tuple[Run, Run]) -> None:
     producer, analyst = pair
     assert analyst.texts["call"].splitlines() == [
         "20.0",
@@ -116,18 +116,18 @@ def test_the_producer_obeys(pair: tuple[Run, Run]) -> None:
     assert "stopping" in producer.texts["log"]
 
 
-def test_the_recordings_show_it(pair: tuple[Run, Run]) -> None:
+def test_recordings_show_effect_of_commands(pair: tuple[Run, Run]) -> None:
     _, analyst = pair
     rows = {name: [float(value) for value in rest.split()] for name, rest in summary(analyst.texts["compare"])}
     assert [rows[phase][0] for phase in ("rest", "working", "faster")] == [20, 20, 20]
     assert rows["working"][1] >= 60 > rows["rest"][1], "60 % of 100 ms are 60 ms of the processor"
     assert rows["working"][2] > 95, "ten samples a second"
-    # Not the interval: on a busy machine the processor is waited for, and twenty a second take as long as ten.
+    # Not the interval: on a busy machine, 20 samples per second take as long as 10.
     assert 30 <= rows["faster"][1] < rows["working"][1], "and then twenty, with room for half the work"
     assert all(values[3] == 0 for values in rows.values()), "reliable packets: none is missing"
 
 
-def test_the_report_is_read_and_thanked_for(pair: tuple[Run, Run]) -> None:
+def test_report_is_received_and_acknowledged(pair: tuple[Run, Run]) -> None:
     producer, analyst = pair
     assert "Report of the analyst" in producer.texts["report"]
     assert summary(producer.texts["report"]) == summary(analyst.texts["compare"])
@@ -138,7 +138,7 @@ def summary(text: str) -> list[tuple[str, str]]:
     return [(name, numbers.strip()) for name, numbers in re.findall(r"^(rest|working|faster)\s+(.+)$", text, re.M)]
 
 
-def test_the_widgets_leave_what_they_showed(pair: tuple[Run, Run]) -> None:
+def test_widgets_leave_static_output(pair: tuple[Run, Run]) -> None:
     producer, analyst = pair
     for run, seen in ((producer, "pace"), (analyst, "cpu_ms")):
         # An update belongs to its display, whichever cell sends it.
@@ -147,7 +147,7 @@ def test_the_widgets_leave_what_they_showed(pair: tuple[Run, Run]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_alone_it_says_what_to_do_and_runs_to_its_end(kernels: tuple[Kernel, Kernel], name: str) -> None:
+def test_single_notebook_explains_itself_and_finishes(kernels: tuple[Kernel, Kernel], name: str) -> None:
     run = Run(name, 1, kernels[NAMES.index(name)]).start().wait()
     quiet(run)
     other = NAMES[1 - NAMES.index(name)]
@@ -158,7 +158,7 @@ def test_alone_it_says_what_to_do_and_runs_to_its_end(kernels: tuple[Kernel, Ker
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_saved_shows_the_two_together(name: str) -> None:
+def test_saved_notebooks_show_both_participants(name: str) -> None:
     notebook = saved(name)
     nbformat.validate(notebook)
     text = nbformat.writes(notebook)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from waiting import eventually
+from waiting import eventually, remains, slow_work
 
 from lknb.errors import LknbError
 from lknb.loop import LOOP
@@ -110,8 +110,7 @@ def browser() -> Iterator[Browser]:
 
 def test_nobody_is_told_while_nobody_looks(browser: Browser) -> None:
     browser.parts[0].add(1)
-    time.sleep(2 * EVERY)  # nothing is to come
-    assert browser.sent == []
+    remains(lambda: browser.sent == [], 2 * EVERY)
 
 
 def test_a_hello_is_answered_with_everything(browser: Browser) -> None:
@@ -147,7 +146,7 @@ def test_ten_thousand_changes_make_few_and_small_messages(browser: Browser) -> N
     for number in range(10_000):
         part.add(number)
         if number % 100 == 0:
-            time.sleep(0.01)  # about a second for all
+            slow_work(0.01)  # about a second for all
     took = time.monotonic() - began
     assert len(browser.states) <= took / EVERY + 3
 
@@ -167,13 +166,14 @@ def test_ten_thousand_changes_make_few_and_small_messages(browser: Browser) -> N
     assert sum(map(len, puts())) + shown["skipped"] == 10_000
 
 
+@pytest.mark.slow("watches the channel for 2.5 s")
 def test_it_slows_down_while_nobody_hears(browser: Browser) -> None:
     browser.acks = False
     browser.says("hello", parts=["counting"])
     deadline = time.monotonic() + 2.5
     while time.monotonic() < deadline:
         browser.parts[0].add(1)
-        time.sleep(0.02)
+        slow_work(0.02)
     times = [at for at, message, _ in browser.sent if message["type"] == "state"]
     assert len(times) <= 3 + 2.5 / UNHEARD + 1
     assert times[-1] - times[-2] >= UNHEARD * 0.9
@@ -215,8 +215,7 @@ def test_each_of_two_browsers_has_what_it_shows(browser: Browser) -> None:
     browser.says("bye", "two")
     settle()
     browser.parts[0].add(2)
-    time.sleep(2 * EVERY)  # nothing is to come
-    assert len(browser.states) == 3
+    remains(lambda: len(browser.states) == 3, 2 * EVERY)
 
 
 @pytest.mark.parametrize(
@@ -296,8 +295,7 @@ def test_nothing_is_sent_after_closing(browser: Browser) -> None:
     browser.parts[0].add(1)
     browser.says("hello", parts=["counting"])
     browser.channel.received({"type": "do", "id": "1", "part": "counting", "action": "double", "args": {"number": 1}})
-    time.sleep(2 * EVERY)  # nothing is to come
-    assert len(browser.sent) == 1
+    remains(lambda: len(browser.sent) == 1, 2 * EVERY)
 
 
 def test_rows_that_nobody_was_told_of_leave_nothing_behind() -> None:
@@ -374,5 +372,4 @@ def test_a_page_that_is_gone_without_a_word_is_forgotten(browser: Browser, monke
         eventually(lambda count=number: len(browser.states) > count)
     settle()
     browser.parts[0].add(2)
-    time.sleep(2 * EVERY)  # nothing is to come: who is left shows nothing
-    assert len(browser.states) == 2
+    remains(lambda: len(browser.states) == 2, 2 * EVERY)  # the remaining browser shows nothing

@@ -47,7 +47,7 @@ class Chat:
             self.rows[name] |= dict(rows)
         return list(self.rows["messages"].values())
 
-    def wait(self, condition: Callable[[list[Row]], Any]) -> list[Row]:
+    def wait(self, condition: Callable[..., Any]) -> list[Row]:
         eventually(lambda: condition(self.look()))
         return self.look()
 
@@ -56,13 +56,14 @@ class Chat:
 
     def shown(self, row: Row) -> str:
         """The text with its pieces, as the page puts it together."""
-        text, number = row["text"], 0
+        text: str = row["text"]
+        number = 0
         while piece := self.rows["pieces"].get(f"{row['piece']}.{number}"):
             text, number = text + piece["text"], number + 1
         return text
 
     def key(self, text: str) -> str:
-        return next(key for key, row in self.rows["messages"].items() if row["text"] == text)
+        return next(str(key) for key, row in self.rows["messages"].items() if row["text"] == text)
 
     def do(self, action: str, **args: Any) -> Any:
         return LOOP.run(self.part.actions[action](**args), action)
@@ -152,7 +153,7 @@ def test_an_edit_takes_the_place_of_its_message(chat: Chat, bob: lknb.Room) -> N
 def test_nobody_edits_what_another_wrote(chat: Chat, bob: lknb.Room, peer: Callable[..., PlainPeer]) -> None:
     sent = bob.send_text("mine")
     chat.wait(lambda rows: rows and rows[0]["status"] == "ok")  # nothing orders what two participants send
-    header = {"id": sent.id, "operation": "UPDATE", "version": 1}
+    header: dict[str, Any] = {"id": sent.id, "operation": "UPDATE", "version": 1}
     peer("mallory").call("send_text_as", text="yours", topic="lk.chat", **header)
     rows = chat.wait(lambda rows: len(rows) == 2 and not any(row["open"] for row in rows))
     assert [(row["name"], row["text"]) for row in rows] == [("bob", "mine"), ("mallory", "yours")]

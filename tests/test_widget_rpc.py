@@ -29,7 +29,8 @@ def console(alice: lknb.Room) -> Iterator[RpcPart]:
 
 def call(part: RpcPart, to: Any, method: Any, payload: Any = "", **options: Any) -> dict[str, Any]:
     answer: dict[str, Any] = LOOP.run(part.actions["call"](to, method, payload, **options), "call")
-    return answer["row"]
+    row: dict[str, Any] = answer["row"]
+    return row
 
 
 def told(part: RpcPart, rows: str) -> dict[str, dict[str, Any]]:

@@ -42,8 +42,15 @@ def batches(told: Any) -> list[dict[str, Any]]:
     return [batch for _, batch in found]
 
 
+def changes(part: TelemetryPart) -> dict[str, Any]:
+    """What has changed since it was last asked for, which is something."""
+    told = part.changes()
+    assert told is not None
+    return told
+
+
 def numbers(text: str, kind: str = "d") -> list[float]:
-    return array(kind, base64.b64decode(text)).tolist()
+    return list(array(kind, base64.b64decode(text)))
 
 
 def happened(room: lknb.Room, data: Any, topic: str = "imu", sender: str = "bob", **more: Any) -> Event:
@@ -57,7 +64,7 @@ def test_packets_become_columns(alice: lknb.Room, bob: lknb.Room, started: Calla
     for number in range(3):
         bob.publish_data(json.dumps({"accel": {"x": number}, "t": 0.5}), topic="imu")
     eventually(lambda: part.values()["total"] == 3)
-    told = part.changes()
+    told = changes(part)
     assert told["set"]["fields"] == ["accel.x", "t"]
     assert told["set"]["sources"] == [["bob", "imu"]]
     (batch,) = batches(told)
@@ -144,7 +151,7 @@ def test_what_is_too_much_to_send_is_thinned_out_and_counted(
     part.whole()
     monkeypatch.setattr("lknb.widgets.telemetry.RATE", 10_000)
     happened(alice, json.dumps([{"x": number} for number in range(1, 1001)]).encode())
-    told = part.changes()
+    told = changes(part)
     (batch,) = batches(told)
     kept = numbers(batch["columns"][0])
     assert 20 < len(kept) < 500
@@ -248,7 +255,7 @@ def test_clearing_begins_anew(alice: lknb.Room, started: Callable[..., Telemetry
     assert batch["anew"]
     assert batch["count"] == 0
     happened(alice, b'{"y": 2}')
-    assert part.changes()["set"]["fields"] == ["y"]
+    assert changes(part)["set"]["fields"] == ["y"]
 
 
 def test_the_library_is_in_the_wheel(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:

@@ -65,11 +65,10 @@ def test_all_together_are_bounded_in_bytes_and_number(uploads: Uploads) -> None:
     with pytest.raises(ValueError, match=f"at most {FILES} do, of 67.1 MB together"):
         ask(uploads, "begin", name="x", size=1)
     ask(uploads, "discard", key=first)
-    for _ in range(FILES):
-        last = ask(uploads, "begin", name="a", size=0)
+    keys = [ask(uploads, "begin", name="a", size=0) for _ in range(FILES)]
     with pytest.raises(ValueError, match="Send this one after them"):
         ask(uploads, "begin", name="x", size=0)
-    uploads.let_go(last)
+    uploads.let_go(keys[-1])
     ask(uploads, "begin", name="x", size=1)
 
 
@@ -88,6 +87,7 @@ def test_a_file_that_is_not_all_there_is_not_whole(uploads: Uploads) -> None:
         whole(uploads, key)
 
 
+@pytest.mark.slow("waits 5 s for the upload's timeout")
 def test_what_does_not_go_on_is_let_go_with_its_folder() -> None:
     uploads = Uploads(idle=2)  # seconds that a slow machine still keeps within from one look to the next
     left = uploads.whole(ask(uploads, "begin", name="left", size=0)).path

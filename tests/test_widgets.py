@@ -39,7 +39,7 @@ def test_a_feed_of_one_kind(alice: lknb.Room, bob: lknb.Room) -> None:
     alice.publish_data("packet", topic="imu")
     assert [row[2] for row in alice.feed(kind="text").table()] == ["text"]
     with pytest.raises(ValueError, match="did you mean 'text'"):
-        alice.feed(kind="txt")
+        alice.feed(kind="txt")  # type: ignore[arg-type]
 
 
 def test_an_empty_feed_says_what_to_do(alice: lknb.Room) -> None:
@@ -149,7 +149,7 @@ def test_a_widget_carries_no_token(alice: lknb.Room) -> None:
 
 def test_a_panel_of_tabs_that_do_not_exist(alice: lknb.Room) -> None:
     with pytest.raises(ValueError, match="did you mean 'chat'"):
-        alice.panel("chatt")
+        alice.panel("chatt")  # type: ignore[arg-type]
 
 
 def test_a_panel_leaves_and_joins_again(alice: lknb.Room, bob: lknb.Room) -> None:
@@ -240,6 +240,7 @@ def test_closing_the_room_leaves_what_was_last_seen_as_html(
         assert "last packet" in newest(shown)["text/plain"]
 
 
+@pytest.mark.slow("needs a kernel of its own")
 def test_running_the_cell_again_leaves_one_widget(kernel: Kernel, room_name: str) -> None:
     joined(kernel, room_name)
     count = (
@@ -255,6 +256,7 @@ def test_running_the_cell_again_leaves_one_widget(kernel: Kernel, room_name: str
     kernel.run("room.close()").ok()
 
 
+@pytest.mark.slow("needs a kernel of its own")
 def test_a_widget_that_another_cell_shows_becomes_static_when_its_own_runs_again(
     kernel: Kernel, room_name: str
 ) -> None:
@@ -267,6 +269,7 @@ def test_a_widget_that_another_cell_shows_becomes_static_when_its_own_runs_again
     kernel.run("room.close()").ok()
 
 
+@pytest.mark.slow("needs a kernel of its own")
 def test_a_kernel_that_is_shut_down_leaves_html(livekit: object, room_name: str) -> None:
     with Kernel() as kernel:
         joined(kernel, room_name)

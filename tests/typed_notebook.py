@@ -1,4 +1,4 @@
-"""A user's code as type checkers see it: `test_types.py` has mypy and pyright read it, and nobody runs it.
+"""User code for type checkers: `test_types.py` checks it with mypy and pyright; it never runs.
 
 Each `assert_type` states what the checkers must find out; each `type: ignore` marks a mistake that they must find.
 """

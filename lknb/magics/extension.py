@@ -113,7 +113,7 @@ LkMagics.lk.__doc__ = overview()
 def _as_typed(shell: Any, line: str, cell: str) -> str:
     """The body exactly as it was typed in the cell.
 
-    IPython passes a changed body: it ends the last line, strips lines of spaces, and removes prompts and common
+    IPython passes a changed body: it ends the last line, empties lines of spaces, and removes prompts and common
     indentation.
     """
     raw = _raw_cell(shell)

@@ -84,7 +84,7 @@ def _build(go: str, version: str, work: Path, environment: dict[str, str], *flag
 
 
 def _environment() -> dict[str, str]:
-    """The user's environment, without what would fetch another Go or build for another system.
+    """The user's environment, changed so that Go neither fetches another Go nor builds for another system.
 
     The user's proxies and checksum settings apply.
     """

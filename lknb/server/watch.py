@@ -38,7 +38,7 @@ def _in_use(server: state_file.Record) -> bool:
 
 
 def _ended_unwanted(state: Path, server: state_file.Record, wanted: int) -> bool:
-    """End the server, unless it was wanted again meanwhile. Under the lock, no process can want it."""
+    """End the server, unless it was wanted again in the meantime. Under the lock, no process can want it."""
     try:
         with paths.locked(state / state_file.LOCK, timeout=60):
             if state_file.last_wanted(state) != wanted or _in_use(server):

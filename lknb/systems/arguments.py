@@ -25,8 +25,8 @@ class Arguments:
     """Makes a handler's arguments from a call's payload, and checks them against the type hints.
 
     A JSON object becomes keyword arguments. An array becomes positional arguments if the function takes several.
-    Anything else becomes the only argument. A parameter named `caller` receives the caller's identity. If
-    `payload` is the only other parameter, it receives the whole payload.
+    Anything else becomes the only argument. A parameter named `caller` receives the caller's identity. If `payload` is
+    the only other parameter, it receives the whole payload.
 
     A function in the form of LiveKit's SDK, with one parameter of the type `rtc.RpcInvocationData`, receives the SDK's
     object, and exchanges plain text as it would there.

@@ -181,7 +181,8 @@ class ByteStreams(Streams):
             UnknownParticipantError: if a recipient is not in the room.
             PermissionDeniedError: without the grant canPublishData.
             PayloadTooLargeError: if topic, recipients, names and attributes exceed 15,000 bytes.
-            StreamError: if the SDK refused the stream, it was aborted or cancelled, or the file changed meanwhile.
+            StreamError: if the SDK refused the stream, it was aborted or cancelled, or the file changed while it was
+                sent.
             DeliveryTimeoutError: if the SDK did not send the file in time.
             TypeError: for attributes that are not strings.
             ValueError: for an empty `to`, or this participant's own identity in it.

@@ -87,7 +87,7 @@ class LocalDataTrack(Live):
         return f"<LocalDataTrack {self.name!r}: {self.pushed:,} frames pushed{refused}>"
 
     def push(self, payload: bytes | bytearray | memoryview, timestamp: int | None = None) -> bool:
-        """Send a frame to the subscribers, without retransmission. Can be called from any thread and async handler.
+        """Send a frame to the subscribers, without retransmission. Safe from any thread and async handler.
 
         Args:
             payload: 1 to 1,000,000 bytes; LiveKit advises at most a few kB. It is sent unchanged.

@@ -39,7 +39,7 @@ class ParticipantState:
         # One write at a time: with attributes, the SDK also sends name and metadata from its cache.
         self._writing = asyncio.Lock()
         self._changed = asyncio.Event()
-        # The confirmed state of this participant, to be written again into a new session.
+        # The confirmed state of this participant, which is restored in a new session.
         self._attributes: dict[str, str] = {}
         self._metadata: str | None = None
         self._name: str | None = None

@@ -151,8 +151,8 @@ class OpenStreams:
         """Cancel an open text or byte stream, in either direction.
 
         An outgoing stream ends for its receivers too, and the call that sends it raises StreamError. An incoming
-        stream ends only here: its event becomes `failed` and, for text, keeps what arrived. LiveKit cannot notify the
-        sender.
+        stream ends only for this participant: its event becomes `failed` and, for text, keeps what arrived. LiveKit
+        cannot notify the sender.
 
         Args:
             event: the stream's event, from the log, an inbox or the `event` of its writer.

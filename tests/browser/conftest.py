@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from lab import Lab, Notebook, launch
 from playwright.sync_api import Error, expect, sync_playwright
 
+from browser.lab import Lab, Notebook, launch
 from lknb import server
 
 expect.set_options(timeout=20_000)  # the machine may be busy

@@ -16,12 +16,12 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright
+from waiting import eventually
 
 FLAGS = [
     "--no-sandbox",
@@ -81,15 +81,17 @@ class Lab:
 
     def ready(self) -> Lab:
         """Wait until the server answers."""
-        deadline = time.monotonic() + _STARTUP
-        while True:
+
+        def answers() -> bool:
             try:
                 with urllib.request.urlopen(f"{self.url}/api", timeout=5):
-                    return self
+                    return True
             except OSError:
                 assert self._process.poll() is None, (self.folder / "lab.log").read_text()
-                assert time.monotonic() < deadline, "JupyterLab did not start"
-                time.sleep(0.1)
+                return False
+
+        eventually(answers, within=_STARTUP, what="JupyterLab answers")
+        return self
 
     @property
     def page(self) -> Page:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lab import Notebook
 from playwright.sync_api import Locator, expect
 from waiting import eventually
 
 import lknb
+from browser.lab import Notebook
 
 NASTY = '<script>window.hurt = 1</script><img src=x onerror="window.hurt = 1"><svg> \u202e javascript:0'
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from lab import Notebook
 from playwright.sync_api import Locator, expect
 
 import lknb
+from browser.lab import Notebook
 
 Open = Callable[..., Notebook]
 Join = Callable[..., lknb.Room]

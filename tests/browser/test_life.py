@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Callable
 
-from lab import Lab, Notebook, busy_until, load
 from playwright.sync_api import Locator, expect
 
 import lknb
+from browser.lab import Lab, Notebook, busy_until, load
 
 MIME = "application/vnd.jupyter.widget-view+json"
 STATES = "application/vnd.jupyter.widget-state+json"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lab import Notebook
 from playwright.sync_api import expect
+
+from browser.lab import Notebook
 
 
 def test_a_slider_in_one_notebook_moves_the_display_in_another(

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
-from lab import Lab, Notebook7
 from playwright.sync_api import expect
 
 import lknb
+from browser.lab import Lab, Notebook7
 
 Open = Callable[..., Notebook7]
 Join = Callable[..., lknb.Room]

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from lab import Notebook
 from playwright.sync_api import Dialog, Page, expect
 from waiting import eventually
 
 import lknb
+from browser.lab import Notebook
 
 NASTY = (
     '<script>window.lknbHit = 1</script><img src=x onerror="window.lknbHit = 2"><svg onload="window.lknbHit = 3">'
@@ -157,15 +157,13 @@ def test_widgets_follow_the_theme(notebook: Open, room_name: str) -> None:
         both = [sum(map(float, re.findall(r"[\d.]+", each)[:3])) for each in button.evaluate(style)]
         return both[0], both[1]
 
+    change = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme }).then(() => true)"
     try:
         for theme, is_dark in (
             ("JupyterLab Dark", True),
             ("JupyterLab Dark High Contrast", True),
             ("JupyterLab Light", False),
         ):
-            change = (
-                "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme }).then(() => true)"
-            )
             book.page.evaluate(change, theme)
             eventually(lambda is_dark=is_dark: (lightness()[0] > lightness()[1]) == is_dark, what=theme)
     finally:

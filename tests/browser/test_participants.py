@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from lab import Notebook
 from playwright.sync_api import expect
 from waiting import eventually
 
 import lknb
+from browser.lab import Notebook
 from lknb import server
 
 NASTY = '<img src=x onerror="document.title=1">\u202e'
@@ -76,7 +76,7 @@ def test_ones_own_state_is_edited_in_place(
     name = shown.get_by_label("Your name", exact=True)
     name.fill("x" * 300)
     shown.get_by_role("button", name="Set: Your name").click()
-    expect(shown.get_by_text("at most 256 fit")).to_be_visible()
+    expect(shown.get_by_text("the limit is 256")).to_be_visible()
     metadata = shown.get_by_label("Metadata of the room", exact=True)
     metadata.fill('{"phase": 2}')
     metadata.press("Control+Enter")

@@ -6,11 +6,11 @@ import re
 import threading
 from collections.abc import Callable
 
-from lab import Notebook
 from peers import PlainPeer
 from playwright.sync_api import Locator, expect
 
 import lknb
+from browser.lab import Notebook
 
 TOOK = re.compile(r"\d+\.\d m?s")
 

@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from lab import Notebook, busy_until
 from playwright.sync_api import Locator, expect
 from waiting import eventually
 
 import lknb
+from browser.lab import Notebook, busy_until
 
 NASTY = "<img src=x onerror=window.hurt=1>"
 _SLOW = 30_000  # milliseconds: the module has 6 MB, and a test's browser draws without a graphics card

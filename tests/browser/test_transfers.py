@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lab import Notebook
 from playwright.sync_api import Locator, expect
 
 import lknb
+from browser.lab import Notebook
 
 Join = Callable[..., lknb.Room]
 

@@ -16,7 +16,12 @@ from lknb.magics.verbs.common import Run, Silent
 
 def _handle_arguments(parser: VerbParser) -> None:
     parser.add_argument("method", metavar="METHOD", help="the method that this cell serves")
-    parser.add_argument("--caller", metavar="ID", action="append", help="only this identity may call; may be repeated")
+    parser.add_argument(
+        "--caller",
+        metavar="ID",
+        action="append",
+        help="only this identity may call; everybody if not given; may be repeated",
+    )
     parser.option(
         "--concurrency",
         metavar="N",
