@@ -95,7 +95,9 @@ class Renamed:
 
 RED_AT = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 EAST = dt.timezone(dt.timedelta(hours=2))
-FRAME = pd.DataFrame({"n": [1, 2], "x": [0.5, None], "at": pd.to_datetime(["2026-01-02", None]), "who": ["a", None]})
+FRAME = pd.DataFrame(
+    {"n": [1, 2], "x": [0.5, None], "at": pd.Series(["2026-01-02", None], dtype="datetime64[ns]"), "who": ["a", None]}
+)
 ROWS = [
     {"n": 1, "x": 0.5, "at": "2026-01-02T00:00:00", "who": "a"},
     {"n": 2, "x": None, "at": None, "who": None},
@@ -104,8 +106,13 @@ ROWS = [
 
 def returned(alice: lknb.Room, bob: lknb.Room, value: Any) -> Any:
     """What arrives of a value that is sent and returned; both ways must agree."""
-    received = []
-    bob.rpc("keep")(lambda payload: received.append(payload) or value)
+    received: list[Any] = []
+
+    @bob.rpc("keep")
+    def keep(payload: Any) -> Any:
+        received.append(payload)
+        return value
+
     answer = alice.perform_rpc("bob", "keep", value)
     assert received == [answer]
     return answer
@@ -218,14 +225,14 @@ COLUMNS_AND_TABLES: list[tuple[Any, Any]] = [
     MAPPINGS_AND_SEQUENCES + SCALARS + TIMES + COLUMNS_AND_TABLES,
     ids=lambda value: type(value).__name__,
 )
-def test_a_value_arrives_by_its_type(alice: lknb.Room, bob: lknb.Room, value: Any, arrives: Any) -> None:
+def test_value_arrives_by_its_type(alice: lknb.Room, bob: lknb.Room, value: Any, arrives: Any) -> None:
     got = returned(alice, bob, value)
     assert got == arrives
     assert type(got) is type(arrives)
     assert returned(alice, bob, {"in": [value]}) == {"in": [arrives]}
 
 
-def test_objects_of_lknb_arrive(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_attributes_participants_and_events_arrive_as_objects(alice: lknb.Room, bob: lknb.Room) -> None:
     assert returned(alice, bob, alice.attributes) == {"role": "host"}
     assert returned(alice, bob, alice.participants["alice"].attributes) == {"role": "host"}
     assert returned(alice, bob, alice.participants)["alice"]["permissions"]["canPublishData"] is True
@@ -313,7 +320,7 @@ for _ in range(250):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_json_has_no_form_for_is_refused_with_what_to_send(alice: lknb.Room, value: Any, why: str) -> None:
+def test_value_without_json_form_is_refused_with_remedy(alice: lknb.Room, value: Any, why: str) -> None:
     sent = alice.events.total
     with pytest.raises(TypeError, match=why) as caught:
         alice.perform_rpc("bob", "keep", value)
@@ -321,15 +328,15 @@ def test_what_json_has_no_form_for_is_refused_with_what_to_send(alice: lknb.Room
     assert alice.events.total == sent
 
 
-def test_a_frame_with_labels_arrives_the_way_the_message_says(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_labelled_frame_arrives_as_the_refusal_suggests(alice: lknb.Room, bob: lknb.Room) -> None:
     means = pd.DataFrame({"who": ["a", "a"], "n": [1, 2]}).groupby("who").mean()
     assert returned(alice, bob, means.reset_index()) == [{"who": "a", "n": 1.5}]
     assert returned(alice, bob, means["n"].to_dict()) == {"a": 1.5}
 
 
-def test_the_log_keeps_what_was_sent(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_log_keeps_the_values_that_were_sent(alice: lknb.Room, bob: lknb.Room) -> None:
     bob.rpc("keep")(lambda payload: Item("a", payload))
-    payload = {"at": RED_AT, "values": [1]}
+    payload: dict[str, Any] = {"at": RED_AT, "values": [1]}
     alice.perform_rpc("bob", "keep", payload)
     payload["values"].append(2)
     arrived = {"at": "2026-01-02T03:04:05Z", "values": [1]}
@@ -338,10 +345,10 @@ def test_the_log_keeps_what_was_sent(alice: lknb.Room, bob: lknb.Room) -> None:
     assert (served.data, served.result) == (arrived, {"name": "a", "parts": arrived})
 
 
-def test_sending_loads_no_optional_library() -> None:
+def test_conversion_imports_no_optional_library() -> None:
     code = (
         "import sys; from lknb.systems.json_values import jsonable; jsonable({'a': [1, (2.5,), {3}]});"
-        "print([name for name in ('numpy', 'pandas', 'polars', 'pyarrow') if name in sys.modules and name != 'numpy'])"
+        "print([name for name in ('pandas', 'polars', 'pyarrow') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[]\n"
@@ -395,7 +402,7 @@ def takes_constrained(n: Annotated[int, pydantic.Field(gt=0)]) -> int:
         (takes_constrained, '{"n": 3.0}', 3),
     ],
 )
-def test_a_whole_number_is_an_int(
+def test_whole_number_is_an_int_where_the_hint_asks(
     alice: lknb.Room, bob: lknb.Room, function: Callable[..., Any], payload: str, result: Any
 ) -> None:
     bob.rpc("m")(function)
@@ -418,7 +425,7 @@ def lknb_text(value: Any) -> str:
         ('{"a": 1, "d": {"count": true}}', r"d\.count: input should be a valid integer"),
     ],
 )
-def test_a_fraction_is_no_int(alice: lknb.Room, bob: lknb.Room, payload: str, problem: str) -> None:
+def test_fraction_is_refused_for_an_int(alice: lknb.Room, bob: lknb.Room, payload: str, problem: str) -> None:
     bob.rpc("m")(takes_numbers)
     with pytest.raises(lknb.RpcError, match=problem):
         alice.perform_rpc("bob", "m", payload, raw=True)
@@ -457,7 +464,7 @@ def takes_a_payload(payload: int = 5) -> int:
         (takes_a_payload, 6, 6),
     ],
 )
-def test_defaults_of_fields_arrive_as_values(
+def test_field_defaults_arrive_as_values(
     alice: lknb.Room, bob: lknb.Room, function: Callable[..., Any], payload: Any, result: Any
 ) -> None:
     bob.rpc("m")(function)
@@ -474,7 +481,7 @@ def test_defaults_of_fields_arrive_as_values(
         ({"ee": "x"}, "ee: input should be a valid integer"),
     ],
 )
-def test_constraints_of_fields_are_checked(alice: lknb.Room, bob: lknb.Room, payload: Any, problem: str) -> None:
+def test_field_constraints_are_checked(alice: lknb.Room, bob: lknb.Room, payload: Any, problem: str) -> None:
     bob.rpc("m")(takes_defaults)
     with pytest.raises(lknb.RpcError, match=problem):
         alice.perform_rpc("bob", "m", payload)
@@ -484,7 +491,7 @@ def takes_a_required_field(a: int = pydantic.Field(ge=1)) -> int:
     return a
 
 
-def test_a_field_without_a_default_is_required(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_field_without_default_is_required(alice: lknb.Room, bob: lknb.Room) -> None:
     bob.rpc("m")(takes_a_required_field)
     with pytest.raises(lknb.RpcError, match="a: is missing"):
         alice.perform_rpc("bob", "m", {})
@@ -497,7 +504,7 @@ def takes_rich_types(
     return [colour, at, orders, price, who, took, type(orders[0]).__name__]
 
 
-def test_what_was_sent_by_type_is_received_by_hint(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_hints_restore_the_types_that_were_sent(alice: lknb.Room, bob: lknb.Room) -> None:
     bob.rpc("m")(takes_rich_types)
     payload = {
         "colour": Colour.BLUE,
@@ -522,14 +529,14 @@ def takes_quoted(orders: list["Order"]) -> int:  # noqa: UP037 - as in a noteboo
     return len(orders)
 
 
-def test_a_quoted_name_in_a_hint_is_found(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_quoted_name_in_a_hint_is_resolved(alice: lknb.Room, bob: lknb.Room) -> None:
     takes_quoted.__annotations__["orders"] = list["Order"]
     bob.rpc("m")(takes_quoted)
     assert alice.perform_rpc("bob", "m", [{"item": "tea", "count": 1}]) == 1
 
 
-@pytest.mark.parametrize("hint", ["Nowhere", list["Nowhere"]])  # noqa: F821
-def test_an_undefined_hint_is_refused_at_once(bob: lknb.Room, hint: Any) -> None:
+@pytest.mark.parametrize("hint", ["Nowhere", types.GenericAlias(list, ("Nowhere",))])
+def test_undefined_hint_is_refused_when_registering(bob: lknb.Room, hint: Any) -> None:
     def takes_nowhere(a: Any) -> None: ...
 
     takes_nowhere.__annotations__["a"] = hint
@@ -542,7 +549,7 @@ def takes_typing_typed_dict(options: Options) -> int:
     return options["speed"]
 
 
-def test_a_typed_dict_of_typing_works_or_names_the_other(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_typed_dict_of_typing_works_or_names_typing_extensions(alice: lknb.Room, bob: lknb.Room) -> None:
     if sys.version_info >= (3, 12):
         bob.rpc("m")(takes_typing_typed_dict)
         assert alice.perform_rpc("bob", "m", {"options": {"speed": 2.0}}) == 2
@@ -563,7 +570,7 @@ def takes_payload_and_more(payload: int, more: int = 0, *, caller: str = "nobody
     return [payload, more, caller]
 
 
-def test_names_that_clash_are_kept_apart(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_clashing_parameter_names_are_kept_apart(alice: lknb.Room, bob: lknb.Room) -> None:
     bob.rpc("m")(takes_caller_and_options)
     assert alice.perform_rpc("bob", "m", {"payload": 1, "self": 2}) == ["alice", {"payload": 1, "self": 2}]
     for function in (takes_caller_and_options, takes_caller_by_position):
@@ -581,7 +588,7 @@ async def greet(data: rtc.RpcInvocationData) -> str:
     return f"Hello, {data.caller_identity}! You sent {data.payload} to {data.method}."
 
 
-def test_a_handler_of_livekits_sdk_works_as_pasted(alice: lknb.Room, bob: lknb.Room, peer: Peer) -> None:
+def test_sdk_handler_works_as_pasted(alice: lknb.Room, bob: lknb.Room, peer: Peer) -> None:
     bob.rpc("greet")(greet)
     answer = alice.perform_rpc("bob", "greet", "a word", raw=True)
     assert answer == "Hello, alice! You sent a word to greet."
@@ -589,13 +596,13 @@ def test_a_handler_of_livekits_sdk_works_as_pasted(alice: lknb.Room, bob: lknb.R
     assert (served.data, served.result, served.raw) == ("a word", answer, True)
 
 
-def test_a_handler_of_livekits_sdk_answers_a_plain_peer(peer: Peer, join: Callable[..., lknb.Room]) -> None:
+def test_sdk_handler_answers_a_plain_peer(peer: Peer, join: Callable[..., lknb.Room]) -> None:
     join("bob").rpc("greet")(greet)
     answer = peer("carol").call("perform_rpc", to="bob", method="greet", payload="not JSON")
     assert answer == "Hello, carol! You sent not JSON to greet."
 
 
-def test_the_sdks_form_beside_other_parameters_is_refused(bob: lknb.Room) -> None:
+def test_sdk_call_object_beside_other_parameters_is_refused(bob: lknb.Room) -> None:
     def mixed(data: rtc.RpcInvocationData, a: int) -> None: ...
 
     with pytest.raises(TypeError, match=r"Make it the only parameter, or declare the arguments instead"):
