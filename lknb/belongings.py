@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from lknb.cells import Cell, watch_cells
+from lknb.live import Live
 from lknb.public import public
 
 
@@ -33,13 +34,15 @@ _owners: weakref.WeakSet[Belongings[Any]] = weakref.WeakSet()
 
 
 @public
-class Belongings(Generic[T]):
+class Belongings(Live, Generic[T]):
     """The active objects of one kind in one room, oldest first. Safe to use from any thread.
 
     Args:
         end: called to end an object, such as one that another object replaces or whose cell ran again.
         begin: called with each new object, before the objects that it replaces end.
     """
+
+    _instead = "Use list(...) of it."
 
     def __init__(self, end: Callable[[T], Any], begin: Callable[[T], Any] = lambda thing: None) -> None:
         self._end, self._begin = end, begin

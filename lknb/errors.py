@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from lknb.public import public
 
@@ -29,6 +29,10 @@ from lknb.public import public
 @public
 class LknbError(Exception):
     """The base class of every error that lknb raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without calling __init__ again: subclasses take other arguments than the message.
+        return _copied, (type(self), self.args), vars(self)
 
 
 @public
@@ -164,8 +168,9 @@ class RpcError(LknbError):
         """The code's name, or `APPLICATION` for a code that the handler chose."""
         return self.NAMES.get(self.code, "APPLICATION")
 
-    def __reduce__(self) -> tuple[type[RpcError], tuple[int, str, str | None]]:
-        return type(self), (self.code, self.message, self.data)
+
+def _copied(kind: type[LknbError], arguments: tuple[Any, ...]) -> LknbError:
+    return kind.__new__(kind, *arguments)
 
 
 def did_you_mean(given: str, valid: Iterable[str]) -> str:

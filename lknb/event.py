@@ -6,7 +6,7 @@ import datetime as dt
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from time import monotonic
 from typing import Any, Literal
 
@@ -43,9 +43,26 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+class _InProgress:
+    """What an open event needs. These are not fields of an event, so copies and tables of events do not have them."""
+
+    __slots__ = ("_partial", "_started")
+
+    def _begin(self, elapsed: float = 0.0) -> None:
+        self._started = monotonic() - elapsed
+        self._partial: Callable[[], Any] | None = None
+
+    def _set_partial(self, partial: Callable[[], Any]) -> None:
+        self._partial = partial
+
+    def _end(self) -> float:
+        self._partial = None
+        return monotonic() - self._started
+
+
 @public
 @dataclass(slots=True, eq=False)
-class Event:
+class Event(_InProgress):
     """Something that happened in a room.
 
     Attributes:
@@ -103,11 +120,21 @@ class Event:
     number: int = field(default_factory=lambda: next(_numbers))
     id: str = ""
     time: dt.datetime = field(default_factory=now)
-    _started: float = field(default_factory=monotonic, repr=False)
-    _partial: Callable[[], Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.id = self.id or f"event-{self.number}"
+        self._begin()
+
+    # A copy is a snapshot: that of an open event never ends, and has the text transferred so far.
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**state, "data": self.so_far(), "elapsed": self.elapsed}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for each in fields(self):
+            setattr(self, each.name, state[each.name])
+        self._begin(state["elapsed"])
 
     def __repr__(self) -> str:
         parts: list[str] = [self.kind, self.direction]
@@ -158,13 +185,13 @@ class Event:
 
 def set_partial(event: Event, partial: Callable[[], Any]) -> None:
     """Have `event.so_far()` return `partial()` until the event ends."""
-    event._partial = partial
+    event._set_partial(partial)
 
 
 def set_ended(event: Event, status: Status, error: str | None) -> None:
     """Set how and when `event` ended."""
-    event.duration = monotonic() - event._started
-    event.error, event._partial = error, None
+    event.duration = event._end()
+    event.error = error
     event.status = status  # set last: other threads read it as "this event is complete"
 
 

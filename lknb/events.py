@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 from lknb import event_table
 from lknb.event import Direction, Event, Kind, Status, set_ended, weight
 from lknb.interest import Interest
+from lknb.live import Live
 from lknb.public import public
 from lknb.tables import Table
 
@@ -147,12 +148,14 @@ Reader = Callable[[Event], None]
 
 
 @public
-class EventLog(Events):
+class EventLog(Live, Events):
     """The newest events of a room: at most 10,000 events, 64 MiB in memory and 4 GiB of received files on disk.
 
     Attributes:
         evicted: how many older events were removed to stay within these limits.
     """
+
+    _instead = "Use room.events[:], which has the events as they are now, or list(room.events)."
 
     def __init__(
         self, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES, max_spooled: int = MAX_SPOOLED

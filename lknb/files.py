@@ -109,6 +109,16 @@ class ReceivedFile:
         """
         return self._spool.read(at, count)
 
+    def __copy__(self) -> ReceivedFile:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ReceivedFile:
+        return self  # what was received never changes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        described = {name: getattr(self, name) for name in ("name", "mime_type", "sender", "attributes", "verified")}
+        return _unpickled, (self.data, described)
+
     def __len__(self) -> int:
         return self.size
 
@@ -147,6 +157,12 @@ class ReceivedFile:
         if self.image_type and self.size <= _DISPLAY_LIMIT:
             bundle[self.image_type] = base64.b64encode(self.data).decode()
         return bundle
+
+
+def _unpickled(content: bytes, described: dict[str, Any]) -> ReceivedFile:
+    spool = Spool()
+    spool.write(content)
+    return ReceivedFile(spool, **described)
 
 
 class Spool:

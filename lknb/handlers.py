@@ -23,6 +23,7 @@ from lknb.errors import did_you_mean
 from lknb.event import Event, now, weight
 from lknb.events import EventLog
 from lknb.interest import Interest
+from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
 from lknb.throttle import Throttle
@@ -38,7 +39,7 @@ _STREAMS_AT_ONCE = 64  # streams that one synchronous handler reads concurrently
 
 @public
 @dataclass(eq=False)
-class Handler:
+class Handler(Live):
     """A function that receives matching events, or serves the calls of one method.
 
     Attributes:
@@ -55,6 +56,8 @@ class Handler:
         last_duration: seconds that the last completed call took; None before the first has completed.
         max_duration: seconds that the longest call took.
     """
+
+    _instead = "Use its attributes, such as name, calls and errors; dataclasses.asdict(...) has all of them."
 
     kind: str
     topic: str | None
@@ -120,7 +123,7 @@ class Handler:
         """Whether a stream of this many bytes is within this handler's own limit."""
         return self.max_size is None or size <= self.max_size
 
-    async def run(self, *args: Any, **kwargs: Any) -> Any:
+    async def run(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function on its thread and in its cell's context, and return its result."""
         self.last_run = now()
         self.running += 1

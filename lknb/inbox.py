@@ -14,6 +14,7 @@ from lknb.errors import DeliveryTimeoutError, NotConnectedError
 from lknb.event import Event, weight
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
 from lknb.interest import Interest
+from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
 
@@ -22,7 +23,7 @@ TIMEOUT = 10.0
 
 
 @public
-class Inbox:
+class Inbox(Live):
     """The events received since `room.listen` that match its arguments, in order. Each is read once.
 
     Iterate over it (`for`, or `async for` on any event loop), or read one event with `next`. At most 10,000 events and
@@ -33,6 +34,8 @@ class Inbox:
         aio: `next` as a coroutine, for code on an event loop.
         dropped: number of unread events that were dropped.
     """
+
+    _instead = "Read its events with next(), and use those."
 
     def __init__(
         self, log: EventLog, interest: Interest, *, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES
@@ -181,8 +184,10 @@ class Inbox:
 
 
 @public
-class AioInbox:
+class AioInbox(Live):
     """`inbox.aio`: the inbox for code on an event loop."""
+
+    _instead = "Read its events with next(), and use those."
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox

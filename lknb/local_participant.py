@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from lknb.live import Live
 from lknb.participants import Participant
 from lknb.public import public
 from lknb.sync_async import awaitable, blocking
@@ -13,8 +14,10 @@ from lknb.systems.state import Attributes, ParticipantState
 
 
 @public
-class AioLocalParticipant:
+class AioLocalParticipant(Live):
     """`room.aio.local_participant`: the methods of `LocalParticipant` as coroutines, for code on an event loop."""
+
+    _instead = "Use room.participants[room.identity], which is a snapshot."
 
     def __init__(self, systems: Systems) -> None:
         self._systems = systems
@@ -28,7 +31,7 @@ class AioLocalParticipant:
 
 
 @public
-class LocalParticipant:
+class LocalParticipant(Live):
     """This notebook's participant in a room, as `room.local_participant`. The server confirms each change.
 
     See https://docs.livekit.io/transport/data/state/participant-attributes/.
@@ -38,6 +41,7 @@ class LocalParticipant:
     """
 
     _awaitable: ClassVar[str] = "room.aio.local_participant"
+    _instead = "Use room.participants[room.identity], which is a snapshot."
 
     def __init__(self, systems: Systems) -> None:
         self._systems = systems

@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 from livekit import rtc
 
@@ -16,6 +15,28 @@ from lknb.tables import Table
 _KINDS = {0: "standard", 1: "ingress", 2: "egress", 3: "sip", 4: "agent", 5: "connector", 6: "bridge"}
 _STATES = {0: "joining", 1: "joined", 2: "active", 3: "disconnected"}
 _QUALITIES = {-1: "unknown", 0: "poor", 1: "good", 2: "excellent", 3: "lost"}
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class ReadOnly(dict[K, V]):
+    """A dict that never changes. Unlike a mapping proxy, it can be copied, pickled, hashed and written as JSON."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError(
+            "A snapshot of a participant cannot be changed. Change your own attributes with room.attributes, or a "
+            "copy of these with dict(...)."
+        )
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
 
 
 @public
@@ -64,13 +85,13 @@ def snapshot(participant: rtc.Participant, data_tracks: tuple[str, ...], *, is_l
         identity=participant.identity,
         name=participant.name,
         metadata=participant.metadata,
-        attributes=MappingProxyType(participant.attributes),
+        attributes=ReadOnly(participant.attributes),
         kind=_KINDS.get(participant.kind, f"kind {participant.kind}"),
         # The SDK never updates the local participant's state, but it is in the room and can receive.
         state="active" if is_local else _STATES.get(participant.state, "unknown"),
         joined_at=participant.joined_at,
         quality=_QUALITIES.get(int(participant.connection_quality), "unknown"),
-        permissions=MappingProxyType(
+        permissions=ReadOnly(
             {
                 "canPublishData": permission.can_publish_data,
                 "canSubscribe": permission.can_subscribe,

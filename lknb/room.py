@@ -17,6 +17,7 @@ from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
 from lknb.handlers import Handler, HandlerThread
 from lknb.inbox import Inbox
 from lknb.interest import Interest
+from lknb.live import Live
 from lknb.local_participant import AioLocalParticipant, LocalParticipant
 from lknb.loop import LOOP
 from lknb.participants import Participant, Participants
@@ -62,7 +63,7 @@ def _unchanged(writer: AsyncStreamWriter) -> AsyncStreamWriter:
 
 
 @public
-class AioRoom:
+class AioRoom(Live):
     """`room.aio`: the blocking methods of a room as coroutines; await them on any event loop.
 
     Async handlers need these: they run on lknb's own loop, where a blocking call would wait for itself.
@@ -75,6 +76,8 @@ class AioRoom:
         ... async def reply(data: str, sender: str) -> None:
         ...     await room.aio.send_text(data.upper(), topic="answers", to=sender)
     """
+
+    _instead = "Use room.name and room.identity, and join that room where you need it."
 
     def __init__(self, room: Room) -> None:
         self._room = room
@@ -107,7 +110,7 @@ class AioRoom:
 
 
 @public
-class Room:
+class Room(Live):
     """A room that this notebook has joined. `lknb.connect` returns it.
 
     Every method that sends or calls blocks until it has finished, and can be used from any thread; `room.aio` has the
@@ -124,6 +127,10 @@ class Room:
     """
 
     _awaitable: ClassVar[str] = "room.aio"
+    _instead = (
+        "Use its data: room.events[:], dict(room.attributes), dict(room.participants). "
+        "In another process, join the room with lknb.connect(...)."
+    )
 
     aio: AioRoom
     local_participant: LocalParticipant
@@ -401,6 +408,7 @@ class Room:
 
         The call's JSON payload becomes the function's arguments, checked against its type hints; a parameter named
         `caller` receives the caller's identity, one named `payload` the whole payload. The return value is the answer.
+        A function for LiveKit's SDK, with one parameter `data: rtc.RpcInvocationData`, works as it is, with plain text.
         An `RpcError` reaches the caller; any other exception becomes code 1500, and its traceback appears in the cell.
 
         Args:
@@ -411,7 +419,7 @@ class Room:
             thread: "main" runs the function on the kernel's main thread, between cells.
 
         Raises:
-            TypeError: for a parameter with a type that JSON cannot be checked against.
+            TypeError: for a parameter with a type that JSON cannot be checked against, or that is not defined.
             PermissionDeniedError: without the grant canPublishData, which answering needs.
             NotConnectedError: if the room is closed.
 

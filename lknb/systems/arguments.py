@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from types import GenericAlias
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 import pydantic_core
+from livekit import rtc
+from pydantic.fields import FieldInfo
 
 from lknb.errors import RpcError, did_you_mean
 from lknb.systems.payloads import ERROR_DATA_LIMIT, PAYLOAD_LIMIT, cut, decode
@@ -25,47 +28,80 @@ class Arguments:
     Anything else becomes the only argument. A parameter named `caller` receives the caller's identity. If `payload` is
     the only other parameter, it receives the whole payload.
 
+    A function in the form of LiveKit's SDK, with one parameter of the type `rtc.RpcInvocationData`, receives the SDK's
+    object, and exchanges plain text as it would there.
+
     Raises:
-        TypeError: for a type hint that JSON cannot be checked against.
+        TypeError: for a type hint that JSON cannot be checked against, or that is not defined.
     """
 
     def __init__(self, method: str, function: Callable[..., Any], *, raw: bool) -> None:
-        self.raw = raw
         self._method = method
-        self._parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+        self._parameters = list(_signature(method, function).parameters.values())
         named = [each for each in self._parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
-        self._names = [each.name for each in named if each.name != _CALLER]
-        self._by_position = [each.name for each in named if each.kind is not each.KEYWORD_ONLY and each.name != _CALLER]
+        named = [each for each in named if each.name != _CALLER]
+        self._takes_caller = any(each.name == _CALLER for each in self._parameters)
+        self._takes_call = _takes_call(method, named)
+        self.raw = raw or self._takes_call
+        self._first = named[0].name if named else None
+        # A parameter's name in JSON is its own, unless a pydantic Field gives it an alias.
+        self._names = [_alias(each) for each in named]
+        self._by_position = [_alias(each) for each in named if each.kind is not each.KEYWORD_ONLY]
         self._whole = self._names == [_WHOLE_PAYLOAD]
         # Arguments for `*rest` and `**rest` are checked as a list and a dict, under names that callers never see.
         self._rest: str | None = None
         self._options: str | None = None
-        fields: dict[str, Any] = {}
+        # The model's fields get generated names: pydantic reserves some names, and refuses those with an underscore.
         self._fields: dict[str, str] = {}
-        for index, each in enumerate(self._parameters):
+        fields: dict[str, Any] = {}
+        for index, each in enumerate([] if self._takes_call else self._parameters):
             if each.name == _CALLER:
                 continue
-            alias = each.name
+            name, alias = each.name, _alias(each)
             hint: Any = Any if each.annotation is each.empty else each.annotation
             default: Any = ... if each.default is each.empty else each.default
             if each.kind is each.VAR_POSITIONAL:
-                alias = self._rest = f"*{each.name}"
+                name = alias = self._rest = f"*{each.name}"
                 hint, default = GenericAlias(list, (hint,)), ()
             elif each.kind is each.VAR_KEYWORD:
-                alias = self._options = f"**{each.name}"
+                name = alias = self._options = f"**{each.name}"
                 hint, default = GenericAlias(dict, (str, hint)), {}
-            # Fields get generated names: pydantic reserves some names, and refuses those with an underscore.
-            self._fields[alias] = f"field_{index}"
-            fields[f"field_{index}"] = (hint, pydantic.Field(default, alias=alias))
+            elif isinstance(default, FieldInfo):
+                hint, default = Annotated[hint, default], ...
+            field = pydantic.Field(alias=alias) if default is ... else pydantic.Field(default, alias=alias)
+            self._fields[name] = f"field_{index}"
+            fields[f"field_{index}"] = (hint, field)
+        self._model = self._made(fields, getattr(function, "__module__", None) or __name__)
+        # Defaults that a Field gives; those of the signature are left to the function.
+        signature_has = {each.name for each in self._parameters if _has_plain_default(each)}
+        self._field_defaults = {
+            name
+            for name, field in self._fields.items()
+            if name not in signature_has and not self._model.model_fields[field].is_required() and name[0] != "*"
+        }
+        self._optional = signature_has | self._field_defaults
+
+    def _made(self, fields: dict[str, Any], module: str) -> type[pydantic.BaseModel]:
         config = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=False, validate_default=False)
+        name = f"{self._method} arguments"
         try:
-            self._model = pydantic.create_model(f"{method} arguments", __config__=config, **fields)
+            # Names in quotes inside a hint, such as list["Order"], are looked up in the function's module.
+            model: type[pydantic.BaseModel] = pydantic.create_model(
+                name, __config__=config, __module__=module, **fields
+            )
+            model.model_rebuild()
+        except NameError as error:
+            raise _undefined(self._method, error) from None
         except pydantic.errors.PydanticUserError as error:
             reason = str(error).splitlines()[0].split(" Set `arbitrary_types_allowed")[0]
+            valid = "Use JSON's types, dataclasses, TypedDicts or pydantic models."
+            if error.code == "typed-dict-version":
+                reason = "pydantic cannot read a TypedDict from typing before Python 3.12."
+                valid = "Write: from typing_extensions import TypedDict."
             raise TypeError(
-                f"The parameters of {method!r} have a type that JSON cannot be checked against: {reason} "
-                "Use JSON's types, dataclasses, TypedDicts or pydantic models."
+                f"The parameters of {self._method!r} have a type that JSON cannot be checked against: {reason} {valid}"
             ) from None
+        return model
 
     def read(self, text: str) -> Any:
         """A call's payload as Python values; with `raw` the unchanged text.
@@ -82,24 +118,36 @@ class Arguments:
         except ValueError as error:
             raise self._invalid(f"the payload is not JSON ({error})") from None
 
-    def of(self, payload: Any, caller: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Positional and keyword arguments for one call.
+    def of(self, payload: Any, call: rtc.RpcInvocationData) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and keyword arguments for one call, whose payload `read` has read.
 
         Raises:
             RpcError: INVALID_ARGUMENTS, with a message for the caller, if the payload does not match.
         """
         if self.raw:
-            return self._arranged({self._names[0]: payload} if self._names else {}, caller)
-        given = self._by_name(payload)
-        try:
-            # Validated as JSON text: even strict checking then accepts a date or a UUID written as a string.
-            model = self._model.model_validate_json(pydantic_core.to_json(given))
-        except pydantic.ValidationError as error:
-            raise self._refused(error, given) from None
+            argument = call if self._takes_call else payload
+            return self._arranged({self._first: argument} if self._first else {}, call.caller_identity)
+        model = self._validated(self._by_name(payload))
         values = {
-            alias: getattr(model, field) for alias, field in self._fields.items() if field in model.model_fields_set
+            name: getattr(model, field)
+            for name, field in self._fields.items()
+            if field in model.model_fields_set or name in self._field_defaults
         }
-        return self._arranged(values, caller)
+        return self._arranged(values, call.caller_identity)
+
+    def _validated(self, given: dict[str, Any]) -> pydantic.BaseModel:
+        """The model of these arguments, with whole numbers such as 3.0 as int where a hint asks for an int."""
+        copied = False
+        while True:
+            try:
+                # Validated as JSON text: even strict checking then accepts a date or a UUID written as a string.
+                return self._model.model_validate_json(pydantic_core.to_json(given))
+            except pydantic.ValidationError as error:
+                if not copied:  # the log keeps the payload as it came
+                    given, copied = copy.deepcopy(given), True
+                replaced = [_replaced(given, each["loc"], each["input"]) for each in _problems(error)]
+                if not any(replaced):  # each round leaves fewer floats, so this ends
+                    raise self._refused(error) from None
 
     def _arranged(self, values: dict[str, Any], caller: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """`values` in the order and form of the function's parameters; missing ones keep their defaults."""
@@ -122,7 +170,7 @@ class Arguments:
 
     def _by_name(self, payload: Any) -> dict[str, Any]:
         if self._whole:
-            return {_WHOLE_PAYLOAD: payload}
+            return {} if payload is None and _WHOLE_PAYLOAD in self._optional else {_WHOLE_PAYLOAD: payload}
         if isinstance(payload, dict):
             return self._with_options(payload)
         if payload is None:
@@ -142,13 +190,15 @@ class Arguments:
     def _with_options(self, payload: dict[str, Any]) -> dict[str, Any]:
         if self._options is None:
             return payload
-        known = {name: value for name, value in payload.items() if name in self._names}
+        # `caller` is never taken from the payload. Left among the known ones, it is refused.
+        own = {*self._names, _CALLER} if self._takes_caller else {*self._names}
+        known = {name: value for name, value in payload.items() if name in own}
         return {**known, self._options: {name: value for name, value in payload.items() if name not in known}}
 
-    def _refused(self, error: pydantic.ValidationError, given: Mapping[str, Any]) -> RpcError:
+    def _refused(self, error: pydantic.ValidationError) -> RpcError:
         # Only the argument and the problem: pydantic's own text would repeat the input and link to its documentation.
         problems = []
-        for each in error.errors(include_url=False, include_context=False, include_input=False):
+        for each in _problems(error):
             where = ".".join(str(part) for part in each["loc"])
             hint = did_you_mean(where, self._names).rstrip(".") if each["type"] == "extra_forbidden" else ""
             text = {"missing": "is missing", "extra_forbidden": "is not one of its arguments" + hint}.get(
@@ -160,3 +210,69 @@ class Arguments:
 
     def _invalid(self, why: str, data: str | None = None) -> RpcError:
         return RpcError(RpcError.INVALID_ARGUMENTS, cut(f"{self._method}: {why}"), data)
+
+
+def _signature(method: str, function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function, eval_str=True)
+    except NameError as error:
+        raise _undefined(method, error) from None
+
+
+def _undefined(method: str, error: NameError) -> TypeError:
+    return TypeError(
+        f"A type hint of {method!r} names {error.name!r}, which is not defined where the function is. "
+        "Define or import it first, outside of other functions."
+    )
+
+
+def _takes_call(method: str, parameters: list[inspect.Parameter]) -> bool:
+    """Whether the function has the form of the SDK's handlers.
+
+    Raises:
+        TypeError: if it also takes arguments from the payload.
+    """
+    if not any(each.annotation is rtc.RpcInvocationData for each in parameters):
+        return False
+    if len(parameters) > 1:
+        raise TypeError(
+            f"The function of {method!r} has the SDK's RpcInvocationData beside other parameters. Make it the only "
+            "parameter, or declare the arguments instead: def add(a: int, b: int, caller: str)."
+        )
+    return True
+
+
+def _field_infos(parameter: inspect.Parameter) -> list[FieldInfo]:
+    """The pydantic Fields of a parameter, the most significant first."""
+    annotated = getattr(parameter.annotation, "__metadata__", ())
+    return [each for each in (parameter.default, *reversed(annotated)) if isinstance(each, FieldInfo)]
+
+
+def _alias(parameter: inspect.Parameter) -> str:
+    """The name of a parameter in JSON."""
+    return next((each.alias for each in _field_infos(parameter) if each.alias), parameter.name)
+
+
+def _has_plain_default(parameter: inspect.Parameter) -> bool:
+    return parameter.default is not parameter.empty and not isinstance(parameter.default, FieldInfo)
+
+
+def _problems(error: pydantic.ValidationError) -> Iterable[Any]:
+    return error.errors(include_url=False, include_context=False)
+
+
+def _replaced(given: Any, location: tuple[Any, ...], number: Any) -> bool:
+    """Replace a whole float at this location by an int, and say whether there was one."""
+    if not isinstance(number, float) or not number.is_integer():
+        return False
+    owner: Any = None
+    key: Any = None
+    value = given
+    for part in location:
+        # All other parts of a location are pydantic's own names, such as those of a union's branches.
+        if (isinstance(value, dict) and part in value) or (isinstance(value, list) and part in range(len(value))):
+            owner, key, value = value, part, value[part]
+    if owner is None or not isinstance(value, float):
+        return False
+    owner[key] = int(value)
+    return True

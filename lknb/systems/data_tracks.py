@@ -22,6 +22,7 @@ from lknb.errors import (
 )
 from lknb.event import Event
 from lknb.events import EventLog
+from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
 from lknb.sdk import PublishDataTrackError
@@ -62,7 +63,7 @@ class RemoteDataTrack:
 
 
 @public
-class LocalDataTrack:
+class LocalDataTrack(Live):
     """A data track that this notebook publishes; `push` sends a frame.
 
     Attributes:
@@ -70,6 +71,8 @@ class LocalDataTrack:
         pushed: number of frames that the SDK accepted.
         refused: number of frames that the SDK refused because its queue was full; they were not sent.
     """
+
+    _instead = "Use its name, pushed and refused."
 
     def __init__(self, name: str, sdk_track: rtc.LocalDataTrack, connection: Connection, log: EventLog) -> None:
         self.name = name

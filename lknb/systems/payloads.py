@@ -1,8 +1,7 @@
-"""Payloads of remote method calls: Python values as JSON text, and back, within limits."""
+"""Payloads of remote method calls: JSON as text, and back, within limits."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pydantic_core
@@ -20,38 +19,17 @@ ERROR_DATA_LIMIT = 15 * 1024
 
 
 def encode(value: Any) -> str:
-    """`value` as JSON text. Dataclasses, dates, numpy arrays and numbers, and pydantic models are converted.
+    """`value`, of JSON's types only, as JSON text; `json_values.jsonable` makes it of other values.
 
     Raises:
-        TypeError: for a value that JSON cannot express.
         PayloadTooLargeError: if the text exceeds 15 MiB.
     """
-    try:
-        text = pydantic_core.to_json(value, fallback=_jsonable, inf_nan_mode="constants").decode()
-        if "NaN" in text or "Infinity" in text:
-            json.loads(text, parse_constant=_no_constant)  # raises for a number, not for text inside a string
-    except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
-        raise TypeError(f"{type(value).__name__} cannot be sent as JSON: {reason}") from None
-    if len(text.encode()) > PAYLOAD_LIMIT:
+    text = pydantic_core.to_json(value)
+    if len(text) > PAYLOAD_LIMIT:
         raise PayloadTooLargeError(
-            "The payload",
-            len(text.encode()),
-            PAYLOAD_LIMIT,
-            "Send it with send_bytes, and name that stream in the call.",
+            "The payload", len(text), PAYLOAD_LIMIT, "Send it with send_bytes, and name that stream in the call."
         )
-    return text
-
-
-def _jsonable(value: Any) -> Any:
-    for convert in ("tolist", "item"):  # numpy's arrays and numbers
-        if hasattr(value, convert):
-            return getattr(value, convert)()
-    raise ValueError(f"{type(value).__name__} is not a JSON type")
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"JSON has no {name}")
+    return text.decode()
 
 
 def decode(text: str) -> Any:

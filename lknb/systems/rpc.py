@@ -21,6 +21,7 @@ from lknb.handlers import Handler, Handlers
 from lknb.interest import Interest
 from lknb.loop import LOOP
 from lknb.systems.arguments import Arguments
+from lknb.systems.json_values import jsonable
 from lknb.systems.payloads import ERROR_DATA_LIMIT, PAYLOAD_LIMIT, cut, decode_answer, encode
 from lknb.systems.sending import recording
 
@@ -68,7 +69,8 @@ class Rpc:
         Args:
             to: the identity of the participant that serves it.
             method: the method's name.
-            payload: any value that JSON can express; a dict becomes the arguments of an lknb handler.
+            payload: any value that JSON can express; a dict becomes the arguments of an lknb handler. Times are sent as
+                ISO text, arrays and columns as lists, tables as a list of rows.
             timeout: the seconds that the handler has to answer.
             raw: send `payload`, a str, unchanged, and return the answer as a str.
 
@@ -124,7 +126,9 @@ class Rpc:
         if not timeout > 0:
             raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}.")
         _check_method(method)
-        request = _raw_payload(payload) if raw else encode(payload)
+        # The log keeps what is sent: later changes of the caller's own objects do not reach it.
+        data = payload if raw else jsonable(payload)
+        request = _raw_payload(payload) if raw else encode(data)
         self._connection.require("canPublishData", "Calling a remote method")
         await self._connection.presence.find(to)
         event = Event(
@@ -133,7 +137,7 @@ class Rpc:
             sender=self._connection.identity,
             to=(to,),
             topic=method,
-            data=payload,
+            data=data,
             size=len(request.encode()),
             status="open",
             raw=raw,
@@ -298,7 +302,7 @@ class Method:
         try:
             if not isinstance(error.code, int) or not 0 <= error.code < 2**32:
                 raise TypeError(f"An RpcError's code must be a whole number from 0 to 2**32 - 1, not {error.code!r}.")
-            data = error.data if error.data is None or isinstance(error.data, str) else encode(error.data)
+            data = error.data if error.data is None or isinstance(error.data, str) else encode(jsonable(error.data))
             if data is not None and len(data.encode()) > ERROR_DATA_LIMIT:
                 self.handler.say(f"The data of an RpcError of {self.handler.name} exceeds 15 KiB and was omitted.")
                 data = None
@@ -311,11 +315,13 @@ class Method:
         if self._callers is not None and call.caller_identity not in self._callers:
             raise RpcError(RpcError.FORBIDDEN, f"{call.caller_identity!r} may not call {call.method!r}.")
         event.data = self._arguments.read(call.payload)
-        args, kwargs = self._arguments.of(event.data, call.caller_identity)
+        args, kwargs = self._arguments.of(event.data, call)
         async with self._turns:
             result = await self.handler.run(*args, **kwargs)
-        answer = result if self._arguments.raw and isinstance(result, str) else encode(result)
-        event.result = result
+        is_text = self._arguments.raw and isinstance(result, str)
+        value = result if is_text else jsonable(result)
+        answer = value if is_text else encode(value)
+        event.result = value
         if len(answer.encode()) > PAYLOAD_LIMIT:
             raise RpcError(1504, f"The answer of {call.method!r} exceeds {PAYLOAD_LIMIT:,} bytes.")
         return answer

@@ -20,6 +20,7 @@ from lknb.credentials import read_token
 from lknb.errors import ConnectError, NotConnectedError, PayloadTooLargeError, PermissionDeniedError, StateError
 from lknb.event import Event
 from lknb.events import EventLog
+from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
 
@@ -329,11 +330,13 @@ def check_attributes(attributes: Mapping[str, str], limit: int) -> None:
 
 
 @public
-class Attributes(MutableMapping[str, str]):
+class Attributes(Live, MutableMapping[str, str]):
     """This participant's attributes as a mapping that is always current. The server confirms each write.
 
     Writing raises the errors of `set_attributes`. Deleting a key deletes it for everybody.
     """
+
+    _instead = "Use dict(room.attributes)."
 
     def __init__(self, state: ParticipantState, current: Callable[[], Mapping[str, str]]) -> None:
         self._state = state

@@ -14,6 +14,7 @@ from lknb.event import Event, set_partial
 from lknb.events import EventLog
 from lknb.files import safe_name
 from lknb.handlers import Handler, Handlers
+from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.progress import size as readable
 from lknb.public import public
@@ -531,8 +532,10 @@ class OutgoingStream(ABC, Generic[Piece]):
 
 
 @public
-class AsyncStreamWriter:
+class AsyncStreamWriter(Live):
     """Writes an outgoing stream from an event loop: use it with `async with`, and `await out.write(...)`."""
+
+    _instead = "Write to it where it was opened; its event can be copied."
 
     def __init__(self, opening: Coroutine[Any, Any, OutgoingStream[Any]]) -> None:
         self._opening: Coroutine[Any, Any, OutgoingStream[Any]] | None = opening
@@ -592,8 +595,10 @@ class AsyncStreamWriter:
 
 
 @public
-class StreamWriter:
+class StreamWriter(Live):
     """Writes an outgoing stream from a cell: use it with `with`, and `out.write(...)`."""
+
+    _instead = AsyncStreamWriter._instead
 
     def __init__(self, writer: AsyncStreamWriter) -> None:
         self._writer = writer

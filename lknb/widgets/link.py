@@ -18,6 +18,7 @@ from lknb.cells import Cell, current_cell
 from lknb.credentials import scrub
 from lknb.errors import LknbError, NotConnectedError, did_you_mean
 from lknb.event import Event
+from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
 from lknb.throttle import Throttle
@@ -35,7 +36,7 @@ _LATER = "not written while the room is reconnecting. The newest value is writte
 
 
 @public
-class Link:
+class Link(Live):
     """Keeps a trait and an attribute equal. Made by `room.link`.
 
     Attributes:
@@ -46,6 +47,8 @@ class Link:
         active: whether the link is still active.
         error: why the two differ now; None if they are equal, or if there is nothing to follow yet.
     """
+
+    _instead = "Make another one with room.link(...)."
 
     def __init__(self, room: Room, widget: traitlets.HasTraits, attribute: str, trait: str, of: str | None) -> None:
         if not isinstance(widget, traitlets.HasTraits):

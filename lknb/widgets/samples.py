@@ -1,14 +1,16 @@
 """Samples: the numbers in a payload as rows of named fields.
 
-Formats: JSON, Arrow IPC, plain numbers separated by commas or spaces, structs, and whatever a user's decoder reads.
+Formats: JSON, Arrow IPC, lines of plain numbers, structs, and whatever a user's decoder reads.
 Everything is bounded, and nothing in a payload is ever executed: no pickle, no eval.
 """
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import json
 import math
+import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -72,12 +74,12 @@ def detect_rows(payload: Any) -> list[Row]:
     if data.startswith((_ARROW_FILE, _ARROW_STREAM)):
         return _filled(arrow_rows(data), "an Arrow table without numbers")
     try:
-        text = data.decode().strip().removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
+        text = data.decode().removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
     except UnicodeDecodeError:
         raise UndecodableError(
             'bytes that are neither JSON nor Arrow: specify how to read them, for example decoder="<dff"'
         ) from None
-    if text[:1] in ("{", "["):
+    if text.lstrip()[:1] in ("{", "["):
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -125,21 +127,52 @@ def json_rows(value: Any) -> list[Row]:
 
 
 def plain_rows(text: str) -> list[Row]:
-    """The rows in lines of numbers separated by commas, semicolons or spaces. The first line may contain names."""
-    names: list[str] = []
-    rows: list[Row] = []
-    for number, line in enumerate(text.splitlines()[: LONGEST + 1]):
-        cells = line.replace(",", " ").replace(";", " ").split()[:WIDEST]
-        values = [_parsed(cell) for cell in cells]
-        if None in values:
-            if number or all(value is not None for value in values) or "\n" not in text:
-                return []
-            names = cells
-            continue
-        if len(names) != len(values):
-            names = ["value"] if len(values) == 1 else [str(index) for index in range(len(values))]
-        rows.append(dict(zip((name[:_NAME] for name in names), values, strict=True)))
+    """The rows in lines of numbers with commas, semicolons, tabs or spaces between them; a first line may name them.
+
+    An empty cell is a missing value. In lines with commas, semicolons or tabs, text is left out, as it is in JSON.
+
+    Raises:
+        UndecodableError: for lines that can be read in more than one way.
+    """
+    lines = _cells(text)
+    if not lines:
+        return []
+    has_names = len(lines) > 1 and all(_parsed(cell) is None for cell in lines[0])
+    width = len(lines[0])
+    names = lines.pop(0) if has_names else ["value" if width == 1 else ""] * width
+    names = [name or str(index) for index, name in enumerate(names)]
+    if len(set(names)) < width:
+        raise UndecodableError("two columns with the same name: say how to read them with decoder=")
+    rows = []
+    for cells in lines:
+        if len(cells) != width:
+            raise UndecodableError(f"lines with {width} and {len(cells)} values: say how to read them with decoder=")
+        numbers = [_parsed(cell) for cell in cells]
+        values = [cell if number is None else number for cell, number in zip(cells, numbers, strict=True)]
+        rows.append(_flat(dict(zip(names, values, strict=True))))
     return [row for row in rows if row]
+
+
+def _cells(text: str) -> list[list[str]]:
+    """The cells of each line, by the text's one separator; none of a text without numbers."""
+    if all(_parsed(part) is None for part in re.split(r"[,;\s\"]", text)):
+        return []
+    separators = [mark for mark in ",;\t" if mark in text]
+    lines = [line for line in text.splitlines()[: LONGEST + 1] if line.strip(" ")]
+    if not separators:
+        rows = [line.split() for line in lines]
+        # Words around a number are a sentence. Only the first of several lines may be words: the names.
+        return [] if any(_parsed(cell) is None for row in rows[1:] or rows for cell in row) else rows
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separators[0])]
+    except csv.Error as error:
+        raise UndecodableError(f"not valid CSV: {error}"[:200]) from None
+    parts = [cell.split() for row in rows for cell in row]
+    if {",", ";"} <= {*separators} or any(len(each) > 1 and None not in map(_parsed, each) for each in parts):
+        raise UndecodableError(
+            "numbers with two kinds of separators, as in 1,5;2,5: say how to read them with decoder="
+        )
+    return rows
 
 
 def arrow_rows(data: bytes) -> list[Row]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 
 from lknb.cells import Cell, current_cell, shell
+from lknb.live import Live
 from lknb.tables import Table, plain
 from lknb.widgets.channel import Channel
 from lknb.widgets.modules import stylesheet
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 MIME = "application/vnd.jupyter.widget-view+json"
 
 
-class RoomWidget(anywidget.AnyWidget):
+class RoomWidget(Live, anywidget.AnyWidget):
     """A live view of a room: a widget in a notebook, the current state as text in a terminal.
 
     It stays live until the cell that showed it runs again, the room is closed, or `close` is called. Then static HTML
@@ -33,6 +34,7 @@ class RoomWidget(anywidget.AnyWidget):
         traits: the values of its synchronized traits.
     """
 
+    _instead = "Make another one, such as room.panel(), in the cell that needs it."
     _css = stylesheet()
     active = False  # also during construction, and if that failed
 
