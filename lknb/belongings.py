@@ -81,14 +81,6 @@ class Belongings(Generic[T]):
         return len(ended)
 
 
-def everything() -> Iterator[Any]:
-    """All active objects that cells made, in all rooms."""
-    with _lock:
-        owners = list(_owners)
-    for owner in owners:
-        yield from owner
-
-
 def _cell_ended(cell: Cell) -> None:
     with _lock:
         owners = list(_owners)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from types import GenericAlias
 from typing import Any
@@ -12,10 +13,12 @@ import pydantic
 import pydantic_core
 
 from lknb.errors import RpcError, did_you_mean
+from lknb.functions import signature_of
 from lknb.systems.payloads import ERROR_DATA_LIMIT, PAYLOAD_LIMIT, cut, decode
 
 _WHOLE_PAYLOAD = "payload"
 _CALLER = "caller"
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class Arguments:
@@ -26,16 +29,23 @@ class Arguments:
     `payload` is the only other parameter, it receives the whole payload.
 
     Raises:
-        TypeError: for a type hint that JSON cannot be checked against.
+        TypeError: for a type hint that JSON cannot be checked against, a function that could never run, and, with
+            `raw`, one that requires several arguments.
     """
 
     def __init__(self, method: str, function: Callable[..., Any], *, raw: bool) -> None:
         self.raw = raw
         self._method = method
-        self._parameters = list(inspect.signature(function, eval_str=True).parameters.values())
-        named = [each for each in self._parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
-        self._names = [each.name for each in named if each.name != _CALLER]
-        self._by_position = [each.name for each in named if each.kind is not each.KEYWORD_ONLY and each.name != _CALLER]
+        self._signature = signature_of(function, eval_str=True)
+        self._parameters = list(self._signature.parameters.values())
+        named = [each for each in self._parameters if each.kind not in _VARIABLE and each.name != _CALLER]
+        self._names = [each.name for each in named]
+        self._by_position = [each.name for each in named if each.kind is not each.KEYWORD_ONLY]
+        required = [each.name for each in named if each.default is each.empty]
+        if raw and len(required) > 1:
+            raise TypeError(
+                f"With raw=True, {method!r} receives one text, but its function requires {', '.join(required)}."
+            )
         self._whole = self._names == [_WHOLE_PAYLOAD]
         # Arguments for `*rest` and `**rest` are checked as a list and a dict, under names that callers never see.
         self._rest: str | None = None
@@ -43,7 +53,7 @@ class Arguments:
         fields: dict[str, Any] = {}
         self._fields: dict[str, str] = {}
         for index, each in enumerate(self._parameters):
-            if each.name == _CALLER:
+            if each.name == _CALLER and each.kind not in _VARIABLE:
                 continue
             alias = each.name
             hint: Any = Any if each.annotation is each.empty else each.annotation
@@ -89,7 +99,9 @@ class Arguments:
             RpcError: INVALID_ARGUMENTS, with a message for the caller, if the payload does not match.
         """
         if self.raw:
-            return self._arranged({self._names[0]: payload} if self._names else {}, caller)
+            if self._names:
+                return self._arranged({self._names[0]: payload}, caller)
+            return self._arranged({self._rest: [payload]} if self._rest else {}, caller)
         given = self._by_name(payload)
         try:
             # Validated as JSON text: even strict checking then accepts a date or a UUID written as a string.
@@ -105,20 +117,22 @@ class Arguments:
         """`values` in the order and form of the function's parameters; missing ones keep their defaults."""
         rest = values.pop(self._rest, ()) if self._rest else ()
         options = values.pop(self._options, {}) if self._options else {}
-        positional: list[Any] = []
-        keywords: dict[str, Any] = {}
-        for index, each in enumerate(self._parameters):
-            if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
-                continue
-            if each.name == _CALLER:
-                values[_CALLER] = caller
-            later = any(other.name in values or other.name == _CALLER for other in self._parameters[index + 1 :])
+        arguments: OrderedDict[str, Any] = OrderedDict()
+        for each in self._parameters:
             by_position = each.kind is each.POSITIONAL_ONLY or (rest and each.kind is each.POSITIONAL_OR_KEYWORD)
-            if by_position and (each.name in values or rest or later):
-                positional.append(values.get(each.name, each.default))
+            if each.kind is each.VAR_POSITIONAL:
+                if rest:
+                    arguments[each.name] = rest
+            elif each.kind is each.VAR_KEYWORD:
+                arguments[each.name] = options
+            elif each.name == _CALLER:
+                arguments[each.name] = caller
             elif each.name in values:
-                keywords[each.name] = values[each.name]
-        return (*positional, *rest), {**options, **keywords}
+                arguments[each.name] = values[each.name]
+            elif by_position:
+                arguments[each.name] = each.default
+        bound = inspect.BoundArguments(self._signature, arguments)
+        return bound.args, bound.kwargs
 
     def _by_name(self, payload: Any) -> dict[str, Any]:
         if self._whole:
