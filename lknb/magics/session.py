@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -71,15 +72,16 @@ class Session:
         what = "matches several rooms." if matching else f"is not open{closest(text, names) or '.'}"
         raise UsageError(f"{text} {what} Open: {', '.join(names)}.")
 
-    def variable(self, name: str) -> Any:
-        """The user's variable.
+    def variable(self, name: str, scope: Mapping[str, Any]) -> Any:
+        """The value of a variable of the function that called the magic, `scope`, or else of the notebook.
 
         Raises:
-            UsageError: if it does not exist.
+            UsageError: if neither has it.
         """
-        if name not in self.shell.user_ns:
-            raise UsageError(f"There is no variable {name}{closest(name, self.variables()) or '.'}")
-        return self.shell.user_ns[name]
+        for variables in (scope, self.shell.user_ns):
+            if name in variables:
+                return variables[name]
+        raise UsageError(f"There is no variable {name}{closest(name, [*scope, *self.variables()]) or '.'}")
 
     def texts(self, *, sent: bool) -> list[str]:
         """The names of the variables that hold a text; with `sent`, only texts that were sent from here."""
