@@ -331,6 +331,40 @@ def test_a_function_sends_its_own_variable(dave: PlainPeer, joined: Shell) -> No
         joined.cell("def send(words):\n    %lk text --var wrds\nsend('own')")
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        "def f():\n    %lk text --var words\n    words = 1",
+        "def f(words=1):\n    del words\n    %lk text --var words",
+        "def f():\n    def g(): return words\n    %lk text --var words\n    words = 1",
+    ],
+    ids=["assigned later", "deleted", "in a closure"],
+)
+def test_a_functions_variable_without_a_value_is_not_the_notebooks(joined: Shell, function: str) -> None:
+    joined.user_ns["words"] = "the notebook's"
+    with pytest.raises(UsageError, match="own variable words has no value here"):
+        joined.cell(f"{function}\nf()")
+    assert not room(joined).events.filter("text")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(words):\n    def g():\n        words\n        %lk text --topic t --var words\n    g()\nf('own')",
+        "class C:\n    words = 'own'\n    %lk text --topic t --var words",
+        "def f(words):\n    yield get_ipython().run_line_magic('lk', 'text --topic t --var words')\nlist(f('own'))",
+        "(lambda words: get_ipython().run_line_magic('lk', 'text --topic t --var words'))('own')",
+        'exec(\'words = "own"\\nget_ipython().run_line_magic("lk", "text --topic t --var words")\', {**globals()})',
+        "%%time\ndef f(words):\n    %lk text --topic t --var words\nf('own')",
+    ],
+    ids=["closure", "class", "generator", "lambda", "exec", "below another magic"],
+)
+def test_every_scope_of_python_has_its_own_variables(dave: PlainPeer, joined: Shell, code: str) -> None:
+    joined.user_ns["words"] = "the notebook's"
+    joined.cell(code)
+    assert dave.wait("text", topic="t")["text"] == "own"
+
+
 def test_a_bodys_magic_sends_the_calls_variable(dave: PlainPeer, joined: Shell) -> None:
     joined.cell("answer = 'the notebook\\'s'")
     joined.cell("%%lk on data --topic go\nanswer = data.decode()\n%lk text --topic t --var answer")

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Float, Unicode
 
 from lknb.magics.as_typed import as_typed
 from lknb.magics.completion import Completion
 from lknb.magics.grammar import HelpRequested, Verb, closest, one_line, split
+from lknb.magics.scope import function_scope
 from lknb.magics.session import Session
 from lknb.magics.verbs import VERBS, Run, Silent, Text
 
@@ -54,14 +55,10 @@ class LkMagics(Magics):
 
     # Not `output_can_be_silenced`: it parses the body as Python after the verb has run, and fails if it is not.
     @no_var_expand
-    @needs_local_scope
     @line_cell_magic
-    def lk(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
+    def lk(self, line: str, cell: str | None = None) -> Any:
         """Drive a LiveKit room from cells."""  # replaced below by the overview, for `%lk?`
-        if cell is not None and local_ns is not None:
-            # IPython passes the notebook's variables, also to a function that calls `run_cell_magic`.
-            local_ns = self.session.shell.get_local_scope(2)
-        scope = None if local_ns is self.session.shell.user_ns else local_ns
+        scope = function_scope(self.session.shell)
         try:
             result = self._run(line.strip().removesuffix(";"), line, cell, scope)
         except UsageError as error:

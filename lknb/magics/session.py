@@ -9,6 +9,7 @@ from IPython.core.error import UsageError
 
 from lknb.event import Event
 from lknb.magics.grammar import closest
+from lknb.magics.scope import NO_VALUE
 
 if TYPE_CHECKING:
     from lknb.room import Room
@@ -76,8 +77,10 @@ class Session:
         """The value of a variable of the function that called the magic, `scope`, or else of the notebook.
 
         Raises:
-            UsageError: if neither has it.
+            UsageError: if neither has it, or the function has not assigned its own.
         """
+        if scope.get(name) is NO_VALUE:
+            raise UsageError(f"The function's own variable {name} has no value here. Assign it first.")
         for variables in (scope, self.shell.user_ns):
             if name in variables:
                 return variables[name]
