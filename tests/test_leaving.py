@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 import pytest
 from waiting import eventually
@@ -27,13 +28,18 @@ def test_leaving_is_quick_when_nothing_is_on_its_way(alice: lknb.Room, bob: lknb
     assert time.monotonic() - began < 10, "flushing waits for half a minute"
 
 
+@pytest.mark.parametrize("returned", [False, True], ids=["async", "returned coroutine"])
 def test_an_async_handler_that_blocks_the_loop_is_named(
-    alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str]
+    alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str], returned: bool
 ) -> None:
-    @bob.on_data("work")
-    async def careless(data: bytes) -> None:
+    async def blocks(data: bytes) -> None:
         time.sleep(6)  # noqa: ASYNC251 - what it must not do, and is told
 
+    def careless(data: bytes) -> Any:
+        return blocks(data)
+
+    blocks.__name__ = "careless"
+    bob.on_data("work")(careless if returned else blocks)
     alice.publish_data(b"go", topic="work")
     shown = ""
 
