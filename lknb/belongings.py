@@ -84,14 +84,6 @@ class Belongings(Live, Generic[T]):
         return len(ended)
 
 
-def everything() -> Iterator[Any]:
-    """All active objects that cells made, in all rooms."""
-    with _lock:
-        owners = list(_owners)
-    for owner in owners:
-        yield from owner
-
-
 def _cell_ended(cell: Cell) -> None:
     with _lock:
         owners = list(_owners)

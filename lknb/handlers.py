@@ -12,7 +12,7 @@ import datetime as dt
 import inspect
 import sys
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,18 +22,20 @@ from lknb.cells import Cell, current_cell, format_error
 from lknb.errors import did_you_mean
 from lknb.event import Event, now, weight
 from lknb.events import EventLog
+from lknb.functions import is_async, name_of, signature_of
 from lknb.interest import Interest
 from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
 from lknb.throttle import Throttle
-from lknb.workers import Workers, contained, is_async, main_loop, run_on
+from lknb.workers import Workers, await_on, main_loop, run_on
 
 HandlerThread = Literal["worker", "main"]
 
 _OFFERED = ("data", "event", "sender")
 _WAITING_LIMIT = 10_000
 _WAITING_BYTES = 64 * 1024 * 1024
+_NOT_GLOBAL = "Variables that a handler assigns belong to the call. To change one of the notebook, declare it `global`."
 _STREAMS_AT_ONCE = 64  # streams that one synchronous handler reads concurrently, a thread each; more wait
 
 
@@ -82,7 +84,7 @@ class Handler(Live):
             raise ValueError(f'thread= must be "worker" or "main", not {self.thread!r}.')
         self._context = contextvars.copy_context()
         self._is_async = is_async(self.function)
-        self._parameters = () if self.kind == "rpc" else offered_parameters(self.function)
+        self._signature = inspect.Signature() if self.kind == "rpc" else event_signature(self.function)
         self._main_loop = main_loop() if self.thread == "main" else None
         self._workers = Workers(_STREAMS_AT_ONCE if self.streams else self.concurrency, self.name)
         self._waiting: deque[tuple[Event, int]] = deque()
@@ -95,7 +97,7 @@ class Handler(Live):
     @property
     def name(self) -> str:
         """The function's name."""
-        return getattr(self.function, "__name__", type(self.function).__name__)
+        return name_of(self.function)
 
     @property
     def mean_duration(self) -> float | None:
@@ -124,7 +126,12 @@ class Handler(Live):
         return self.max_size is None or size <= self.max_size
 
     async def run(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Call the function on its thread and in its cell's context, and return its result."""
+        """Call the function on its thread and in its cell's context, await what it returns, and return the result.
+
+        Raises:
+            RuntimeError: if the function's own code was cancelled. A CancelledError means that the caller was.
+            TypeError: for a function that returns a generator, whose code has not run.
+        """
         self.last_run = now()
         self.running += 1
         self.calls += 1
@@ -132,18 +139,48 @@ class Handler(Live):
         context = self._context.copy()
         started = time.monotonic()
         try:
-            if self._main_loop is not None:
-                return await run_on(self._main_loop, context, self.function, args, kwargs)
-            if self._is_async:
-                calling = contained(self.function, args, kwargs)
-                return await asyncio.get_running_loop().create_task(calling, context=context)
-            return await self._workers.run(lambda: context.run(self.function, *args, **kwargs))
+            result = await self._call(lambda: context.run(self.function, *args, **kwargs))
+            if inspect.isawaitable(result):
+                loop = self._main_loop or asyncio.get_running_loop()
+                result = await await_on(loop, self.awaiting(result), context)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise RuntimeError("the handler raised CancelledError") from error
+        else:
+            if inspect.isgenerator(result) or inspect.isasyncgen(result):
+                raise TypeError(f"{self.name} returned a generator, whose code has not run. Return a list instead.")
+            return result
         finally:
             seconds = time.monotonic() - started
             self._seconds += seconds
             self.max_duration = max(seconds, self.max_duration or 0.0)
             self.running -= 1
             self.last_duration = seconds  # set last: other threads wait for it
+
+    async def _call(self, function: Callable[[], Any]) -> Any:
+        if self._is_async:
+            return function()  # makes the coroutine; nothing runs yet
+        if self._main_loop is not None:
+            return await run_on(self._main_loop, function)
+        return await self._workers.run(function)
+
+    async def awaiting(self, result: Any) -> Any:
+        """Await what the function returned, for as long as it is awaitable.
+
+        Raises:
+            RuntimeError: for sys.exit(), which would end the event loop and every room, and for other exceptions that
+                `except Exception` does not catch.
+        """
+        try:
+            while inspect.isawaitable(result):
+                result = await result
+        except (Exception, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            raise RuntimeError(f"the handler raised {type(error).__name__}") from error
+        return result
 
     def offer(self, event: Event) -> None:
         """Queue an event for the function; called on the loop thread."""
@@ -171,9 +208,9 @@ class Handler(Live):
 
     async def serve(self, event: Event, data: Any) -> None:
         """Call the function for one event, and show its exception, if any."""
-        offered = {"data": data, "event": event, "sender": event.sender}
+        arguments = event_arguments(self._signature, {"data": data, "event": event, "sender": event.sender})
         try:
-            await self.run(**{name: offered[name] for name in self._parameters})
+            await self.run(*arguments.args, **arguments.kwargs)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -183,7 +220,8 @@ class Handler(Live):
         """Count an exception, and show its traceback in the cell, at most once a second."""
         self.errors += 1
         if self._reports.allows():
-            self.say(f"Handler {self.name} of {self.kind} failed:\n{format_error(error)}".rstrip("\n"))
+            hint = _NOT_GLOBAL if isinstance(error, UnboundLocalError) else ""
+            self.say(f"Handler {self.name} of {self.kind} failed:\n{format_error(error)}{hint}".rstrip("\n"))
 
     def _count_not_shown(self, count: int) -> None:
         self.say(f"Handler {self.name} of {self.kind} failed {count:,} more times within a second, not shown.")
@@ -283,26 +321,43 @@ class Handlers:
                 LOOP.loop.call_soon_threadsafe(handler.offer, event)
 
 
-def offered_parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    """The names among data, event and sender that `function` declares.
+def event_signature(function: Callable[..., Any]) -> inspect.Signature:
+    """The parameters of a handler of events, checked: each one is data, event or sender, or has a default.
 
     Raises:
-        TypeError: for any other parameter without a default.
+        TypeError: for any other parameter, and for a function that cannot be a handler.
     """
-    parameters = inspect.signature(function).parameters
-    for name, parameter in parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            return _OFFERED
-        if (
-            name not in _OFFERED
-            and parameter.default is parameter.empty
-            and parameter.kind is not parameter.VAR_POSITIONAL
-        ):
+    signature = signature_of(function)
+    parameters = signature.parameters.values()
+    for each in parameters:
+        required = each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+        if required and each.name not in _OFFERED:
             raise TypeError(
-                f"The handler's parameter {name!r} is not one of data, event, sender{did_you_mean(name, _OFFERED)} "
+                f"The handler's parameter {each.name!r} is not one of data, event, sender"
+                f"{did_you_mean(each.name, _OFFERED)} "
                 "Declare only the ones it needs, for example `def handler(data, sender):`."
             )
-    return tuple(name for name in _OFFERED if name in parameters)
+    variable = next((each for each in parameters if each.kind is each.VAR_POSITIONAL), None)
+    if variable and not event_arguments(signature, dict.fromkeys(_OFFERED)).arguments:
+        raise TypeError(
+            f"The handler's parameter *{variable.name} would receive nothing. Declare the ones it needs out of data, "
+            f"event, sender, for example `lambda data: {name_of(function)}(data)`."
+        )
+    return signature
+
+
+def event_arguments(signature: inspect.Signature, offered: dict[str, Any]) -> inspect.BoundArguments:
+    """The arguments for one event: by position where Python allows it, which some decorators require."""
+    undeclared = dict(offered)
+    arguments: OrderedDict[str, Any] = OrderedDict()
+    for each in signature.parameters.values():
+        if each.kind is each.VAR_KEYWORD:
+            arguments[each.name] = undeclared
+        elif each.name in offered and each.kind is not each.VAR_POSITIONAL:
+            arguments[each.name] = undeclared.pop(each.name)
+        elif each.kind is each.POSITIONAL_ONLY:
+            arguments[each.name] = each.default
+    return inspect.BoundArguments(signature, arguments)
 
 
 def _write(text: str) -> None:

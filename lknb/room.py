@@ -259,8 +259,9 @@ class Room(Live):
         """Register a handler for text streams. Use as a decorator.
 
         A handler receives whichever of `data`, `event` and `sender` it declares as parameters. A plain function runs
-        on its own thread, an async function on lknb's loop. A handler receives its events one at a time, in order.
-        Running its cell again replaces it; its output and its exceptions appear in its cell.
+        on its own thread, an async function on lknb's loop. An awaitable that the function returns is awaited. A
+        handler receives its events one at a time, in order. Running its cell again replaces it; its output and its
+        exceptions appear in its cell.
 
         Args:
             topic: only this topic; None for every topic.
@@ -271,7 +272,7 @@ class Room(Live):
             thread: "main" runs the handler on the kernel's main thread, between cells, as plotting requires.
 
         Raises:
-            TypeError: for a parameter other than data, event and sender.
+            TypeError: for a parameter other than data, event and sender, and for a function that could never run.
             NotConnectedError: if the room is closed.
 
         Examples:
@@ -303,7 +304,7 @@ class Room(Live):
             thread: "main" runs the handler on the kernel's main thread.
 
         Raises:
-            TypeError: for a parameter other than data, event and sender.
+            TypeError: for a parameter other than data, event and sender, and for a function that could never run.
             NotConnectedError: if the room is closed.
 
         Examples:
@@ -419,7 +420,8 @@ class Room(Live):
             thread: "main" runs the function on the kernel's main thread, between cells.
 
         Raises:
-            TypeError: for a parameter with a type that JSON cannot be checked against, or that is not defined.
+            TypeError: for a parameter with a type that JSON cannot be checked against or that is not defined, and for a
+                function that could never run.
             PermissionDeniedError: without the grant canPublishData, which answering needs.
             NotConnectedError: if the room is closed.
 

@@ -6,7 +6,6 @@ import threading
 import time
 from types import FrameType
 
-from lknb.belongings import everything
 from lknb.cells import name_cells
 from lknb.handlers import Handler
 from lknb.loop import LOOP
@@ -41,21 +40,14 @@ def _watch() -> None:
 
 def _report() -> None:
     frame: FrameType | None = LOOP.frame()
-    at: FrameType | None = None
-    while frame is not None:
-        handler = _running(frame)
-        if handler is not None:
-            at = at or frame
+    at = frame
+    while frame is not None and at is not None:
+        if frame.f_code is Handler.awaiting.__code__:
+            handler: Handler = frame.f_locals["self"]
             where = name_cells(f'File "{at.f_code.co_filename}", line {at.f_lineno}')
             handler.say(
                 f"The async handler {handler.name} has blocked lknb's event loop for {LIMIT:g} s ({where}): every room "
                 "is stalled. Make it a plain `def`, which runs on its own thread, or await slow calls."
             )
             return
-        frame = frame.f_back
-
-
-def _running(frame: FrameType) -> Handler | None:
-    """The handler whose function this frame executes."""
-    handlers = (each for each in everything() if isinstance(each, Handler))
-    return next((each for each in handlers if getattr(each.function, "__code__", None) is frame.f_code), None)
+        at, frame = frame, frame.f_back

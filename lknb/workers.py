@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import inspect
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,11 +109,6 @@ class Job:
             self.future.set_exception(wrapped)
 
 
-def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling `function` returns a coroutine."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
-
-
 def main_loop() -> asyncio.AbstractEventLoop:
     """The event loop of the kernel's main thread, for handlers that must run there."""
     if threading.current_thread() is threading.main_thread():
@@ -128,31 +122,24 @@ def main_loop() -> asyncio.AbstractEventLoop:
     )
 
 
-async def run_on(
-    loop: asyncio.AbstractEventLoop,
-    context: contextvars.Context,
-    function: Callable[..., Any],
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-) -> Any:
-    """Call `function` on another thread's loop."""
+async def run_on(loop: asyncio.AbstractEventLoop, function: Callable[[], Any]) -> Any:
+    """Call `function` on another thread's loop, outside its tasks."""
     here = asyncio.get_running_loop()
     done: asyncio.Future[Any] = here.create_future()
-
-    def call() -> None:
-        if is_async(function):
-            task = loop.create_task(contained(function, args, kwargs), context=context)
-            task.add_done_callback(lambda ended: Job(ended.result, here, done).do())
-        else:
-            Job(lambda: context.run(function, *args, **kwargs), here, done).do()
-
-    loop.call_soon_threadsafe(call)
+    loop.call_soon_threadsafe(Job(function, here, done).do)
     return await done
 
 
-async def contained(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Await `function`; raise RuntimeError for a sys.exit() in it, which would end the event loop and every room."""
-    try:
-        return await function(*args, **kwargs)
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"the handler raised {type(error).__name__}") from error
+async def await_on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], context: Context) -> Any:
+    """Run `coroutine` as a task of `loop`, which may be another thread's, in `context`."""
+    here = asyncio.get_running_loop()
+    if loop is here:
+        return await here.create_task(coroutine, context=context)
+    done: asyncio.Future[Any] = here.create_future()
+
+    def start() -> None:
+        task = loop.create_task(coroutine, context=context)
+        task.add_done_callback(lambda ended: Job(ended.result, here, done).do())
+
+    loop.call_soon_threadsafe(start)
+    return await done

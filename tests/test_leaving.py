@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 import pytest
 from waiting import eventually, slow_work
@@ -28,13 +29,18 @@ def test_close_is_quick_without_pending_data(alice: lknb.Room, bob: lknb.Room) -
 
 
 @pytest.mark.slow("blocks the loop for 6 s")
+@pytest.mark.parametrize("returned", [False, True], ids=["async", "returned coroutine"])
 def test_watchdog_names_async_handler_that_blocks_loop(
-    alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str]
+    alice: lknb.Room, bob: lknb.Room, capsys: pytest.CaptureFixture[str], returned: bool
 ) -> None:
-    @bob.on_data("work")
-    async def careless(data: bytes) -> None:
+    async def blocks(data: bytes) -> None:
         slow_work(6)  # what an async handler must not do
 
+    def careless(data: bytes) -> Any:
+        return blocks(data)
+
+    blocks.__name__ = "careless"
+    bob.on_data("work")(careless if returned else blocks)
     alice.publish_data(b"go", topic="work")
     shown = ""
 

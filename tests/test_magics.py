@@ -255,6 +255,149 @@ def test_body_run_by_another_magic_arrives(dave: PlainPeer, joined: Shell) -> No
     assert dave.wait("text", topic="t")["text"] == "by code"
 
 
+GIVEN = [
+    "by code",
+    "ended\n",
+    "\n",
+    "   ",
+    "  a\n b\n\n",
+    "one\r\ntwo\r\n",
+    "a\rb",
+    ">>> 1\n",
+    "%%lk text --topic t\nx\n",
+]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "get_ipython().run_cell_magic('lk', 'text --topic t', given)",
+        "def send(): get_ipython().run_cell_magic('lk', 'text --topic t', given)\nsend()",
+        "%%time\nget_ipython().run_cell_magic('lk', 'text --topic t', given)",
+        # Below a line of the cell that is like the call, and on another thread than the cell's own.
+        "%%lk text --topic t\nanother",
+    ],
+    ids=["in a cell", "in a function", "below another magic", "while such a cell runs"],
+)
+def test_text_that_code_passes_arrives_unchanged(dave: PlainPeer, joined: Shell, code: str) -> None:
+    for given in GIVEN:
+        joined.user_ns["given"] = given
+        if code.startswith("%%lk"):
+            send = threading.Thread(target=lambda given=given: joined.run_cell_magic("lk", "text --topic t", given))
+
+            def while_the_cell_runs(*args: Any, send: threading.Thread = send) -> None:
+                send.start()
+                send.join(10)
+
+            joined.events.register("pre_run_cell", while_the_cell_runs)
+            try:
+                joined.cell(code)
+            finally:
+                joined.events.unregister("pre_run_cell", while_the_cell_runs)
+            assert {dave.wait("text", topic="t")["text"] for _ in range(2)} == {given, "another"}
+        else:
+            joined.cell(code)
+            assert dave.wait("text", topic="t")["text"] == given
+
+
+def test_python_that_looks_like_what_ipython_makes_of_a_cell_arrives_unchanged(dave: PlainPeer, joined: Shell) -> None:
+    joined.cell("get_ipython().run_cell_magic('lk', 'text --topic t', '%%lk is a magic\\n')")
+    assert dave.wait("text", topic="t")["text"] == "%%lk is a magic\n"
+
+
+@pytest.mark.parametrize("body", ["hi", "hi\n", "  a\n\n   ", "a\r\nb"])
+def test_a_cell_that_code_runs_sends_its_body(dave: PlainPeer, joined: Shell, body: str) -> None:
+    joined.user_ns["code"] = "%%lk text --topic t\n" + body
+    joined.cell("get_ipython().run_cell(code).raise_error()")
+    assert dave.wait("text", topic="t")["text"] == body
+
+
+def test_a_body_that_is_a_text_to_send_is_sent_as_typed(dave: PlainPeer, joined: Shell) -> None:
+    joined.cell("%%lk on data --topic go\n%%lk text --topic t\nas typed")
+    dave.call("publish_data", data=b"", topic="go")
+    assert dave.wait("text", topic="t")["text"] == "as typed"
+
+
+# In functions
+
+
+def test_a_function_sends_its_own_variable(dave: PlainPeer, joined: Shell) -> None:
+    joined.cell("words = 'the notebook\\'s'\nonly = 'only there'")
+    joined.cell("def send(words):\n    %lk text --topic t --var words\n    %lk text --topic t --var only\nsend('own')")
+    assert [dave.wait("text", topic="t")["text"] for _ in range(2)] == ["own", "only there"]
+    joined.cell("def send():\n    sample = b'own'\n    %lk data --topic t --var sample\nsend()")
+    assert dave.wait("data", topic="t")["data"] == b"own"
+    with pytest.raises(UsageError, match=r"no variable wrds; did you mean words\?"):
+        joined.cell("def send(words):\n    %lk text --var wrds\nsend('own')")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "def f():\n    %lk text --var words\n    words = 1",
+        "def f(words=1):\n    del words\n    %lk text --var words",
+        "def f():\n    def g(): return words\n    %lk text --var words\n    words = 1",
+    ],
+    ids=["assigned later", "deleted", "in a closure"],
+)
+def test_a_functions_variable_without_a_value_is_not_the_notebooks(joined: Shell, function: str) -> None:
+    joined.user_ns["words"] = "the notebook's"
+    with pytest.raises(UsageError, match="own variable words has no value here"):
+        joined.cell(f"{function}\nf()")
+    assert not room(joined).events.filter("text")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(words):\n    def g():\n        words\n        %lk text --topic t --var words\n    g()\nf('own')",
+        "class C:\n    words = 'own'\n    %lk text --topic t --var words",
+        "def f(words):\n    yield get_ipython().run_line_magic('lk', 'text --topic t --var words')\nlist(f('own'))",
+        "(lambda words: get_ipython().run_line_magic('lk', 'text --topic t --var words'))('own')",
+        'exec(\'words = "own"\\nget_ipython().run_line_magic("lk", "text --topic t --var words")\', {**globals()})',
+        "%%time\ndef f(words):\n    %lk text --topic t --var words\nf('own')",
+    ],
+    ids=["closure", "class", "generator", "lambda", "exec", "below another magic"],
+)
+def test_every_scope_of_python_has_its_own_variables(dave: PlainPeer, joined: Shell, code: str) -> None:
+    joined.user_ns["words"] = "the notebook's"
+    joined.cell(code)
+    assert dave.wait("text", topic="t")["text"] == "own"
+
+
+def test_a_bodys_magic_sends_the_calls_variable(dave: PlainPeer, joined: Shell) -> None:
+    joined.cell("answer = 'the notebook\\'s'")
+    joined.cell("%%lk on data --topic go\nanswer = data.decode()\n%lk text --topic t --var answer")
+    for number in (1, 2):
+        dave.call("publish_data", data=b"%d" % number, topic="go")
+        assert dave.wait("text", topic="t")["text"] == str(number)
+
+
+def test_a_function_answers_the_text_in_its_own_variable(dave: PlainPeer, joined: Shell) -> None:
+    joined.cell("%%lk text --topic t -o sent\nthe notebook's")
+    joined.cell(
+        "def answer():\n    words = 'mine'\n    sent = %lk text --topic t --var words\n"
+        "    get_ipython().run_cell_magic('lk', 'text --topic t --reply-to sent', 'reply')\n    return sent.id\n"
+        "own = answer()"
+    )
+    assert joined.user_ns["own"] != joined.user_ns["sent"].id
+    dave.wait("text_header", reply_to=joined.user_ns["own"])
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["%lk status -o kept", "get_ipython().run_cell_magic('lk', 'text --topic t -o kept', 'x')"],
+)
+def test_a_function_cannot_store_with_o_and_is_told_before_anything_is_sent(joined: Shell, call: str) -> None:
+    with pytest.raises(UsageError, match=r"-o kept cannot set a variable of a function.*: kept = %lk"):
+        joined.cell(f"def f():\n    {call}\nf()")
+    assert "kept" not in joined.user_ns
+    assert not room(joined).events.filter("text")
+    assert joined.cell("def f():\n    kept = %lk rooms\n    return len(kept)\nf()") == 1
+    joined.cell("%%time\n%lk rooms -o kept")
+    assert len(joined.user_ns["kept"]) == 1
+
+
 def test_text_passes_recipients_attributes_and_reply(dave: PlainPeer, joined: Shell, peer: Peer) -> None:
     erin = peer("erin")
     eventually(lambda: "erin" in room(joined).participants)

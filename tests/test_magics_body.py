@@ -1,4 +1,4 @@
-"""Bodies of `%%lk handle` and `%%lk on`: Python that runs for each call or event in the user's namespace."""
+"""The bodies of `%%lk handle` and `%%lk on`: Python that runs for each call or event, with variables of its own."""
 
 from __future__ import annotations
 
@@ -57,13 +57,65 @@ def test_body_can_return_and_await(dave: PlainPeer, shell: Shell) -> None:
     assert call(dave, "wait", False) == 7
 
 
-def test_assignments_are_global_and_parameters_local(dave: PlainPeer, shell: Shell) -> None:
+def test_global_changes_the_users_variable(dave: PlainPeer, shell: Shell) -> None:
     shell.cell("count = 0\npayload = 'mine'")
-    shell.cell("%%lk handle bump\ncount += payload\nlast = caller\npayload = 'changed'\ncount")
+    shell.cell("%%lk handle bump\nglobal count, last\ncount += payload\nlast = caller\npayload = 'changed'\ncount")
     assert call(dave, "bump", 2) == 2
     assert call(dave, "bump", 3) == 5
     assert (shell.user_ns["count"], shell.user_ns["last"], shell.user_ns["payload"]) == (5, "dave", "mine")
     assert "caller" not in shell.user_ns
+
+
+@pytest.mark.parametrize("wait", ["meet.wait(10)", "await to_thread(meet.wait, 10)"], ids=["plain", "async"])
+def test_calls_at_the_same_time_keep_their_own_variables(dave: PlainPeer, shell: Shell, wait: str) -> None:
+    shell.cell("from asyncio import to_thread\nx = 'mine'")
+    shell.user_ns["meet"] = threading.Barrier(6)
+    shell.cell(f"%%lk handle double\nx = payload\n{wait}\nx * 2")
+    calls = [dave.start("perform_rpc", to="alice", method="double", payload=str(n)) for n in range(6)]
+    assert [json.loads(each.result(15)) for each in calls] == [0, 2, 4, 6, 8, 10]
+    assert shell.user_ns["x"] == "mine"
+
+
+def test_a_call_leaves_the_loop_of_a_running_cell_alone(dave: PlainPeer, shell: Shell) -> None:
+    shell.user_ns["answer"] = lambda n: call(dave, "hundred", n)
+    shell.cell("%%lk handle hundred\ni = payload * 100\ni")
+    assert shell.cell("seen = []\nfor i in range(3):\n    answer(i)\n    seen.append(i)\nseen") == [0, 1, 2]
+
+
+def test_streams_side_by_side_keep_their_own_variables(dave: PlainPeer, shell: Shell) -> None:
+    shell.cell("whole = []")
+    shell.cell(
+        "%%lk on text --topic t --stream\nparts = []\nfor piece in data:\n    parts.append(piece)\n"
+        "whole.append((event.attributes['name'], ''.join(parts)))"
+    )
+    streams = {name: dave.call("open_text", topic="t", attributes={"name": name}) for name in "ab"}
+    for _ in range(3):
+        for name, stream in streams.items():
+            dave.call("write_text", handle=stream, text=name)
+    for stream in streams.values():
+        dave.call("close_text", handle=stream)
+    eventually(lambda: sorted(shell.user_ns["whole"]) == [("a", "aaa"), ("b", "bbb")])
+    assert "parts" not in shell.user_ns
+
+
+def test_a_variable_without_global_is_explained_where_it_fails(
+    dave: PlainPeer, shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.cell("count = 0")
+    shell.cell("%%lk handle bump\ncount = count + payload\ncount")
+    with pytest.raises(PeerError):
+        call(dave, "bump", 1)
+    shown = ""
+
+    def explained() -> bool:
+        nonlocal shown
+        shown += capsys.readouterr().err
+        return "declare it `global`" in shown
+
+    eventually(explained)
+    assert "UnboundLocalError" in shown
+    assert "line 2, in bump" in shown
+    assert shell.user_ns["count"] == 0
 
 
 def test_body_sees_later_definitions(dave: PlainPeer, shell: Shell) -> None:
@@ -144,7 +196,7 @@ def test_event_body_receives_data_event_and_sender(dave: PlainPeer, shell: Shell
 
 def test_event_body_can_await_and_update_variable(dave: PlainPeer, shell: Shell) -> None:
     shell.cell("import asyncio\nseen = 0")
-    shell.cell("%%lk on data\nawait asyncio.sleep(0)\nseen += len(data)")
+    shell.cell("%%lk on data\nglobal seen\nawait asyncio.sleep(0)\nseen += len(data)")
     for _ in range(3):
         dave.call("publish_data", data=b"12", topic="t")
     eventually(lambda: shell.user_ns["seen"] == 6)
@@ -176,52 +228,39 @@ def test_attributes_take_no_topic(dave: PlainPeer, shell: Shell) -> None:
 # Scope
 
 BODIES = {
-    "a nested function has its own names": (
-        "def f():\n    inner = payload\n    return inner\nf()",
-        {"f"},
-    ),
-    "a nested function reads what the body assigns": (
-        "outer = 5\ndef f(): return outer + payload\nf()",
-        {"outer", "f"},
-    ),
-    "a class has its own names": ("class C:\n    field = 3\nC.field", {"C"}),
-    "a comprehension has its own names, and sees the payload": ("sum(n + payload for n in [1, 2])", set()),
-    "nested comprehensions": ("[[a for a in range(b)] for b in range(payload)][-1]", set()),
-    "a walrus": ("(w := payload) + w", {"w"}),
-    "a walrus in a comprehension": ("[last := n for n in range(3)][-1] + last", {"last"}),
-    "an import": ("import os.path, json as j\nfrom math import pi as p\nj.loads('1')", {"os", "j", "p"}),
-    "except as": ("try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    name = type(e).__name__\nname", {"name"}),
-    "match": (
-        "match {'k': [1, 2, 3], 'x': 1}:\n    case {'k': [first, *tail], **rest}:\n        pass\n(first, tail, rest)",
-        {"first", "tail", "rest"},
-    ),
-    "match as": ("match 3:\n    case int() as number:\n        pass\nnumber", {"number"}),
-    "with": (
-        "import contextlib\nwith contextlib.nullcontext(4) as opened:\n    pass\nopened",
-        {"contextlib", "opened"},
-    ),
-    "for targets": ("for i, (j, *k) in [(1, (2, 3))]:\n    pass\n[i, j, k]", {"i", "j", "k"}),
-    "annotated": ("typed: int = 3\ntyped", {"typed"}),
-    "unpacking": ("a, *b = 1, 2, 3\n[a, b]", {"a", "b"}),
-    "global in the body": ("global g\ng = payload\ng", {"g"}),
-    "a decorator and a default that assign": ("def f(x=(d := 2)): return x\nf() + d", {"f", "d"}),
-    "a lambda": ("(lambda x: x + payload)(1)", set()),
-    "a lone string": ("'text'", set()),
-    "only a comment": ("# nothing", set()),
-    "an expression that ends in a semicolon": ("payload;", set()),
-    "a uniformly indented body": ("    a = 1\n    a", {"a"}),
-    "a magic of IPython": ("here = %lk rooms\nlen(here)", {"here"}),
+    "a nested function has its own names": "def f():\n    inner = payload\n    return inner\nf()",
+    "a nested function reads what the body assigns": "outer = 5\ndef f(): return outer + payload\nf()",
+    "a class has its own names": "class C:\n    field = 3\nC.field",
+    "a comprehension has its own names, and sees the payload": "sum(n + payload for n in [1, 2])",
+    "nested comprehensions": "[[a for a in range(b)] for b in range(payload)][-1]",
+    "a walrus": "(w := payload) + w",
+    "a walrus in a comprehension": "[last := n for n in range(3)][-1] + last",
+    "an import": "import os.path, json as j\nfrom math import pi as p\nj.loads('1')",
+    "except as": "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    name = type(e).__name__\nname",
+    "match": "match {'k': [1, 2], 'x': 1}:\n    case {'k': [first, *tail], **rest}:\n        pass\n(first, tail, rest)",
+    "match as": "match 3:\n    case int() as number:\n        pass\nnumber",
+    "with": "import contextlib\nwith contextlib.nullcontext(4) as opened:\n    pass\nopened",
+    "for targets": "for i, (j, *k) in [(1, (2, 3))]:\n    pass\n[i, j, k]",
+    "annotated": "typed: int = 3\ntyped",
+    "unpacking": "a, *b = 1, 2, 3\n[a, b]",
+    "a decorator and a default that assign": "def f(x=(d := 2)): return x\nf() + d",
+    "a lambda": "(lambda x: x + payload)(1)",
+    "a lone string": "'text'",
+    "only a comment": "# nothing",
+    "an expression that ends in a semicolon": "payload;",
+    "a uniformly indented body": "    a = 1\n    a",
+    "a magic of IPython": "here = %lk rooms\nlen(here)",
 }
 
 
-@pytest.mark.parametrize(("body", "assigns"), BODIES.values(), ids=BODIES.keys())
-def test_body_behaves_like_cell(shell: Shell, body: str, assigns: set[str]) -> None:
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+def test_a_body_computes_what_a_cell_would_and_leaves_no_name(shell: Shell, body: str) -> None:
     as_cell = {"payload": 2, "get_ipython": shell.user_ns["get_ipython"]}
-    before = set(shell.user_ns)
+    before = dict(shell.user_ns)
     lines = shell.transform_cell(body).rstrip().splitlines()
     exec("\n".join(lines[:-1]), as_cell)
     value = run(shell, body, 2)
-    assert set(shell.user_ns) - before == assigns
+    assert dict(shell.user_ns) == before
     try:
         expected = eval(lines[-1].rstrip(";"), as_cell)
     except SyntaxError:
@@ -229,10 +268,52 @@ def test_body_behaves_like_cell(shell: Shell, body: str, assigns: set[str]) -> N
     assert repr(value) == repr(expected)
 
 
-def test_del_removes_user_variable(shell: Shell) -> None:
-    shell.user_ns["x"] = 1
-    run(shell, "del x")
-    assert "x" not in shell.user_ns
+def test_global_names_are_the_users(shell: Shell) -> None:
+    shell.user_ns["n"] = 1
+    run(shell, "global n, f, os\nn += 1\nimport os\ndef f(): return payload")
+    assert shell.user_ns["n"] == 2
+    assert shell.user_ns["os"].sep
+    assert shell.user_ns["f"].__name__ == "f"
+    run(shell, "global n\ndel n")
+    assert "n" not in shell.user_ns
+
+
+def test_locals_are_those_of_the_call(shell: Shell) -> None:
+    shell.user_ns["mine"] = 1
+    assert run(shell, "own = payload\nsorted(locals())", 2) == ["caller", "own", "payload"]
+    assert run(shell, "exec('made = payload')\n'made' in globals()") is False
+
+
+@pytest.mark.parametrize("body", ["count += 1\ncount", "if payload:\n    del count", "for n in [1]:\n    count -= n"])
+def test_changing_a_variable_that_no_call_can_have_set_is_refused(shell: Shell, body: str) -> None:
+    shell.user_ns["count"] = 1
+    with pytest.raises(UsageError, match=r"'count' has no value on line [23] of the cell\. .*: global count$"):
+        made(shell, body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "payload += 1\npayload",
+        "n = 1\nn += payload\nn",
+        "n: int = 1\nn += 2\nn",
+        "for n in [1]:\n    n += 2\nn",
+        "(n := 1)\nn += 2\nn",
+        "with open(__import__('os').devnull) as n:\n    del n\n3",
+        "import math as n\ndel n\n3",
+        "def n(): pass\ndel n\n3",
+        "match 1:\n    case n:\n        n += 2\nn",
+        "def f():\n    nonlocal n\n    n += 2\nn = 1\nf()\nn",
+    ],
+)
+def test_changing_a_variable_of_the_call_works(shell: Shell, body: str) -> None:
+    assert run(shell, body, 2) == 3
+
+
+def test_shell_commands_and_magics_use_the_calls_variables(shell: Shell) -> None:
+    shell.user_ns["word"] = "the notebook's"
+    assert list(run(shell, "word = 'own'\nout = !echo {word} {payload}\nout", 5)) == ["own 5"]
+    assert run(shell, "own = payload\n%time own + 1", 5) == 6
 
 
 def test_async_for_and_comprehensions_make_body_async(shell: Shell) -> None:
@@ -254,6 +335,10 @@ def test_async_for_and_comprehensions_make_body_async(shell: Shell) -> None:
         ("x = 1\nbreak", 3),
         ("from os import *", 2),
         ("x = 1\nglobal x", 3),
+        ("global payload", 2),
+        ("nonlocal x", 2),
+        ("await payload\nyield 1", 3),
+        ("await payload\nx = 1\nbreak", 4),
         ("'''open", 2),
     ],
 )

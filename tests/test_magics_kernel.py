@@ -165,12 +165,29 @@ def test_rerunning_cell_removes_handlers_it_no_longer_defines(kernel: Kernel, al
 def test_body_reads_and_sets_user_variables(kernel: Kernel, alice: lknb.Room) -> None:
     succeeds(kernel, "total = 0\ndef double(x): return 2 * x")
     succeeds(
-        kernel, "%%lk handle add\ntotal += double(payload)\nlast: int = payload\nawait asyncio.sleep(0)\ntotal", "add"
+        kernel,
+        "%%lk handle add\nglobal total, last\ntotal += double(payload)\nlast = payload\nawait asyncio.sleep(0)\ntotal",
+        "add",
     )
     assert [alice.perform_rpc("kernel", "add", number) for number in (1, 2)] == [2, 6]
     assert shown(kernel, "total, last, 'payload' in globals(), 'lk_body' in globals()") == "(6, 2, False, False)"
     succeeds(kernel, "def double(x): return 20 * x")
     assert alice.perform_rpc("kernel", "add", 1) == 26
+
+
+def test_a_cell_that_awaits_stores_with_o_and_a_function_sends_its_own_variable(
+    kernel: Kernel, alice: lknb.Room
+) -> None:
+    texts = alice.listen("text", topic="own")
+    succeeds(kernel, "await asyncio.sleep(0)\n%lk rooms -o kept\nassert len(kept) == 1")
+    succeeds(
+        kernel,
+        "words = 'global'\nasync def send(words):\n    await asyncio.sleep(0)\n"
+        "    %lk text --topic own --var words\nawait send('local')\n%lk text --topic own --var words",
+    )
+    assert [texts.next().data, texts.next().data] == ["local", "global"]
+    refused = kernel.run("def f():\n    %lk rooms -o kept\nf()")
+    assert "-o kept cannot set a variable of a function" in refused.stderr + refused.error
 
 
 # Several cells at once

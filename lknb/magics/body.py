@@ -1,9 +1,10 @@
-"""A cell's body as a function for each call or event: in the user's namespace, with the cell's lines in errors."""
+"""A cell's body as a function for each call or event: with variables of its own, and the cell's lines in errors."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import CodeType
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -12,7 +13,8 @@ from IPython.core.error import UsageError
 def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequence[str]) -> Callable[..., Any]:
     """Make a function of `parameters` that runs `body`, and returns its last value or its `return` value.
 
-    If the body awaits, the function is async. Names that it assigns are the user's globals; its parameters are local.
+    If the body awaits, the function is async. It is a function like any other: it reads the user's globals, and the
+    names that it assigns, imports or defines belong to the call, unless the body declares them `global`.
 
     Args:
         shell: the IPython shell.
@@ -22,7 +24,7 @@ def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequ
         parameters: the names of its parameters.
 
     Raises:
-        UsageError: if the body is not valid Python.
+        UsageError: if the body is not valid Python, or could never run.
     """
     # IPython removes leading empty lines, which would shift the line numbers.
     text = body.lstrip()
@@ -37,29 +39,17 @@ def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequ
     except SyntaxError as error:
         raise _not_python(error.msg, (error.lineno or 0) + 1) from None
     ast.increment_lineno(tree, 1)
-    statements = tree.body
-    if statements and isinstance(statements[-1], ast.Expr):
-        last = statements[-1]
-        statements[-1] = ast.copy_location(ast.Return(last.value), last)
-    scope = _Scope()
-    for statement in statements:
-        scope.visit(statement)
-    if scope.yields:
-        raise _not_python("'yield' is not supported", scope.yields)
-    statements = [_Plain().visit(each) for each in statements]
-    ours = sorted(scope.assigned - set(parameters) - scope.declared - {"*"})
-    if ours:
-        statements.insert(0, ast.Global(ours))
-    arguments = ast.arguments(
-        posonlyargs=[], args=[ast.arg(each) for each in parameters], kwonlyargs=[], kw_defaults=[], defaults=[]
-    )
-    kind = ast.AsyncFunctionDef if scope.awaits else ast.FunctionDef
-    definition = kind(name="lk_body", args=arguments, body=statements or [ast.Pass()], decorator_list=[])
-    module = ast.fix_missing_locations(ast.Module([definition], type_ignores=[]))
+    if text.startswith("%%lk") and not body.endswith("\n"):
+        _without_added_newline(tree)
+    _check(tree, parameters)
     try:
-        code = compile(module, filename, "exec", dont_inherit=True)
-    except SyntaxError as error:
-        raise _not_python(error.msg, error.lineno or 0) from None
+        code = _compiled(ast.FunctionDef, tree.body, parameters, filename)
+    except SyntaxError:
+        try:
+            # The body may await. Any other mistake is one here too.
+            code = _compiled(ast.AsyncFunctionDef, tree.body, parameters, filename)
+        except SyntaxError as error:
+            raise _not_python(error.msg, error.lineno or 0) from None
     namespace: dict[str, Any] = {}
     # Defined in the user's globals, but without leaving its own name there.
     exec(code, shell.user_ns, namespace)  # noqa: S102 - the user's own cell
@@ -69,102 +59,70 @@ def function(shell: Any, magic_line: str, body: str, name: str, parameters: Sequ
     return made
 
 
-def _not_python(why: str, line: int) -> UsageError:
-    return UsageError(f"The body cannot run: {why} on line {line} of the cell.")
+def _without_added_newline(tree: ast.Module) -> None:
+    """Undo IPython's change to the body of a `%%lk` that is the whole body: that text is a payload, as typed."""
+    match tree.body:
+        case [ast.Expr(ast.Call(ast.Attribute(attr="run_cell_magic"), [_, _, ast.Constant(str(payload)) as typed]))]:
+            typed.value = payload.removesuffix("\n")
 
 
-class _Plain(ast.NodeTransformer):
-    """Removes annotations from names, because annotated names cannot be global."""
+def _compiled(
+    kind: type[ast.FunctionDef | ast.AsyncFunctionDef],
+    statements: Sequence[ast.stmt],
+    parameters: Sequence[str],
+    filename: str,
+) -> CodeType:
+    """The code that defines the body as `lk_body`, a function that returns the value of its last statement."""
+    *body, last = statements or [ast.Pass()]
+    if isinstance(last, ast.Expr):
+        last = ast.copy_location(ast.Return(last.value), last)
+    arguments = ast.arguments(
+        posonlyargs=[], args=[ast.arg(each) for each in parameters], kwonlyargs=[], kw_defaults=[], defaults=[]
+    )
+    definition = kind(name="lk_body", args=arguments, body=[*body, last], decorator_list=[])
+    module = ast.fix_missing_locations(ast.Module([definition], type_ignores=[]))
+    return compile(module, filename, "exec", dont_inherit=True)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
-        if not isinstance(node.target, ast.Name):
-            return node
-        if node.value is None:
-            return ast.copy_location(ast.Pass(), node)
-        return ast.copy_location(ast.Assign([node.target], node.value), node)
 
-    def _nested(self, node: Any) -> Any:
-        return node
+def _check(tree: ast.Module, parameters: Sequence[str]) -> None:
+    """Refuse a body that yields, and one that changes a variable which no call can have set."""
+    set_here = _assigned(tree) | set(parameters)
+    for node in _outside_functions(tree):
+        if isinstance(node, ast.Yield | ast.YieldFrom):
+            raise _not_python("'yield' is not supported", node.lineno)
+        target = node.target if isinstance(node, ast.AugAssign) else node
+        changes = isinstance(node, ast.AugAssign) or isinstance(getattr(node, "ctx", None), ast.Del)
+        if changes and isinstance(target, ast.Name) and target.id not in set_here:
+            raise _not_python(
+                f"the call's {target.id!r} has no value",
+                target.lineno,
+                " Variables that a body assigns or deletes belong to the call. To change the notebook's, begin the "
+                f"body with: global {target.id}",
+            )
 
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = _nested  # noqa: N815
+
+def _assigned(tree: ast.Module) -> set[str]:
+    """The names that a body or a function in it sets in any way except `+=`, or declares global."""
+    augmented = [node.target for node in ast.walk(tree) if isinstance(node, ast.AugAssign)]
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in augmented:
+            names.add(node.id)
+        elif isinstance(node, ast.Global):
+            names.update(node.names)
+        # Imports, definitions, `except ... as` and captures of `match` hold their names as text.
+        texts = [getattr(node, field, None) for field in ("name", "asname", "rest")]
+        names.update(text.partition(".")[0] for text in texts if isinstance(text, str))
+    return names
 
 
-class _Scope(ast.NodeVisitor):
-    """The names that a body assigns or declares global, and whether it awaits or yields, without nested scopes."""
+def _outside_functions(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a body that run as part of it, without those in functions and classes that it defines."""
+    for child in ast.iter_child_nodes(tree):
+        yield child
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield from _outside_functions(child)
 
-    def __init__(self) -> None:
-        self.assigned: set[str] = set()
-        self.declared: set[str] = set()
-        self.awaits = False
-        self.yields = 0  # the line of a `yield`
-        self._depth = 0
 
-    def visit_Name(self, node: ast.Name) -> None:
-        if not isinstance(node.ctx, ast.Load) and not self._depth:
-            self.assigned.add(node.id)
-
-    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
-        self.assigned.add(node.target.id)
-        self.visit(node.value)
-
-    def visit_Global(self, node: ast.Global) -> None:
-        self.declared |= set(node.names)
-
-    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
-        self.assigned |= {(each.asname or each.name).split(".")[0] for each in node.names}
-
-    visit_ImportFrom = visit_Import  # noqa: N815
-
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
-        if node.name:
-            self.assigned.add(node.name)
-        self.generic_visit(node)
-
-    def visit_MatchAs(self, node: ast.MatchAs | ast.MatchStar) -> None:
-        if node.name:
-            self.assigned.add(node.name)
-        self.generic_visit(node)
-
-    visit_MatchStar = visit_MatchAs  # noqa: N815
-
-    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
-        if node.rest:
-            self.assigned.add(node.rest)
-        self.generic_visit(node)
-
-    def visit_Yield(self, node: ast.Yield | ast.YieldFrom) -> None:
-        self.yields = node.lineno
-        self.generic_visit(node)
-
-    visit_YieldFrom = visit_Yield  # noqa: N815
-
-    def visit_Await(self, node: ast.AST) -> None:
-        self.awaits = True
-        self.generic_visit(node)
-
-    visit_AsyncFor = visit_AsyncWith = visit_Await  # noqa: N815
-
-    def visit_FunctionDef(self, node: Any) -> None:
-        self.assigned.add(node.name)
-        for each in (*node.decorator_list, *node.args.defaults, *(x for x in node.args.kw_defaults if x)):
-            self.visit(each)
-
-    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        self.assigned.add(node.name)
-        for each in (*node.decorator_list, *node.bases, *(word.value for word in node.keywords)):
-            self.visit(each)
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        pass
-
-    def _comprehension(self, node: Any) -> None:
-        # Its loop variables are local to it, but an `await` or `:=` in it belongs to the function.
-        self._depth += 1
-        if any(each.is_async for each in node.generators):
-            self.awaits = True
-        self.generic_visit(node)
-        self._depth -= 1
-
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension  # noqa: N815
+def _not_python(why: str, line: int, advice: str = "") -> UsageError:
+    return UsageError(f"The body cannot run: {why} on line {line} of the cell.{advice}")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Float, Unicode
 
+from lknb.magics.as_typed import as_typed
 from lknb.magics.completion import Completion
 from lknb.magics.grammar import HelpRequested, Verb, closest, one_line, split
+from lknb.magics.scope import function_scope
 from lknb.magics.session import Session
 from lknb.magics.verbs import VERBS, Run, Silent, Text
 
@@ -55,14 +58,15 @@ class LkMagics(Magics):
     @line_cell_magic
     def lk(self, line: str, cell: str | None = None) -> Any:
         """Drive a LiveKit room from cells."""  # replaced below by the overview, for `%lk?`
+        scope = function_scope(self.session.shell)
         try:
-            result = self._run(line.strip().removesuffix(";"), line, cell)
+            result = self._run(line.strip().removesuffix(";"), line, cell, scope)
         except UsageError as error:
             # The message may quote text from the room.
             raise UsageError(one_line(str(error))) from None
         return None if isinstance(result, Silent) or line.rstrip().endswith(";") else result
 
-    def _run(self, words: str, line: str, cell: str | None) -> Any:
+    def _run(self, words: str, line: str, cell: str | None, scope: Mapping[str, Any] | None) -> Any:
         verbs, magic = (LINE, "%lk") if cell is None else (CELL, "%%lk")
         name, *rest = words.split(None, 1) or [""]
         if name in ("", "-h", "--help", "help"):
@@ -76,9 +80,15 @@ class LkMagics(Magics):
             args = verb.parser().read(split(rest[0] if rest else ""))
         except HelpRequested as requested:
             return Text(str(requested))
-        body = "" if cell is None else _as_typed(self.shell, line, cell)
+        out = args.out
+        if out and scope is not None:
+            raise UsageError(
+                f"{magic} {name}: -o {out} cannot set a variable of a function, only one of the notebook. Omit it, and "
+                f"assign the result: {out} = %lk ..."
+            )
+        args.scope = scope or {}
+        body = "" if cell is None else as_typed(self.shell, line, cell)
         result = self._call(run, args, f"{magic} {line}", body)
-        out = getattr(args, "out", None)
         if out:
             self.session.shell.user_ns[out] = None if isinstance(result, Silent) else result
         return result
@@ -108,32 +118,6 @@ class LkMagics(Magics):
 
 
 LkMagics.lk.__doc__ = overview()
-
-
-def _as_typed(shell: Any, line: str, cell: str) -> str:
-    """The body exactly as it was typed in the cell.
-
-    IPython passes a changed body: it ends the last line, empties lines of spaces, and removes prompts and common
-    indentation.
-    """
-    raw = _raw_cell(shell)
-    first, end, body = raw.lstrip("\n").partition("\n")
-    magic, _, rest = first.rstrip().partition(" ")
-    if end and magic == "%%lk" and rest == line:
-        return body
-    # Called by another magic, or by code.
-    return cell if raw.endswith("\n") else cell.removesuffix("\n")
-
-
-def _raw_cell(shell: Any) -> str:
-    try:
-        return str(shell.get_parent()["content"]["code"])
-    except (AttributeError, KeyError, TypeError):
-        pass  # a terminal
-    try:
-        return str(shell.history_manager.input_hist_raw[-1])
-    except (AttributeError, IndexError):
-        return ""
 
 
 _loaded: tuple[Any, LkMagics, Completion, dict[str, Any]] | None = None

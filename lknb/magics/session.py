@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
 from lknb.event import Event
 from lknb.magics.grammar import closest
+from lknb.magics.scope import NO_VALUE
 
 if TYPE_CHECKING:
     from lknb.room import Room
@@ -71,15 +73,18 @@ class Session:
         what = "matches several rooms." if matching else f"is not open{closest(text, names) or '.'}"
         raise UsageError(f"{text} {what} Open: {', '.join(names)}.")
 
-    def variable(self, name: str) -> Any:
-        """The user's variable.
+    def variable(self, name: str, scope: Mapping[str, Any]) -> Any:
+        """The value of a variable of the function that called the magic, `scope`, or else of the notebook.
 
         Raises:
-            UsageError: if it does not exist.
+            UsageError: if neither has it, or the function has not assigned its own.
         """
-        if name not in self.shell.user_ns:
-            raise UsageError(f"There is no variable {name}{closest(name, self.variables()) or '.'}")
-        return self.shell.user_ns[name]
+        if scope.get(name) is NO_VALUE:
+            raise UsageError(f"The function's own variable {name} has no value here. Assign it first.")
+        for variables in (scope, self.shell.user_ns):
+            if name in variables:
+                return variables[name]
+        raise UsageError(f"There is no variable {name}{closest(name, [*scope, *self.variables()]) or '.'}")
 
     def texts(self, *, sent: bool) -> list[str]:
         """The names of the variables that hold a text; with `sent`, only texts that were sent from here."""

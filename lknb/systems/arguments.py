@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from types import GenericAlias
 from typing import Annotated, Any
@@ -15,10 +16,12 @@ from livekit import rtc
 from pydantic.fields import FieldInfo
 
 from lknb.errors import RpcError, did_you_mean
+from lknb.functions import signature_of
 from lknb.systems.payloads import ERROR_DATA_LIMIT, PAYLOAD_LIMIT, cut, decode
 
 _WHOLE_PAYLOAD = "payload"
 _CALLER = "caller"
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class Arguments:
@@ -32,18 +35,25 @@ class Arguments:
     object, and exchanges plain text as it would there.
 
     Raises:
-        TypeError: for a type hint that JSON cannot be checked against, or that is not defined.
+        TypeError: for a type hint that JSON cannot be checked against or that is not defined, a function that could
+            never run, and, with `raw`, one that requires several arguments.
     """
 
     def __init__(self, method: str, function: Callable[..., Any], *, raw: bool) -> None:
         self._method = method
-        self._parameters = list(_signature(method, function).parameters.values())
-        named = [each for each in self._parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
-        named = [each for each in named if each.name != _CALLER]
-        self._takes_caller = any(each.name == _CALLER for each in self._parameters)
+        self._signature = _signature(method, function)
+        self._parameters = list(self._signature.parameters.values())
+        plain = [each for each in self._parameters if each.kind not in _VARIABLE]
+        named = [each for each in plain if each.name != _CALLER]
+        self._takes_caller = len(named) < len(plain)
         self._takes_call = _takes_call(method, named)
         self.raw = raw or self._takes_call
         self._first = named[0].name if named else None
+        required = [each.name for each in named if each.default is each.empty]
+        if self.raw and len(required) > 1:
+            raise TypeError(
+                f"With raw=True, {method!r} receives one text, but its function requires {', '.join(required)}."
+            )
         # A parameter's name in JSON is its own, unless a pydantic Field gives it an alias.
         self._names = [_alias(each) for each in named]
         self._by_position = [_alias(each) for each in named if each.kind is not each.KEYWORD_ONLY]
@@ -55,7 +65,7 @@ class Arguments:
         self._fields: dict[str, str] = {}
         fields: dict[str, Any] = {}
         for index, each in enumerate([] if self._takes_call else self._parameters):
-            if each.name == _CALLER:
+            if each.name == _CALLER and each.kind not in _VARIABLE:
                 continue
             name, alias = each.name, _alias(each)
             hint: Any = Any if each.annotation is each.empty else each.annotation
@@ -126,7 +136,8 @@ class Arguments:
         """
         if self.raw:
             argument = call if self._takes_call else payload
-            return self._arranged({self._first: argument} if self._first else {}, call.caller_identity)
+            values = {self._first: argument} if self._first else {self._rest: [argument]} if self._rest else {}
+            return self._arranged(values, call.caller_identity)
         model = self._validated(self._by_name(payload))
         values = {
             name: getattr(model, field)
@@ -153,20 +164,22 @@ class Arguments:
         """`values` in the order and form of the function's parameters; missing ones keep their defaults."""
         rest = values.pop(self._rest, ()) if self._rest else ()
         options = values.pop(self._options, {}) if self._options else {}
-        positional: list[Any] = []
-        keywords: dict[str, Any] = {}
-        for index, each in enumerate(self._parameters):
-            if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
-                continue
-            if each.name == _CALLER:
-                values[_CALLER] = caller
-            later = any(other.name in values or other.name == _CALLER for other in self._parameters[index + 1 :])
+        arguments: OrderedDict[str, Any] = OrderedDict()
+        for each in self._signature.parameters.values():
             by_position = each.kind is each.POSITIONAL_ONLY or (rest and each.kind is each.POSITIONAL_OR_KEYWORD)
-            if by_position and (each.name in values or rest or later):
-                positional.append(values.get(each.name, each.default))
+            if each.kind is each.VAR_POSITIONAL:
+                if rest:
+                    arguments[each.name] = rest
+            elif each.kind is each.VAR_KEYWORD:
+                arguments[each.name] = options
+            elif each.name == _CALLER:
+                arguments[each.name] = caller
             elif each.name in values:
-                keywords[each.name] = values[each.name]
-        return (*positional, *rest), {**options, **keywords}
+                arguments[each.name] = values[each.name]
+            elif by_position:
+                arguments[each.name] = each.default
+        bound = inspect.BoundArguments(self._signature, arguments)
+        return bound.args, bound.kwargs
 
     def _by_name(self, payload: Any) -> dict[str, Any]:
         if self._whole:
@@ -214,7 +227,7 @@ class Arguments:
 
 def _signature(method: str, function: Callable[..., Any]) -> inspect.Signature:
     try:
-        return inspect.signature(function, eval_str=True)
+        return signature_of(function, eval_str=True)
     except NameError as error:
         raise _undefined(method, error) from None
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from lknb.errors import StreamError
+from lknb.loop import LOOP
 
 
 class Pieces:
@@ -25,21 +27,26 @@ class Pieces:
         self._ended = False
         self._error: str | None = None
         self._changed = threading.Condition()
-        self._arrival = asyncio.Event()
+        # The async iterations: each waits on the loop of its own task.
+        self._arrivals: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def put(self, piece: Any) -> None:
         """Add a piece. Call this and `end` on the loop thread."""
         with self._changed:
             self._items.append(piece)
-            self._changed.notify_all()
-        self._arrival.set()
+            self._notify()
 
     def end(self, error: str | None) -> None:
         """End the iteration after the pieces added so far, with a StreamError if there was an error."""
         with self._changed:
             self._ended, self._error = True, error
-            self._changed.notify_all()
-        self._arrival.set()
+            self._notify()
+
+    def _notify(self) -> None:
+        self._changed.notify_all()
+        for loop, arrival in self._arrivals:
+            with contextlib.suppress(RuntimeError):  # that loop is closed
+                loop.call_soon_threadsafe(arrival.set)
 
     def _take(self) -> tuple[bool, Any]:
         if self._items:
@@ -49,6 +56,11 @@ class Pieces:
         return False, None
 
     def __iter__(self) -> Iterator[Any]:
+        if LOOP.is_current():
+            raise RuntimeError("An async handler reads its pieces with `async for`: `for` would stop every room.")
+        return self._iterate()
+
+    def _iterate(self) -> Iterator[Any]:
         while True:
             with self._changed:
                 found, piece = self._take()
@@ -60,14 +72,22 @@ class Pieces:
             yield piece
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        while True:
-            self._arrival.clear()
+        arrival = asyncio.Event()
+        waiting = (asyncio.get_running_loop(), arrival)
+        with self._changed:
+            self._arrivals.append(waiting)
+        try:
+            while True:
+                arrival.clear()
+                with self._changed:
+                    found, piece = self._take()
+                    ended = self._ended
+                if found:
+                    yield piece
+                elif ended:
+                    return
+                else:
+                    await arrival.wait()
+        finally:
             with self._changed:
-                found, piece = self._take()
-                ended = self._ended
-            if found:
-                yield piece
-            elif ended:
-                return
-            else:
-                await self._arrival.wait()
+                self._arrivals.remove(waiting)

@@ -39,6 +39,9 @@ def _handle(session: Session, args: argparse.Namespace, line: str, body: str) ->
 
 ON = ("text", "bytes", "data", "data_track", "attributes")
 STREAMS = ("text", "bytes")
+OWN_VARIABLES = (
+    "It reads the notebook's variables; those that it assigns belong to the call, unless it declares them `global`"
+)
 
 
 def _on_arguments(parser: VerbParser) -> None:
@@ -76,7 +79,8 @@ VERBS: list[tuple[Verb, Run]] = [
             _handle_arguments,
             ('%%lk handle add\npayload["a"] + payload["b"]',),
             cell=True,
-            body="Python that runs for each call, with payload and caller; its last or returned value is the answer",
+            body="Python that runs for each call, with payload and caller; its last or returned value is the answer. "
+            + OWN_VARIABLES,
         ),
         _handle,
     ),
@@ -90,7 +94,7 @@ VERBS: list[tuple[Verb, Run]] = [
                 '%%lk on text --topic story --stream\nfor piece in data:\n    print(piece, end="")',
             ),
             cell=True,
-            body="Python that runs for each message, with data, event and sender",
+            body="Python that runs for each message, with data, event and sender. " + OWN_VARIABLES,
         ),
         _on,
     ),

@@ -32,14 +32,15 @@ def _text(session: Session, args: argparse.Namespace, line: str, body: Any) -> A
         topic=args.topic,
         to=args.to,
         attributes=dict(args.attr or ()),
-        reply_to=args.reply_to and _earlier(session, args.reply_to),
-        edits=args.edit and _earlier(session, args.edit),
+        reply_to=args.reply_to and _earlier(session, args, args.reply_to),
+        edits=args.edit and _earlier(session, args, args.edit),
     )
 
 
-def _earlier(session: Session, given: str) -> Event | str:
+def _earlier(session: Session, args: argparse.Namespace, given: str) -> Event | str:
     """An earlier text: the value of the variable of this name, otherwise `given` is its id."""
-    value = session.variable(given) if given in session.variables() else given
+    named = given in args.scope or given in session.variables()
+    value = session.variable(given, args.scope) if named else given
     if not isinstance(value, Event | str):
         raise UsageError(f"The variable {given} does not hold a text. Store one with %%lk text -o {given}.")
     return value
@@ -65,7 +66,7 @@ def _line_text_arguments(parser: VerbParser) -> None:
 
 
 def _line_text(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
-    return _text(session, args, line, session.variable(args.var))
+    return _text(session, args, line, session.variable(args.var, args.scope))
 
 
 def _line_data_arguments(parser: VerbParser) -> None:
@@ -74,7 +75,7 @@ def _line_data_arguments(parser: VerbParser) -> None:
 
 
 def _line_data(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
-    return _data(session, args, line, session.variable(args.var))
+    return _data(session, args, line, session.variable(args.var, args.scope))
 
 
 def _rpc_arguments(parser: VerbParser) -> None:
@@ -96,7 +97,7 @@ def _line_rpc_arguments(parser: VerbParser) -> None:
 
 
 def _line_rpc(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
-    payload = session.variable(args.var) if args.var else None
+    payload = session.variable(args.var, args.scope) if args.var else None
     return session.room.perform_rpc(args.to, args.method, payload, timeout=args.timeout, raw=args.raw)
 
 
