@@ -139,12 +139,25 @@ class Credentials:
 
 @dataclass(frozen=True)
 class TokenClaims:
-    """The claims of an access token. Its signature is not checked here; the server checks it."""
+    """The claims of an access token. Its signature is not checked here; the server checks it.
+
+    Attributes:
+        identity: the participant's identity.
+        room: the room that it is for; may be empty.
+        expires: the time when it expires, or None.
+        grants: the video grants.
+        name: the name that the participant begins with.
+        metadata: the metadata that the participant begins with.
+        attributes: the attributes that the participant begins with.
+    """
 
     identity: str
     room: str
     expires: float | None
     grants: Mapping[str, Any]
+    name: str
+    metadata: str
+    attributes: Mapping[str, str]
 
 
 def read_token(token: Secret) -> TokenClaims:
@@ -163,7 +176,15 @@ def read_token(token: Secret) -> TokenClaims:
             "Pass it exactly as your token server or `lk token create --join` prints it."
         )
     grants = claims["video"]
-    return TokenClaims(str(claims.get("sub", "")), str(grants.get("room", "")), claims.get("exp"), grants)
+    return TokenClaims(
+        identity=str(claims.get("sub", "")),
+        room=str(grants.get("room", "")),
+        expires=claims.get("exp"),
+        grants=grants,
+        name=claims.get("name") or "",
+        metadata=claims.get("metadata") or "",
+        attributes=claims.get("attributes") or {},
+    )
 
 
 def check_token(token: Secret, room: str, identity: str | None) -> TokenClaims:

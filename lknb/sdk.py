@@ -96,7 +96,8 @@ class SdkRoom(rtc.Room):
 
     Args:
         on_event: called with each event's name and arguments, including three events that the SDK does not emit. It is
-            used because the SDK's emitter inspects the signature of every callback for every event.
+            used because the SDK's emitter inspects the signature of every callback for every event. `data_received` has
+            the sender's identity as a second argument, or None.
         on_text_stream: called with the reader of each text stream, of any topic, and the sender's identity.
         on_byte_stream: the same for byte streams.
     """
@@ -112,6 +113,7 @@ class SdkRoom(rtc.Room):
         super().__init__(loop=asyncio.get_running_loop())
         self._on_event = on_event
         self._opened: TextStreamInfo | None = None  # the text stream that is being delivered
+        self._packet_sender = ""  # the identity that the SDK's event gives for the packet that is being delivered
 
         def with_header(reader: Any, sender: str) -> None:
             if self._opened is not None:
@@ -123,13 +125,20 @@ class SdkRoom(rtc.Room):
 
     def emit(self, event: Any, *args: Any) -> None:
         """Called by the SDK for each event."""
-        self._on_event(event, *args)
+        if event == "data_received":
+            participant = args[0].participant
+            self._on_event(event, args[0], participant.identity if participant else self._packet_sender or None)
+        else:
+            self._on_event(event, *args)
         super().emit(event, *args)
 
     def _on_room_event(self, event: RoomEvent) -> None:
+        name = event.WhichOneof("message")
+        if name == "data_packet_received":
+            # The packet that the SDK emits has no sender while the SDK's room does not list the participant yet.
+            self._packet_sender = event.data_packet_received.participant_identity
         super()._on_room_event(event)
         # The SDK does not emit these. The first two may show that the session or the room is new.
-        name = event.WhichOneof("message")
         if name in ("participants_updated", "room_sid_changed"):
             self._on_event(name)
         elif name == "chat_message":

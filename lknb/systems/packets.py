@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
-
 from livekit import rtc
 
 from lknb.connection import Connection
@@ -112,13 +110,12 @@ class Packets:
                 )
         return event
 
-    def _received(self, packet: rtc.DataPacket, *_: Any) -> None:
+    def _received(self, packet: rtc.DataPacket, sender: str | None) -> None:
         self._log.add(
             Event(
                 "data",
                 "in",
-                # None if a server API sent it, or a participant that the server has not announced yet.
-                sender=packet.participant.identity if packet.participant is not None else None,
+                sender=sender,
                 topic=packet.topic or "",
                 data=packet.data,
                 size=len(packet.data),
