@@ -274,7 +274,7 @@ class Connection:
         # Set before the handshake, which already delivers the first events, such as published tracks.
         self.session, self.session_token = sdk, token
         try:
-            await handshake(sdk, self.credentials.url, token, self.room, timeout)
+            await handshake(sdk, self.credentials, token, self.room, timeout)
         except BaseException:
             self.session = None
             raise

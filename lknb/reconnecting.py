@@ -187,7 +187,7 @@ class Reconnecting:
             try:
                 await connection.join_again(max(connection.options.timeout, 5.0))
             except (ConnectError, ServerError) as error:
-                refused = "refused the token" in str(error)
+                refused = any(part in str(error) for part in ("refused the token", "refused the join"))
                 if refused and not connection.credentials.can_mint:
                     await connection.close(str(error))
                     return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from livekit.rtc._proto.room_pb2 import RoomEvent, TextStreamOpened
 from livekit.rtc.participant import PublishDataError, PublishDataTrackError
 
 from lknb.credentials import Secret, quiet_sdk_log
+from lknb.proxies import sdk_uses_proxy_for, until_free
 
 StreamOpened = Callable[[Any, str], None]
 EventReceived = Callable[..., None]
@@ -112,6 +114,8 @@ class SdkRoom(rtc.Room):
         quiet_sdk_log()
         super().__init__(loop=asyncio.get_running_loop())
         self._on_event = on_event
+        self._url = ""
+        self._reconnecting = contextlib.ExitStack()
         self._opened: TextStreamInfo | None = None  # the text stream that is being delivered
         self._packet_sender = ""  # the identity that the SDK's event gives for the packet that is being delivered
 
@@ -125,6 +129,10 @@ class SdkRoom(rtc.Room):
 
     def emit(self, event: Any, *args: Any) -> None:
         """Called by the SDK for each event."""
+        if event in ("reconnecting", "reconnected", "disconnected"):
+            self._reconnecting.close()
+        if event == "reconnecting":
+            self._reconnecting.enter_context(sdk_uses_proxy_for(self._url))
         if event == "data_received":
             participant = args[0].participant
             self._on_event(event, args[0], participant.identity if participant else self._packet_sender or None)
@@ -160,7 +168,15 @@ class SdkRoom(rtc.Room):
                 continual_gathering_policy=rtc.ContinualGatheringPolicy.GATHER_ONCE,
             ),
         )
-        await self.connect(url, token.reveal(), options)
+        self._url = url
+        await until_free(url)
+        with sdk_uses_proxy_for(url):
+            await self.connect(url, token.reveal(), options)
+
+    async def disconnect(self, **options: Any) -> None:
+        """Leave the room."""
+        self._reconnecting.close()
+        await super().disconnect(**options)
 
     async def traffic(self) -> Traffic:
         """The bytes sent so far and the round-trip time.

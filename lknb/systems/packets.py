@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+
 from livekit import rtc
 
 from lknb.connection import Connection
