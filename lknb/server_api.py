@@ -36,8 +36,11 @@ async def client(credentials: Credentials, room: str) -> AsyncIterator[Any]:
             yield server
 
 
-async def identities(credentials: Credentials, room: str) -> set[str] | None:
-    """The identities in the room, including those not announced yet; None if the server does not answer in time."""
+async def identities(credentials: Credentials, room: str, *, sending: bool = False) -> set[str] | None:
+    """The identities in the room, including those not announced yet; None if the server does not answer in time.
+
+    With `sending`, only those that may send data.
+    """
     from livekit import api
 
     try:
@@ -47,7 +50,7 @@ async def identities(credentials: Credentials, room: str) -> set[str] | None:
             )
     except Exception:  # only a shortcut: callers have a slower way
         return None
-    return {participant.identity for participant in answer.participants}
+    return {each.identity for each in answer.participants if each.permission.can_publish_data or not sending}
 
 
 async def room_sid(credentials: Credentials, room: str) -> str | None:

@@ -53,3 +53,10 @@ def test_what_is_said_in_a_text_header_has_its_fields() -> None:
 
 def test_readers_are_counted_where_lknb_counts_them() -> None:
     assert "self._subscribers" in inspect.getsource(type(FfiClient.instance.queue).subscribe)
+
+
+def test_the_event_of_a_packet_has_the_senders_identity() -> None:
+    assert (
+        "participant_identity"
+        in RoomEvent.DESCRIPTOR.fields_by_name["data_packet_received"].message_type.fields_by_name
+    )
