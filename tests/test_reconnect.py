@@ -162,7 +162,10 @@ def test_what_others_change_in_a_new_session_before_it_is_restored_stays(
 
     async def changed_meanwhile(anew: bool) -> None:
         await asyncio.to_thread(update, livekit, room, attributes={"status": "kicked"}, metadata="theirs")
-        assert await connection.until(lambda: connection.local.metadata == "theirs", 10)
+        seen = connection.presence.participants
+        assert await connection.until(
+            lambda: (seen["carol"].metadata, seen["carol"].attributes) == ("theirs", {"status": "kicked"}), 10
+        )
 
     room.attributes["status"] = "busy"
     LOOP.run(_first(connection.restored_callbacks, changed_meanwhile), "first")

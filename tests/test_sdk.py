@@ -56,7 +56,5 @@ def test_readers_are_counted_where_lknb_counts_them() -> None:
 
 
 def test_the_event_of_a_packet_has_the_senders_identity() -> None:
-    assert (
-        "participant_identity"
-        in RoomEvent.DESCRIPTOR.fields_by_name["data_packet_received"].message_type.fields_by_name
-    )
+    packet = RoomEvent.DESCRIPTOR.fields_by_name["data_packet_received"].message_type
+    assert "participant_identity" in packet.fields_by_name
