@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from lknb import server
 from lknb.connect_options import TIMEOUT, ConnectOptions, chosen_identity
 from lknb.connection import Connection, of_server
-from lknb.credentials import Credentials, Secret, find
+from lknb.credentials import Credentials, Secret, find, is_token, strip_edges, without_locals
 from lknb.errors import ConnectError
 from lknb.events import EventLog
 from lknb.loop import LOOP, at_exit
@@ -103,10 +103,12 @@ def _request(
 
     See https://docs.livekit.io/home/client/connect/.
     """
-    # Wrapped before anything can fail, because a traceback may show local variables.
-    secret_token, secret_key = _wrap(token), _wrap(api_secret)
+    for what, text in (("room", room), ("identity", identity), ("url", url), ("api_key", api_key)):
+        if is_token(text):
+            raise ValueError(f"{what} is an access token. Pass it as token=.")
+    secret_token, secret_key = _secret("token", token), _secret("api_secret", api_secret)
     del token, api_secret
-    credentials = find(url, secret_token, api_key, secret_key)
+    credentials = find(_text("url", url), secret_token, _text("api_key", api_key), secret_key)
     check_attributes(attributes or {}, ATTRIBUTES_LIMIT)
 
     def options(credentials: Credentials) -> ConnectOptions:
@@ -124,18 +126,27 @@ def _request(
     return options, credentials
 
 
-def _wrap(text: str | None) -> Secret | None:
-    return Secret(text) if text else None
+def _text(what: str, text: Any) -> str | None:
+    """A setting without blanks and line ends at its edges; None if it is not given or empty."""
+    if text is not None and not isinstance(text, str):
+        raise TypeError(f"{what} must be a str, not {type(text).__name__}.")
+    return (strip_edges(text) or None) if text else None
+
+
+def _secret(what: str, text: Any) -> Secret | None:
+    stripped = _text(what, text)
+    return Secret(stripped) if stripped else None
 
 
 def _blocking(parse: Callable[P, Request]) -> Callable[P, Room]:
     @functools.wraps(parse)
     def connect(*args: P.args, **kwargs: P.kwargs) -> Room:
-        try:
-            request = parse(*args, **kwargs)
-        finally:
-            del args, kwargs  # they hold the token, and a traceback can show them
-        return LOOP.run(_connect(*request), "connect", "await lknb.aio.connect(...)")
+        with without_locals():
+            try:
+                request = parse(*args, **kwargs)
+            finally:
+                del args, kwargs  # they hold secrets, and a traceback can show them
+            return LOOP.run(_connect(*request), "connect", "await lknb.aio.connect(...)")
 
     _name(connect)
     return connect
@@ -144,11 +155,12 @@ def _blocking(parse: Callable[P, Request]) -> Callable[P, Room]:
 def _awaitable(parse: Callable[P, Request]) -> Callable[P, Coroutine[Any, Any, Room]]:
     @functools.wraps(parse)
     async def connect(*args: P.args, **kwargs: P.kwargs) -> Room:
-        try:
-            request = parse(*args, **kwargs)
-        finally:
-            del args, kwargs
-        return await LOOP.wait(_connect(*request))
+        with without_locals():
+            try:
+                request = parse(*args, **kwargs)
+            finally:
+                del args, kwargs
+            return await LOOP.wait(_connect(*request))
 
     _name(connect)
     return connect

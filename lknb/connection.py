@@ -53,6 +53,7 @@ class Connection:
         presence: the participants in the room.
         reconnecting: handles a lost connection.
         session: the SDK's room, joined or joining; None between sessions.
+        session_token: the token that the present session began with; it carries this participant's state.
         changed: set after each change in the room.
         left: done when this connection has left the room.
     """
@@ -68,10 +69,12 @@ class Connection:
         self.presence = Presence(self)
         self.reconnecting = Reconnecting(self)
         self.session: SdkRoom | None = None
+        self.session_token: Secret | None = None
         self.changed = asyncio.Event()
         self.left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.restored_callbacks: list[Callable[[bool], Awaitable[None]]] = []
         self._callbacks: dict[str, list[Callable[..., None]]] = {}
+        self._interrupted_callbacks: list[Callable[[rtc.LocalParticipant], None]] = []
         self._lost_callbacks: list[Callable[[str], None]] = []
         self._closed_callbacks: list[Callable[[], None]] = []
         # The time limits of the SDK calls in progress in this session.
@@ -113,6 +116,10 @@ class Connection:
     def on(self, event: str, callback: Callable[..., None]) -> None:
         """Call `callback` for each SDK event of this name, across all reconnects."""
         self._callbacks.setdefault(event, []).append(callback)
+
+    def on_interrupted(self, callback: Callable[[rtc.LocalParticipant], None]) -> None:
+        """Call `callback(local_participant)` when a connected session is interrupted or left, with its last state."""
+        self._interrupted_callbacks.append(callback)
 
     def on_lost(self, callback: Callable[[str], None]) -> None:
         """Call `callback(why)` when a session has ended and everything in progress in it is lost."""
@@ -265,9 +272,9 @@ class Connection:
             on_byte_stream=lambda reader, sender: self._stream_opened(sdk, "byte_stream", reader, sender),
         )
         # Set before the handshake, which already delivers the first events, such as published tracks.
-        self.session = sdk
+        self.session, self.session_token = sdk, token
         try:
-            await handshake(sdk, self.credentials.url, token, self.room, timeout)
+            await handshake(sdk, self.credentials, token, self.room, timeout)
         except BaseException:
             self.session = None
             raise
@@ -289,6 +296,7 @@ class Connection:
         """Send what the SDK has accepted, then leave the room. Safe to call at any time, and more than once."""
         self._closing += 1
         connected = self.state == "connected"
+        self._note_interruption()
         sdk = self.drop_session()
         retrying = self.reconnecting.retrying
         if retrying is not None and retrying is not asyncio.current_task():
@@ -329,6 +337,8 @@ class Connection:
     def set_state(self, state: ConnectionState, reason: str) -> None:
         """Set the state and its reason, and record a change of state."""
         changed = state != self.state
+        if changed:
+            self._note_interruption()
         self.state, self.state_reason = state, reason
         if changed:
             self.log.add(Event("connection", "in", topic=state, data={"state": state, "reason": reason}))
@@ -336,6 +346,15 @@ class Connection:
             if state == "closed":
                 for callback in self._closed_callbacks:
                     callback()
+
+    def _note_interruption(self) -> None:
+        """If a session is connected, have the systems note its last state. The next one begins with its last token."""
+        if self.state == "connected" and self.session is not None:
+            self.session_token = self.session.latest_token or self.session_token
+            if self.reconnecting.restoring:
+                return  # the state noted at the last interruption is still the whole one
+            for callback in self._interrupted_callbacks:
+                callback(self.session.local_participant)
 
     # What the SDK reports
 

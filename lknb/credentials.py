@@ -6,6 +6,7 @@ See https://docs.livekit.io/home/get-started/authentication/ for a token's grant
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import getpass
@@ -14,10 +15,11 @@ import os
 import re
 import sys
 import time
+import traceback
 import urllib.parse
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import jwt
@@ -27,18 +29,25 @@ from lknb.errors import ConnectError
 TOKEN_TTL = dt.timedelta(hours=1)
 
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_API_KEY = re.compile(r"(invalid API key: )\S+")
+# Long, and without the dots, slashes and colons of an address.
+_LIKE_A_SECRET = re.compile(r"[\w+=-]{20,}")
+_EDGES = re.compile(r"^[\s\ufeff\u200b]+|[\s\ufeff\u200b]+$")
 _PARAMETER = re.compile(r"(access_token|api_secret|secret|token)=[^&\s\"'<>)]+", re.IGNORECASE)
 _known_secrets: set[str] = set()
 
 
 class Secret:
-    """A string whose value never appears in a repr, a traceback, a format string or a pickle."""
+    """A string whose value never appears in a repr, a traceback, a format string or a pickle.
+
+    From then on it is also removed from messages and logs, unless `in_messages` allows it there.
+    """
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, *, in_messages: bool = False) -> None:
         self._value = value
-        if len(value) >= 8:
+        if len(value) >= 8 and not in_messages:
             _known_secrets.add(value)
 
     def reveal(self) -> str:
@@ -64,9 +73,42 @@ def scrub(text: str) -> str:
     """`text` with its tokens and secrets replaced by `***`."""
     text = _JWT.sub("***", text)
     text = _PARAMETER.sub(r"\1=***", text)
+    text = _API_KEY.sub(r"\1***", text)  # it may be the secret, in the wrong place
     for secret in _known_secrets:
         text = text.replace(secret, "***")
     return text
+
+
+def strip_edges(text: str) -> str:
+    """`text` without the blanks, line ends and byte-order marks that copying may leave at its edges."""
+    return _EDGES.sub("", text)
+
+
+def is_token(text: object) -> bool:
+    """Whether `text` is or contains an access token."""
+    return isinstance(text, str) and _JWT.search(text) is not None
+
+
+@contextlib.contextmanager
+def without_locals() -> Iterator[None]:
+    """Clear the local variables of the frames that an error comes from: they may hold secrets, which some tools show.
+
+    Frames that are still running keep theirs, and so do those of an error that the caller is already handling.
+    """
+    handled = sys.exception()
+    try:
+        yield
+    except BaseException as error:
+        seen: set[BaseException] = set()
+        chain: list[BaseException | None] = [error]
+        while chain:
+            each = chain.pop()
+            if each is None or each is handled or each in seen:
+                continue
+            seen.add(each)
+            traceback.clear_frames(each.__traceback__)
+            chain += [each.__cause__, each.__context__]
+        raise
 
 
 class _ScrubFilter(logging.Filter):
@@ -97,7 +139,7 @@ class Credentials:
     """A server's URL, with an API key and secret, or with an access token."""
 
     url: str
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     api_secret: Secret | None = None
     token: Secret | None = None
     embedded: bool = False
@@ -134,17 +176,35 @@ class Credentials:
         with warnings.catch_warnings():
             # The server determines the secret's length: that of `livekit-server --dev` has six letters.
             warnings.filterwarnings("ignore", "The HMAC key is")
-            return Secret(jwt.encode({**lifetime, **claims}, self.api_secret.reveal(), algorithm="HS256"))
+            with without_locals(), contextlib.suppress(jwt.PyJWTError):
+                return Secret(jwt.encode({**lifetime, **claims}, self.api_secret.reveal(), algorithm="HS256"))
+        raise ConnectError(
+            "The API secret cannot sign a token: it is not a LiveKit API secret. Check LIVEKIT_API_SECRET or "
+            "api_secret=."
+        )
 
 
 @dataclass(frozen=True)
 class TokenClaims:
-    """The claims of an access token. Its signature is not checked here; the server checks it."""
+    """The claims of an access token. Its signature is not checked here; the server checks it.
+
+    Attributes:
+        identity: the participant's identity.
+        room: the room that it is for; may be empty.
+        expires: the time when it expires, or None.
+        grants: the video grants.
+        name: the name that the participant begins with.
+        metadata: the metadata that the participant begins with.
+        attributes: the attributes that the participant begins with.
+    """
 
     identity: str
     room: str
     expires: float | None
     grants: Mapping[str, Any]
+    name: str
+    metadata: str
+    attributes: Mapping[str, str]
 
 
 def read_token(token: Secret) -> TokenClaims:
@@ -155,7 +215,7 @@ def read_token(token: Secret) -> TokenClaims:
     """
     try:
         claims = jwt.decode(token.reveal(), options={"verify_signature": False})
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, ValueError):
         claims = None
     if not isinstance(claims, dict) or not isinstance(claims.get("video"), dict):
         raise ConnectError(
@@ -163,7 +223,15 @@ def read_token(token: Secret) -> TokenClaims:
             "Pass it exactly as your token server or `lk token create --join` prints it."
         )
     grants = claims["video"]
-    return TokenClaims(str(claims.get("sub", "")), str(grants.get("room", "")), claims.get("exp"), grants)
+    return TokenClaims(
+        identity=str(claims.get("sub", "")),
+        room=str(grants.get("room", "")),
+        expires=claims.get("exp"),
+        grants=grants,
+        name=claims.get("name") or "",
+        metadata=claims.get("metadata") or "",
+        attributes=claims.get("attributes") or {},
+    )
 
 
 def check_token(token: Secret, room: str, identity: str | None) -> TokenClaims:
@@ -173,12 +241,16 @@ def check_token(token: Secret, room: str, identity: str | None) -> TokenClaims:
         ConnectError: if it is not valid; the message gives the reason.
     """
     claims = read_token(token)
+    if not claims.identity:
+        raise ConnectError("The token names no identity ('sub'). Get a token for an identity.")
+    if not claims.room:
+        raise ConnectError(f"The token names no room. Get a token for room {room!r}.")
     if not claims.grants.get("roomJoin"):
         raise ConnectError("The token does not grant 'roomJoin'. Get a token that grants it.")
     if claims.expires is not None and claims.expires < time.time():
         when = dt.datetime.fromtimestamp(claims.expires, dt.UTC).isoformat(" ", "seconds")
         raise ConnectError(f"The token expired at {when}. Get a new one and connect again.")
-    if claims.room and claims.room != room:
+    if claims.room != room:
         raise ConnectError(
             f"The token is for room {claims.room!r}, not for {room!r}. "
             f"Connect to {claims.room!r}, or get a token for {room!r}."
@@ -236,15 +308,16 @@ def check_url(url: str) -> str:
         ConnectError: if it is malformed or contains credentials.
     """
     try:
-        parts = urllib.parse.urlsplit(url.strip())
+        parts = urllib.parse.urlsplit(strip_edges(url))
         host, _ = parts.hostname, parts.port
     except ValueError:
         parts, host = urllib.parse.SplitResult("", "", "", "", ""), None
     if parts.username or parts.password or "token" in parts.query.lower():
         raise ConnectError("The URL contains credentials. Pass them as token=, or set them in the environment.")
     if parts.scheme not in ("ws", "wss", "http", "https") or not host:
+        shown = "The given URL" if _LIKE_A_SECRET.fullmatch(strip_edges(url)) else repr(scrub(url))
         raise ConnectError(
-            f"{scrub(url)!r} is not a LiveKit server's URL. Use a URL like wss://my-project.livekit.cloud, "
+            f"{shown} is not a LiveKit server's URL. Use a URL like wss://my-project.livekit.cloud, "
             "or ws://localhost:7880 for your own server."
         )
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
@@ -256,12 +329,17 @@ def _settings() -> dict[str, str]:
     from dotenv import dotenv_values, find_dotenv
 
     path = find_dotenv(usecwd=True)
+    reason = None
     try:
         merged = {**(dotenv_values(path) if path else {}), **os.environ}
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise ConnectError(f"{path} cannot be read: {reason}. Fix the file or move it.") from None
-    return {key: value for key, value in merged.items() if key.startswith("LIVEKIT_") and value}
+    except OSError as error:
+        merged, reason = {}, error.strerror
+    except UnicodeDecodeError:
+        merged, reason = {}, "it is not UTF-8 text"
+    if reason is not None:  # not raised above: the decoder's error contains the whole file
+        raise ConnectError(f"{path} cannot be read: {reason}. Fix the file or move it.")
+    found = {key: strip_edges(value) for key, value in merged.items() if key.startswith("LIVEKIT_") and value}
+    return {key: value for key, value in found.items() if value}
 
 
 def _ask(prompt: str) -> Secret | None:
@@ -272,4 +350,4 @@ def _ask(prompt: str) -> Secret | None:
         answer = getpass.getpass(prompt)
     except Exception:  # a front end without input, such as a headless run of a notebook
         return None
-    return Secret(answer) if answer else None
+    return Secret(strip_edges(answer)) if strip_edges(answer) else None

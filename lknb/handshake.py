@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import re
 import socket
 import time
 from typing import Any
@@ -13,8 +12,10 @@ from weakref import WeakKeyDictionary
 import psutil
 from livekit import rtc
 
-from lknb.credentials import Secret, scrub
+from lknb import refusals, server_api
+from lknb.credentials import Credentials, Secret, scrub
 from lknb.errors import ConnectError
+from lknb.proxies import Proxy, proxy_for
 from lknb.sdk import SdkRoom
 
 # More than this many handshakes at a time slow each other down until they time out.
@@ -23,7 +24,7 @@ _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKe
 _UNFINISHED: set[asyncio.Task[Any]] = set()
 
 
-async def handshake(sdk: SdkRoom, url: str, token: Secret, room: str, timeout: float) -> None:
+async def handshake(sdk: SdkRoom, credentials: Credentials, token: Secret, room: str, timeout: float) -> None:
     """Join with `sdk`, within `timeout` seconds.
 
     Cancelling the SDK's connect kills the process some seconds later. So a handshake that takes too long, or whose cell
@@ -33,6 +34,7 @@ async def handshake(sdk: SdkRoom, url: str, token: Secret, room: str, timeout: f
         ConnectError: if it fails; the message gives the cause and the next step.
     """
     deadline = time.monotonic() + timeout
+    url, proxy = credentials.url, proxy_for(credentials.url)
     turns = _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_A_TIME))
     try:
         await asyncio.wait_for(turns.acquire(), timeout)
@@ -48,13 +50,16 @@ async def handshake(sdk: SdkRoom, url: str, token: Secret, room: str, timeout: f
         raise
     if not done:
         joining.add_done_callback(lambda task: _leave(task, sdk))
-        raise ConnectError(unanswered(url, timeout))
+        raise ConnectError(unanswered(url, timeout, proxy))
     failure = joining.result()
     if failure is not None:
-        raise ConnectError(explain(failure, url, room))
+        full = None
+        if credentials.can_mint and refusals.has_no_reason(failure):
+            full = await server_api.is_full(credentials, room)
+        raise ConnectError(refusals.explain(failure, url, room, proxy=proxy, full=full))
 
 
-def unanswered(url: str, timeout: float) -> str:
+def unanswered(url: str, timeout: float, proxy: Proxy | None = None) -> str:
     """Explain why a server may not have answered, and what to do."""
     if not _has_network():
         return (
@@ -62,9 +67,10 @@ def unanswered(url: str, timeout: float) -> str:
             "LiveKit's SDK needs another one, even for a server on the same machine. Connect to any network, with or "
             "without internet access."
         )
+    through = f" through the proxy {proxy}" if proxy is not None else ""
     return (
-        f"{url} did not answer within {timeout:g} s. Check that it is a LiveKit server and that no firewall blocks "
-        "it. A slow connection may need a larger timeout=."
+        f"{url} did not answer{through} within {timeout:g} s. Check that it is a LiveKit server and that no firewall "
+        "blocks it. A slow connection may need a larger timeout=."
     )
 
 
@@ -106,28 +112,3 @@ def _keep(coro: Any) -> asyncio.Task[Any]:
     _UNFINISHED.add(task)
     task.add_done_callback(_UNFINISHED.discard)
     return task
-
-
-def explain(failure: str, url: str, room: str) -> str:
-    """Turn the SDK's reason for a failed connect into a message that says what to do."""
-    first = failure.splitlines()[0] if failure else "no reason given"
-    if "refused" in failure:
-        return f"Nothing answers at {url} (connection refused). Is livekit-server running there?"
-    if "lookup" in failure or "Name or service" in failure or "nodename" in failure:
-        return f"The host of {url} could not be found. Check the URL for a typo."
-    if re.search(r"\b40[13]\b", failure):
-        if "permissions denied" in failure:
-            return f"{url} refused the token: it does not grant joining room {room!r}. Get a token that does."
-        if "expired" in failure:
-            return f"{url} refused the token: it has expired. Get a new one."
-        if "API key" in failure:
-            return f"{url} refused the token: the server does not know the API key. Check LIVEKIT_API_KEY."
-        return (
-            f"{url} refused the token: its signature is invalid. Check LIVEKIT_API_SECRET, and that the token was made "
-            "for this server."
-        )
-    if re.search(r"\b404\b", failure):
-        return f"{url} answers, but is not a LiveKit server (404). Check the URL."
-    if "certificate" in failure.lower() or "tls" in failure.lower():
-        return f"{url} could not be reached over TLS: {first}"
-    return f"{url} could not be joined: {first}"

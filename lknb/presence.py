@@ -89,6 +89,17 @@ class Presence:
         participant = self._connection.sdk.remote_participants.get(identity)
         return participant is not None and participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
 
+    async def only_unannounced(self) -> str | None:
+        """The only participant that may send data and is not announced yet; None without one, or if there are several.
+
+        Asks the server's API, which knows participants up to 3 s before the SDK does.
+        """
+        connection = self._connection
+        present = await server_api.identities(connection.credentials, connection.room, sending=True)
+        known = {connection.identity, *(connection.session.remote_participants if connection.session else ())}
+        unannounced = (present or set()) - known
+        return unannounced.pop() if len(unannounced) == 1 else None
+
     async def announce(self) -> bool:
         """Announce this participant immediately; returns whether the server answered.
 

@@ -47,12 +47,14 @@ class Reconnecting:
     Attributes:
         room_sid: LiveKit's id of the room; a different one means a new room of the same name.
         retrying: the task that joins again, if there is one.
+        restoring: whether a new session still lacks what the systems restore.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.room_sid = ""
         self.retrying: asyncio.Task[None] | None = None
+        self.restoring = False
         self._session_sid = ""
         self._last_received = now()
         self._down_since: dt.datetime | None = None
@@ -142,6 +144,7 @@ class Reconnecting:
         sid = await server_api.room_sid(credentials, connection.room) if credentials.can_mint else None
         another_room = self._note_room_sid(sid or sdk.server_sid)
         since, self._down_since = self._down_since, None
+        self.restoring = True
         connection.set_state("connected", reason)
         self._record_loss(since or self._last_received, another_room=another_room)
         for callback in connection.restored_callbacks:
@@ -149,6 +152,7 @@ class Reconnecting:
                 await callback(anew)
             except LknbError as error:
                 connection.log.add(Event("connection", "in", topic="restore", status="failed", error=str(error)))
+        self.restoring = connection.state != "connected" or connection.session is not sdk
 
     def _note_room_sid(self, sid: str) -> bool:
         """Note the room's id, and record a loss if it is a new room of the same name; returns whether it is."""
@@ -183,7 +187,7 @@ class Reconnecting:
             try:
                 await connection.join_again(max(connection.options.timeout, 5.0))
             except (ConnectError, ServerError) as error:
-                refused = "refused the token" in str(error)
+                refused = any(part in str(error) for part in ("refused the token", "refused the join"))
                 if refused and not connection.credentials.can_mint:
                     await connection.close(str(error))
                     return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from livekit.rtc._proto.room_pb2 import RoomEvent, TextStreamOpened
 from livekit.rtc.participant import PublishDataError, PublishDataTrackError
 
 from lknb.credentials import Secret, quiet_sdk_log
+from lknb.proxies import sdk_uses_proxy_for, until_free
 
 StreamOpened = Callable[[Any, str], None]
 EventReceived = Callable[..., None]
@@ -97,6 +99,7 @@ class SdkRoom(rtc.Room):
     Args:
         on_event: called with each event's name and arguments, including three events that the SDK does not emit.
             Faster than the SDK's emitter, which inspects the signature of every callback for every event.
+            `data_received` has the sender's identity as a second argument, or None.
         on_text_stream: called with the reader of each text stream, of any topic, and the sender's identity.
         on_byte_stream: the same for byte streams.
     """
@@ -111,7 +114,10 @@ class SdkRoom(rtc.Room):
         quiet_sdk_log()
         super().__init__(loop=asyncio.get_running_loop())
         self._on_event = on_event
+        self._url = ""
+        self._reconnecting = contextlib.ExitStack()
         self._opened: TextStreamInfo | None = None  # the text stream that is being delivered
+        self._packet_sender = ""  # the identity that the SDK's event gives for the packet that is being delivered
 
         def with_header(reader: Any, sender: str) -> None:
             if self._opened is not None:
@@ -123,13 +129,24 @@ class SdkRoom(rtc.Room):
 
     def emit(self, event: Any, *args: Any) -> None:
         """Called by the SDK for each event."""
-        self._on_event(event, *args)
+        if event in ("reconnecting", "reconnected", "disconnected"):
+            self._reconnecting.close()
+        if event == "reconnecting":
+            self._reconnecting.enter_context(sdk_uses_proxy_for(self._url))
+        if event == "data_received":
+            participant = args[0].participant
+            self._on_event(event, args[0], participant.identity if participant else self._packet_sender or None)
+        else:
+            self._on_event(event, *args)
         super().emit(event, *args)
 
     def _on_room_event(self, event: RoomEvent) -> None:
+        name = event.WhichOneof("message")
+        if name == "data_packet_received":
+            # The packet that the SDK emits has no sender while the SDK's room does not list the participant yet.
+            self._packet_sender = event.data_packet_received.participant_identity
         super()._on_room_event(event)
         # The SDK does not emit these. The first two may show that the session or the room is new.
-        name = event.WhichOneof("message")
         if name in ("participants_updated", "room_sid_changed"):
             self._on_event(name)
         elif name == "chat_message":
@@ -151,7 +168,15 @@ class SdkRoom(rtc.Room):
                 continual_gathering_policy=rtc.ContinualGatheringPolicy.GATHER_ONCE,
             ),
         )
-        await self.connect(url, token.reveal(), options)
+        self._url = url
+        await until_free(url)
+        with sdk_uses_proxy_for(url):
+            await self.connect(url, token.reveal(), options)
+
+    async def disconnect(self, **options: Any) -> None:
+        """Leave the room."""
+        self._reconnecting.close()
+        await super().disconnect(**options)
 
     async def traffic(self) -> Traffic:
         """The bytes sent so far and the round-trip time.

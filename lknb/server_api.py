@@ -6,23 +6,41 @@ See https://docs.livekit.io/home/server/managing-rooms/.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
-from lknb.credentials import Credentials
+from lknb.credentials import Credentials, without_locals
+from lknb.proxies import proxy_for
 
 _WITHIN = 1.0
+_ANSWER_WITHIN = 10.0
 
 
-def client(credentials: Credentials, room: str) -> Any:
-    """LiveKit's API client for one room, as an async context manager."""
+@contextlib.asynccontextmanager
+async def client(credentials: Credentials, room: str) -> AsyncIterator[Any]:
+    """LiveKit's API client for one room."""
+    import aiohttp
     from livekit import api
 
+    proxy = proxy_for(credentials.url)
     token = credentials.token or credentials.mint_for_api(room)
-    return api.LiveKitAPI(credentials.url.replace("ws", "http", 1), token=token.reveal())
+    with without_locals():  # the client's frames hold the token
+        async with (
+            aiohttp.ClientSession(
+                proxy=proxy.url.reveal() if proxy is not None else None,
+                timeout=aiohttp.ClientTimeout(total=_ANSWER_WITHIN),
+            ) as session,
+            api.LiveKitAPI(credentials.url.replace("ws", "http", 1), token=token.reveal(), session=session) as server,
+        ):
+            yield server
 
 
-async def identities(credentials: Credentials, room: str) -> set[str] | None:
-    """The identities in the room, including those not announced yet; None if the server does not answer in time."""
+async def identities(credentials: Credentials, room: str, *, sending: bool = False) -> set[str] | None:
+    """The identities in the room, including those not announced yet; None if the server does not answer in time.
+
+    With `sending`, only those that may send data.
+    """
     from livekit import api
 
     try:
@@ -32,7 +50,7 @@ async def identities(credentials: Credentials, room: str) -> set[str] | None:
             )
     except Exception:  # only a shortcut: callers have a slower way
         return None
-    return {participant.identity for participant in answer.participants}
+    return {each.identity for each in answer.participants if each.permission.can_publish_data or not sending}
 
 
 async def room_sid(credentials: Credentials, room: str) -> str | None:
@@ -45,3 +63,18 @@ async def room_sid(credentials: Credentials, room: str) -> str | None:
     except Exception:  # only a shortcut: the SDK gets the id later
         return None
     return str(answer.rooms[0].sid) if answer.rooms else None
+
+
+async def is_full(credentials: Credentials, room: str) -> bool | None:
+    """Whether the room has as many participants as it may have; None if the server does not say."""
+    from livekit import api
+
+    try:
+        async with client(credentials, room) as server:
+            found = await asyncio.wait_for(server.room.list_rooms(api.ListRoomsRequest(names=[room])), _WITHIN)
+    except Exception:  # only an explanation: without it, the message names the possible causes
+        return None
+    if not found.rooms:
+        return False
+    present = await identities(credentials, room)
+    return None if present is None else bool(0 < found.rooms[0].max_participants <= len(present))

@@ -326,6 +326,17 @@ def test_dotenv_file_names_server(
         assert room.state == "connected"
 
 
+def test_a_dotenv_file_may_begin_with_a_byte_order_mark(
+    livekit: server.RunningServer, room_name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f"LIVEKIT_URL={livekit.url}", f"LIVEKIT_API_KEY={livekit.api_key}"]
+    text = "\r\n".join([*lines, f"LIVEKIT_API_SECRET={livekit.api_secret}", ""])
+    (folder / ".env").write_text(text, encoding="utf-8-sig")
+    monkeypatch.chdir(folder)
+    with lknb.connect(room_name, "from-dotenv") as room:
+        assert not room._connection.credentials.embedded
+
+
 @pytest.mark.parametrize(("room", "identity"), [("", "a"), ("r" * 300, "a"), ("r", "i" * 300)])
 def test_connect_rejects_names_that_livekit_refuses(room: str, identity: str) -> None:
     with pytest.raises(ValueError, match="1 to 256 bytes"):

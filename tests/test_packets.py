@@ -43,7 +43,6 @@ def test_plain_peer_receives_packets(alice: lknb.Room, peer: Peers, reliable: bo
 @pytest.mark.parametrize("reliable", [True, False])
 def test_receives_packets_from_plain_peer(alice: lknb.Room, peer: Peers, reliable: bool) -> None:
     inbox, plain = alice.listen("data", topic="imu"), peer()
-    eventually(lambda: "peer" in alice.participants)  # the SDK gives no name for participants it does not know yet
 
     def publish() -> int:
         plain.call("publish_data", data=EVERY_BYTE, topic="imu", reliable=reliable, to=["alice"])
@@ -126,16 +125,58 @@ def test_packets_from_plain_peer_arrive_in_order(alice: lknb.Room, peer: Peers) 
     assert [int.from_bytes(inbox.next().data[:8], "big") for _ in range(500)] == list(range(500))
 
 
-def test_server_packets_have_no_sender(alice: lknb.Room, livekit: server.RunningServer, room_name: str) -> None:
-    inbox = alice.listen("data")
-
+def send_by_api(livekit: server.RunningServer, room_name: str) -> None:
     async def send() -> None:
         async with api.LiveKitAPI(livekit.url, livekit.api_key, livekit.api_secret) as lkapi:
             await lkapi.room.send_data(api.SendDataRequest(room=room_name, data=EVERY_BYTE, topic="ops"))
 
     asyncio.run(send())
+
+
+def test_server_packets_have_no_sender(alice: lknb.Room, livekit: server.RunningServer, room_name: str) -> None:
+    inbox = alice.listen("data")
+    send_by_api(livekit, room_name)
     event = inbox.next()
     assert (event.sender, event.topic, event.data) == (None, "ops", EVERY_BYTE)
+
+
+def test_a_packet_of_a_participant_that_is_not_announced_yet_has_its_sender(
+    alice: lknb.Room, peer: Peers, livekit: server.RunningServer, room_name: str
+) -> None:
+    from_peer = alice.listen("data", sender="peer")
+    everything = alice.listen("data")
+    plain = peer(announce=False)
+    for number in range(20):
+        plain.call("publish_data", data=bytes([number]), topic="first")
+    assert [from_peer.next(timeout=10).data for _ in range(20)] == [bytes([number]) for number in range(20)]
+    assert [everything.next(timeout=10).sender for _ in range(20)] == ["peer"] * 20
+    eventually(lambda: "peer" in alice.participants)
+    send_by_api(livekit, room_name)
+    assert everything.next().sender is None
+
+
+def test_a_packet_of_one_of_two_unannounced_participants_has_no_sender(alice: lknb.Room, peer: Peers) -> None:
+    everything = alice.listen("data")
+    first = peer("first", announce=False)
+    second = peer("second", announce=False)
+    second.call("publish_data", data=b"whose?")
+    sender = everything.next().sender
+    assert sender is None or (sender == "second" and {"first", "second"} & set(alice.participants))
+    first.call("set_attributes", attributes={"known": "1"})
+    eventually(lambda: "first" in alice.participants)
+    second.call("publish_data", data=b"hers")
+    assert everything.next().sender == "second"
+
+
+def test_packets_keep_their_order_while_a_sender_is_looked_up(alice: lknb.Room, bob: lknb.Room, peer: Peers) -> None:
+    everything = alice.listen("data")
+    plain = peer(announce=False)
+    for number in range(20):
+        plain.call("publish_data", data=b"%d" % (2 * number))
+        bob.publish_data(b"%d" % (2 * number + 1))
+    received = [everything.next(timeout=10) for _ in range(40)]
+    for sender, begin in (("peer", 0), ("bob", 1)):
+        assert [int(event.data) for event in received if event.sender == sender] == list(range(begin, 40, 2))
 
 
 # Rejected arguments

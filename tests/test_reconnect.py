@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from livekit import api
@@ -105,6 +106,76 @@ def test_full_reconnect_restores_handlers_tracks_and_state(alice: lknb.Room, bob
             (bob.participants["alice"].attributes, bob.participants["alice"].metadata) == ({"status": "ready"}, "mine")
         )
     )
+
+
+def update(livekit: server.RunningServer, room: lknb.Room, **changes: Any) -> None:
+    """Change a participant by the server's API, as a backend does, and wait until its room knows."""
+
+    async def send() -> None:
+        async with api.LiveKitAPI(livekit.url, livekit.api_key, livekit.api_secret) as lkapi:
+            await lkapi.room.update_participant(
+                api.UpdateParticipantRequest(room=room.name, identity=room.identity, **changes)
+            )
+
+    asyncio.run(send())
+
+
+def own_state(room: lknb.Room) -> tuple[dict[str, str], str, str]:
+    me = room.participants[room.identity]
+    return dict(me.attributes), me.metadata, me.name
+
+
+def come_back(room: lknb.Room, how: str) -> None:
+    if how == "rejoin":
+        room.close()
+        room.rejoin()
+    else:
+        through_one_failure(room, "FULL_RECONNECT")
+
+
+@pytest.mark.parametrize("how", ["full reconnect", "rejoin"])
+def test_changes_by_others_survive_a_new_session(join: Join, livekit: server.RunningServer, how: str) -> None:
+    room = join("carol", attributes={"status": "ready", "role": "host"}, metadata="mine", name="Carol")
+    room.attributes["round"] = "1"
+    update(livekit, room, attributes={"status": "busy", "role": ""}, metadata="theirs", name="Caroline")
+    changed = ({"status": "busy", "round": "1"}, "theirs", "Caroline")
+    eventually(lambda: own_state(room) == changed)
+    come_back(room, how)
+    eventually(lambda: own_state(room) == changed and not room._connection.reconnecting.restoring)
+    room.attributes["after"] = "written last"
+    assert own_state(room) == ({**changed[0], "after": "written last"}, "theirs", "Caroline")
+
+
+def test_own_changes_and_deletions_survive_joining_again(join: Join) -> None:
+    room = join("carol", attributes={"status": "ready", "role": "host"}, metadata="first", name="Carol")
+    room.local_participant.set_attributes({"status": "done", "role": "", "x": "1"})
+    room.local_participant.set_metadata("second")
+    room.local_participant.set_name("Caro")
+    come_back(room, "rejoin")
+    eventually(lambda: own_state(room) == ({"status": "done", "x": "1"}, "second", "Caro"))
+
+
+def test_what_others_change_in_a_new_session_before_it_is_restored_stays(
+    join: Join, livekit: server.RunningServer
+) -> None:
+    room = join("carol", attributes={"status": "ready"})
+    connection = room._connection
+
+    async def changed_meanwhile(anew: bool) -> None:
+        await asyncio.to_thread(update, livekit, room, attributes={"status": "kicked"}, metadata="theirs")
+        seen = connection.presence.participants
+        assert await connection.until(
+            lambda: (seen["carol"].metadata, seen["carol"].attributes) == ("theirs", {"status": "kicked"}), 10
+        )
+
+    room.attributes["status"] = "busy"
+    LOOP.run(_first(connection.restored_callbacks, changed_meanwhile), "first")
+    come_back(room, "rejoin")
+    eventually(lambda: own_state(room) == ({"status": "kicked"}, "theirs", ""))
+
+
+async def _first(callbacks: list[Any], callback: Any) -> None:
+    callbacks.insert(0, callback)
 
 
 def test_full_reconnect_is_recorded_as_loss(alice: lknb.Room) -> None:

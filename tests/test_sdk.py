@@ -53,3 +53,9 @@ def test_text_header_has_fields_lknb_sets() -> None:
 
 def test_sdk_counts_readers_where_lknb_reads_them() -> None:
     assert "self._subscribers" in inspect.getsource(type(FfiClient.instance.queue).subscribe)
+
+
+def test_the_event_of_a_packet_has_the_senders_identity() -> None:
+    packet = RoomEvent.DESCRIPTOR.fields_by_name["data_packet_received"].message_type
+    assert packet is not None
+    assert "participant_identity" in packet.fields_by_name

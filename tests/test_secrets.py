@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import pickle
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from shells import Shell
 
 import lknb
 from lknb import server
@@ -75,6 +79,152 @@ def test_connection_error_shows_no_secret(log: Callable[[], str]) -> None:
         lknb.connect("studio", url="ws://127.0.0.1:1", api_key="key", api_secret=f"{MARK}-secret-of-32-characters-x")
     assert MARK not in everything_about(caught.value) + log()
     assert "eyJ" not in everything_about(caught.value) + log()
+
+
+SECRET = f"{MARK}-secret-of-more-than-32-characters"
+# A token whose payload contains the mark, in base64.
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5"
+
+
+def shows_a_secret(text: str) -> bool:
+    return MARK in text or "eyJ" in text
+
+
+def every_mistake() -> list[tuple[str, tuple[object, ...], dict[str, object]]]:
+    key: dict[str, object] = {"api_key": "key", "api_secret": SECRET}
+    local = "ws://127.0.0.1:1"
+    return [
+        ("no-url", ("studio",), key),
+        ("bad-url", ("studio",), {"url": "hello", **key}),
+        ("bad-url-and-token", ("studio",), {"url": "hello", "token": TOKEN}),
+        ("secret-as-url", ("studio",), {"url": SECRET, "api_key": "key"}),
+        ("token-as-url", ("studio",), {"url": TOKEN}),
+        ("password-in-url", ("studio",), {"url": f"wss://me:{MARK}@host", **key}),
+        ("token-in-url", ("studio",), {"url": f"wss://host?access_token={MARK}"}),
+        ("token-as-identity", ("studio", TOKEN), {"url": local}),
+        ("token-as-room", (TOKEN,), {"url": local}),
+        ("token-as-key", ("studio",), {"url": local, "api_key": TOKEN, "api_secret": SECRET}),
+        ("not-a-token", ("studio",), {"url": local, "token": SECRET}),
+        ("wrong-token", ("studio",), {"url": local, "token": TOKEN}),
+        ("wrong-type", ("studio",), {"url": local, "api_key": "key", "api_secret": SECRET.encode()}),
+        ("too-many", ("studio", "alice", local, SECRET), {}),
+        ("unknown", ("studio",), {"secret": SECRET}),
+        ("bad-timeout", ("studio",), {"url": local, "timeout": 0, **key}),
+        ("bad-attributes", ("studio",), {"url": local, "attributes": {"a": 1}, **key}),
+        ("bad-room", ("",), {"url": local, **key}),
+        ("nobody-there", ("studio",), {"url": local, **key}),
+        ("swapped", ("studio",), {"url": local, "api_key": SECRET, "api_secret": "the-key"}),
+        ("not-a-secret", ("studio",), {"url": local, "api_key": "key", "api_secret": f"ssh-rsa {MARK}"}),
+    ]
+
+
+@pytest.mark.parametrize("way", ["connect", "aio"])
+@pytest.mark.parametrize(("mistake", "args", "options"), every_mistake(), ids=[each[0] for each in every_mistake()])
+def test_no_mistake_with_connect_shows_a_secret(
+    log: Callable[[], str], way: str, mistake: str, args: tuple[Any, ...], options: dict[str, Any]
+) -> None:
+    error = failing(lambda: connect(way, *args, **options))
+    assert not shows_a_secret(everything_about(error) + log())
+
+
+@pytest.mark.parametrize("way", ["connect", "aio"])
+@pytest.mark.parametrize("source", ["environment", "dotenv"])
+@pytest.mark.parametrize(("name", "value"), [("LIVEKIT_URL", "hello"), ("LIVEKIT_URL", ""), ("LIVEKIT_API_KEY", "")])
+def test_no_mistake_in_settings_shows_a_secret(
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    log: Callable[[], str],
+    way: str,
+    source: str,
+    name: str,
+    value: str,
+) -> None:
+    settings = {"LIVEKIT_URL": "ws://127.0.0.1:1", "LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": SECRET}
+    settings |= {name: value, "OTHER_PASSWORD": MARK}
+    if source == "dotenv":
+        (folder / ".env").write_text("\n".join(f"{key}={value}" for key, value in settings.items()))
+        monkeypatch.chdir(folder)
+    else:
+        for key, text in settings.items():
+            monkeypatch.setenv(key, text)
+    error = failing(lambda: connect(way, "studio", timeout=0))
+    assert not shows_a_secret(everything_about(error) + log())
+
+
+def test_a_dotenv_file_that_cannot_be_read_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, log: Callable[[], str]
+) -> None:
+    (folder / ".env").write_bytes(f"LIVEKIT_API_SECRET={SECRET}\nX=".encode() + b"\xff")
+    monkeypatch.chdir(folder)
+    error = failing(lambda: lknb.connect("studio"))
+    assert "not UTF-8" in str(error)
+    assert not shows_a_secret(everything_about(error) + log())
+
+
+def test_a_secret_from_the_prompt_is_not_shown(monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]) -> None:
+    monkeypatch.setattr("getpass.getpass", lambda prompt: f" {SECRET}\n")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    error = failing(lambda: lknb.connect("studio", url="ws://127.0.0.1:1", api_key="key"))
+    assert "Nothing answers" in str(error)
+    assert not shows_a_secret(everything_about(error) + log())
+
+
+@pytest.mark.parametrize("options", ["--url hello", "--timeout 0.001", "--url ws://127.0.0.1:1"])
+def test_magics_that_fail_show_no_secret(
+    monkeypatch: pytest.MonkeyPatch, shell: Shell, log: Callable[[], str], options: str
+) -> None:
+    monkeypatch.setenv("LIVEKIT_URL", "ws://127.0.0.1:1")
+    monkeypatch.setenv("LIVEKIT_API_KEY", "key")
+    monkeypatch.setenv("LIVEKIT_API_SECRET", SECRET)
+    error = failing(lambda: shell.cell(f"%lk connect studio {options}"))
+    assert not shows_a_secret(everything_about(error) + log())
+
+
+def test_a_refusal_of_the_servers_api_shows_no_token(
+    livekit: server.RunningServer, room_name: str, token: Callable[..., str], log: Callable[[], str]
+) -> None:
+    with lknb.connect(room_name, url=livekit.url, token=token("alice", room_admin=True)) as room:
+        room._connection.room = "elsewhere"  # which the token does not grant
+        error = failing(lambda: room.set_metadata("x"))
+        assert isinstance(error, lknb.PermissionDeniedError)
+        assert not shows_a_secret(everything_about(error) + log())
+
+
+def test_an_error_that_the_caller_is_handling_keeps_its_locals() -> None:
+    def users() -> None:
+        wanted = "to be seen in a debugger"
+        raise KeyError(len(wanted))
+
+    def connect_while_handling() -> None:
+        try:
+            users()
+        except KeyError:
+            lknb.connect("studio", url="hello")
+
+    outer = failing(connect_while_handling).__context__
+    assert outer is not None
+    assert outer.__traceback__ is not None
+    assert outer.__traceback__.tb_next is not None
+    assert outer.__traceback__.tb_next.tb_frame.f_locals["wanted"] == "to be seen in a debugger"
+
+
+def connect(way: str, *args: Any, **options: Any) -> lknb.Room:
+    if way == "connect":
+        return lknb.connect(*args, **options)
+
+    async def main() -> lknb.Room:
+        return await lknb.aio.connect(*args, **options)
+
+    return asyncio.run(main())
+
+
+def failing(call: Callable[[], object]) -> BaseException:
+    """What `call` raises."""
+    try:
+        call()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
 
 
 def test_credentials_in_url_are_rejected_and_not_repeated() -> None:

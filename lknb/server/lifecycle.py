@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lknb import settings
+from lknb.credentials import without_locals
 from lknb.errors import ServerError
 from lknb.server import api, binary, livekit_config, log, paths, process, state_file
 from lknb.server.command import Progress, clean_environment, to_stderr
@@ -28,6 +29,7 @@ _START = 15.0
 _LOCK = 60.0
 
 
+@without_locals()
 def ensure(progress: Progress = to_stderr) -> RunningServer:
     """Start the embedded server if it is not running, and return it. Blocks; call this from any thread.
 
@@ -48,6 +50,7 @@ def ensure(progress: Progress = to_stderr) -> RunningServer:
     return found.public(state)
 
 
+@without_locals()
 def status() -> RunningServer | None:
     """The embedded server if it is running and answers, otherwise None. Does not start it, or count as use."""
     state = _state()
@@ -55,12 +58,14 @@ def status() -> RunningServer | None:
     return known.public(state) if known is not None and known.alive and api.answers(known) else None
 
 
+@without_locals()
 def participants() -> dict[str, int]:
     """The number of participants in each room of the embedded server; empty if it is not running."""
     known = state_file.read(_state())
     return (api.participants(known) or {}) if known is not None and known.alive else {}
 
 
+@without_locals()
 def stop() -> bool:
     """Stop the embedded server within 3 s, even if its rooms are in use. Returns False if it was not running."""
     state = _state()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
 
 from livekit import rtc
 
@@ -32,6 +31,9 @@ class Packets:
         self._log = log
         # In order, and one at a time: more in flight is slower, because each waits on every event of the process.
         self._turn = asyncio.Lock()
+        # Received packets that wait for the name of a sender, their own or that of a packet before them.
+        self._unnamed: list[Event] = []
+        self._naming = False
         connection.on("data_received", self._received)
 
     async def publish_data(
@@ -112,16 +114,44 @@ class Packets:
                 )
         return event
 
-    def _received(self, packet: rtc.DataPacket, *_: Any) -> None:
-        self._log.add(
-            Event(
-                "data",
-                "in",
-                # None if a server API sent it, or a participant that the server has not announced yet.
-                sender=packet.participant.identity if packet.participant is not None else None,
-                topic=packet.topic or "",
-                data=packet.data,
-                size=len(packet.data),
-                reliable=packet.kind == rtc.DataPacketKind.KIND_RELIABLE,
-            )
+    def _received(self, packet: rtc.DataPacket, sender: str | None) -> None:
+        event = Event(
+            "data",
+            "in",
+            sender=sender,
+            topic=packet.topic or "",
+            data=packet.data,
+            size=len(packet.data),
+            reliable=packet.kind == rtc.DataPacketKind.KIND_RELIABLE,
         )
+        if self._naming:
+            self._unnamed.append(event)
+        elif sender is None and self._connection.credentials.can_mint:
+            self._unnamed.append(event)
+            self._naming = True
+            self._connection.start(self._name_senders()).add_done_callback(self._stop_naming)
+        else:
+            self._log.add(event)
+
+    async def _name_senders(self) -> None:
+        """Deliver packets without a sender, and those behind them, when the server has said who it may be.
+
+        The SDK names no sender for the server's API, and none for a participant that the server has not announced yet.
+        """
+        while self._unnamed:
+            packets = len(self._unnamed)  # those that arrive during the request may have another sender
+            sender = await self._connection.presence.only_unannounced()
+            for event in self._unnamed[:packets]:
+                event.sender = event.sender or sender
+            self._deliver(packets)
+        self._naming = False
+
+    def _stop_naming(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # the room was closed
+            self._naming = False
+            self._deliver(len(self._unnamed))
+
+    def _deliver(self, count: int) -> None:
+        ready, self._unnamed = self._unnamed[:count], self._unnamed[count:]
+        for event in ready:
+            self._log.add(event)

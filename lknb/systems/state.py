@@ -39,13 +39,15 @@ class ParticipantState:
         # One write at a time: with attributes, the SDK also sends name and metadata from its cache.
         self._writing = asyncio.Lock()
         self._changed = asyncio.Event()
-        # The confirmed state of this participant, which is restored in a new session.
+        # The state of this participant when the connection was last interrupted: what this notebook has set, and what
+        # others have changed since.
         self._attributes: dict[str, str] = {}
-        self._metadata: str | None = None
-        self._name: str | None = None
+        self._metadata = ""
+        self._name = ""
         connection.on("participant_attributes_changed", self._attributes_changed)
         connection.on("participant_metadata_changed", self._metadata_changed)
         connection.on("participant_name_changed", lambda *_: self._changed.set())
+        connection.on_interrupted(self._interrupted)
         connection.on_restored(self._restored)
 
     async def set_attributes(self, attributes: Mapping[str, str]) -> None:
@@ -83,12 +85,10 @@ class ParticipantState:
                 lambda: all(self._connection.local.attributes.get(key, "") == value for key, value in wanted.items()),
                 "The attributes " + ", ".join(map(repr, wanted)),
             )
-            self._attributes = dict(self._connection.local.attributes)
 
     async def adopt(self, attributes: Mapping[str, str], metadata: str | None, name: str | None) -> None:
         """Write the parts of the initial state that the token did not set."""
         local = self._connection.local
-        self._attributes = dict(local.attributes)
         missing = {key: value for key, value in attributes.items() if local.attributes.get(key, "") != value}
         if missing:
             await self.set_attributes(missing)
@@ -96,7 +96,6 @@ class ParticipantState:
             await self.set_metadata(metadata)
         if name and local.name != name:
             await self.set_name(name)
-        self._metadata, self._name = local.metadata or None, local.name or None
 
     async def set_metadata(self, metadata: str) -> None:
         """Set this participant's metadata, at most 512 KiB. LiveKit cannot clear it afterwards.
@@ -122,7 +121,6 @@ class ParticipantState:
                 lambda: self._connection.local.metadata == metadata,
                 "The metadata",
             )
-            self._metadata = metadata
 
     async def set_name(self, name: str) -> None:
         """Set this participant's display name, at most 256 bytes. LiveKit cannot clear it afterwards.
@@ -144,7 +142,6 @@ class ParticipantState:
                 lambda: self._connection.local.name == name,
                 "The name",
             )
-            self._name = name
         self._connection.presence.refresh()
 
     async def _write(self, send: Callable[[], Any], done: Callable[[], bool], what: str) -> None:
@@ -210,16 +207,30 @@ class ParticipantState:
     def _direction(self, participant: rtc.Participant) -> Any:
         return "out" if participant.identity == self._connection.identity else "in"
 
+    def _interrupted(self, local: rtc.LocalParticipant) -> None:
+        self._attributes, self._metadata, self._name = dict(local.attributes), local.metadata, local.name
+
     async def _restored(self, anew: bool) -> None:
-        """Write this participant's state into a new session, which lacks some of it or all of it."""
+        """Write into a new session what it lacks of this participant's state.
+
+        A session begins with the state in its token. Only what is still as in the token is lost; the rest has been
+        changed by others since.
+        """
+        token = self._connection.session_token
+        assert token is not None
+        begun = read_token(token)
         try:
             local = self._connection.local
-            missing = {key: value for key, value in self._attributes.items() if local.attributes.get(key) != value}
-            if missing:
-                await self.set_attributes(missing)
-            if self._metadata and local.metadata != self._metadata:
+            lost = {
+                key: self._attributes.get(key, "")
+                for key in {*self._attributes, *begun.attributes}
+                if local.attributes.get(key, "") == begun.attributes.get(key, "") != self._attributes.get(key, "")
+            }
+            if lost:
+                await self.set_attributes(lost)
+            if self._metadata and local.metadata == begun.metadata != self._metadata:
                 await self.set_metadata(self._metadata)
-            if self._name and local.name != self._name:
+            if self._name and local.name == begun.name != self._name:
                 await self.set_name(self._name)
         except NotConnectedError:
             return  # lost again; the next session restores the state
