@@ -9,8 +9,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ParamSpec
 from weakref import WeakValueDictionary
 
-from lknb import server
-from lknb.connect_options import TIMEOUT, ConnectOptions, chosen_identity
+from lknb import checks, server
+from lknb.connect_options import NAME_LIMIT, TIMEOUT, ConnectOptions, chosen_identity
 from lknb.connection import Connection, of_server
 from lknb.credentials import Credentials, Secret, find
 from lknb.errors import ConnectError
@@ -95,6 +95,8 @@ def _request(
         ServerError: if the embedded server cannot be found, built or started.
         PayloadTooLargeError: if the initial attributes or metadata exceed LiveKit's limits.
         PermissionDeniedError: if the token does not allow setting them.
+        TypeError: for an argument of another type.
+        ValueError: for an argument that can never work, such as an empty room name or a negative timeout.
 
     Examples:
         >>> room = lknb.connect("studio", identity="alice", attributes={"status": "ready"})
@@ -104,10 +106,21 @@ def _request(
     See https://docs.livekit.io/home/client/connect/.
     """
     # Wrapped before anything can fail, because a traceback may show local variables.
-    secret_token, secret_key = _wrap(token), _wrap(api_secret)
+    unfit = _unfit(token, "token") or _unfit(api_secret, "api_secret")
+    secret_token, secret_key = (None, None) if unfit else (_wrap(token), _wrap(api_secret))
     del token, api_secret
+    if unfit is not None:
+        raise unfit
+    checks.named(room, "room", NAME_LIMIT)
+    if identity is not None:
+        checks.named(identity, "identity", NAME_LIMIT)
+    for argument, value in (("url", url), ("api_key", api_key), ("name", name), ("metadata", metadata)):
+        if value is not None:
+            checks.text(value, argument, "Use json.dumps(...) for JSON values." if argument == "metadata" else "")
+    initial = check_attributes({} if attributes is None else attributes, ATTRIBUTES_LIMIT)
+    within = checks.seconds(timeout)
+    largest_stream = checks.whole(max_stream_size, "max_stream_size", checks.BYTES)
     credentials = find(url, secret_token, api_key, secret_key)
-    check_attributes(attributes or {}, ATTRIBUTES_LIMIT)
 
     def options(credentials: Credentials) -> ConnectOptions:
         return ConnectOptions(
@@ -115,13 +128,22 @@ def _request(
             identity=chosen_identity(room, identity, credentials),
             credentials=credentials,
             name=name,
-            attributes=dict(attributes or {}),
+            attributes=initial,
             metadata=metadata,
-            max_stream_size=max_stream_size,
-            timeout=timeout,
+            max_stream_size=largest_stream,
+            timeout=within,
         )
 
     return options, credentials
+
+
+def _unfit(text: str | None, argument: str) -> Exception | None:
+    """The error for a secret that is not text, without the traceback that would show it."""
+    try:
+        checks.text(text or "", argument)
+    except (TypeError, ValueError) as error:
+        return type(error)(*error.args)
+    return None
 
 
 def _wrap(text: str | None) -> Secret | None:

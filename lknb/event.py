@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lknb.public import public
 
@@ -28,7 +28,9 @@ Kind = Literal[
 Direction = Literal["in", "out"]
 Status = Literal["open", "ok", "failed", "dropped"]
 
-KINDS: tuple[str, ...] = Kind.__args__  # type: ignore[attr-defined]
+KINDS: tuple[str, ...] = get_args(Kind)
+DIRECTIONS: tuple[str, ...] = get_args(Direction)
+STATUSES: tuple[str, ...] = get_args(Status)
 
 # Listeners receive these kinds from every participant, including this one; other kinds only from others.
 STATE_KINDS = frozenset({"attributes", "participant_metadata", "room_metadata", "participant", "connection", "loss"})

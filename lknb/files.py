@@ -1,23 +1,27 @@
-"""Received files: where their bytes are kept, safe names for them on disk, and which may be displayed as images."""
+"""Files to send, checked before they are read, and received files: their bytes, safe names, and safe images."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import mimetypes
+import os
 import re
 import shutil
+import stat
 import tempfile
 import threading
 import unicodedata
 import weakref
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lknb.public import public
 
 # Files up to this size are kept in memory, larger files in the temporary directory.
 SPOOL_AT = 4 * 1024 * 1024
+_BUFFER_SIZE = 64 * 1024
 _DISPLAY_LIMIT = 20 * 1024 * 1024
 _NAME_LIMIT = 200  # bytes; most file systems allow 255, which leaves room for a number
 
@@ -52,12 +56,85 @@ def safe_name(name: str) -> str:
     return stem + dot + extension if dot else stem.rstrip(". ")
 
 
+def open_regular(path: Path) -> tuple[IO[bytes], int]:
+    """Open a file to send; return it and its size.
+
+    Raises:
+        OSError: if it cannot be read; IsADirectoryError for a directory.
+        ValueError: for anything that may never end: a device, a pipe, a socket, or a file of /proc or /sys.
+    """
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - returned open
+    try:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(_endless(path, f"is {_kind(status.st_mode)}, which has no end"))
+        # Files of /proc and /sys claim to be empty.
+        if not status.st_size and file.read(1) != b"":
+            raise ValueError(_endless(path, "does not tell its size, as files in /proc and /sys do not"))
+        return file, status.st_size
+    except BaseException:
+        file.close()
+        raise
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    """Open a file; a named pipe too, which would otherwise wait for somebody who writes to it."""
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _endless(path: Path, why: str) -> str:
+    return f"path: {str(path)!r} {why}. Read what you need of it, and send that with send_bytes."
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a named pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
+
+
+class _SpoolReader(io.RawIOBase):
+    """Reads a spool from a position of its own."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        view = memoryview(target).cast("B")
+        piece = self._spool.read(self._at, len(view))
+        view[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+    def readall(self) -> bytes:
+        piece = self._spool.read(self._at)
+        self._at += len(piece)
+        return piece
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._spool.size}[whence]
+        if start + offset < 0:
+            raise ValueError(f"The position {start + offset} is before the start of the file.")
+        self._at = start + offset
+        return self._at
+
+
 @public
-class ReceivedFile:
-    """A byte stream that was received completely.
+class ReceivedFile(io.BufferedReader):
+    """A byte stream that was received completely, as a binary file that is open for reading.
+
+    Whatever reads a binary file reads this one: `pandas.read_csv(file)`, `json.load(file)`, `PIL.Image.open(file)`,
+    `shutil.copyfileobj(file, target)`. Reading moves its position, as in any file; `seek(0)` goes back to the start.
+    Every handler and inbox gets the same object, so give each reader an own one with `open()` if there are several.
+    `close` only goes back to the start: the file can be read as long as a variable or the room's log has it.
 
     Attributes:
-        name: the sender's name for it, as one safe path component.
         mime_type: the type that the sender claims; not checked.
         size: size in bytes.
         sha256: the SHA-256 digest of the received bytes, in hex.
@@ -77,7 +154,8 @@ class ReceivedFile:
         attributes: dict[str, str],
         verified: bool | None,
     ) -> None:
-        self.name = safe_name(name)
+        super().__init__(_SpoolReader(spool), _BUFFER_SIZE)
+        self._name = safe_name(name)
         self.mime_type = mime_type
         self.size = spool.size
         self.sha256 = spool.sha256
@@ -86,6 +164,11 @@ class ReceivedFile:
         self.sender = sender
         self.attributes = attributes
         self._spool = spool
+
+    @property
+    def name(self) -> str:
+        """The sender's name for it, as one safe path component."""
+        return self._name
 
     @property
     def on_disk(self) -> bool:
@@ -97,14 +180,17 @@ class ReceivedFile:
         """The complete content, read into memory."""
         return self._spool.read()
 
-    def read(self, at: int = 0, count: int = -1) -> bytes:
-        """Read part of the content, without loading all of it into memory.
+    def open(self) -> io.BufferedReader:
+        """The file once more, from its start, with a position of its own."""
+        return io.BufferedReader(_SpoolReader(self._spool), _BUFFER_SIZE)
 
-        Args:
-            at: the offset in bytes.
-            count: the maximum number of bytes; if negative, everything to the end.
-        """
+    def piece(self, at: int, count: int) -> bytes:
+        """At most `count` bytes from the offset `at`. Does not move the position."""
         return self._spool.read(at, count)
+
+    def close(self) -> None:
+        """Go back to the start. The content stays, for other readers and for the next reading."""
+        self.seek(0)
 
     def __len__(self) -> int:
         return self.size

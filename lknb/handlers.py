@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lknb.belongings import Belongings
 from lknb.cells import Cell, current_cell, format_error
@@ -28,6 +28,7 @@ from lknb.public import public
 from lknb.workers import Workers, contained, is_async, main_loop, run_on
 
 HandlerThread = Literal["worker", "main"]
+THREADS: tuple[str, ...] = get_args(HandlerThread)
 
 _OFFERED = ("data", "event", "sender")
 _WAITING_LIMIT = 10_000
@@ -74,8 +75,6 @@ class Handler:
     max_duration: float | None = None
 
     def __post_init__(self) -> None:
-        if self.thread not in ("worker", "main"):
-            raise ValueError(f'thread= must be "worker" or "main", not {self.thread!r}.')
         self._context = contextvars.copy_context()
         self._is_async = is_async(self.function)
         self._parameters = () if self.kind == "rpc" else offered_parameters(self.function)
@@ -240,9 +239,9 @@ class Handlers:
         """End the handlers that match `target`, a handler, a function, a name or a topic; return their number.
 
         Raises:
-            TypeError: for None, which would match every handler of every topic.
+            TypeError: for anything else, such as None, which would match every handler of every topic.
         """
-        if target is None:
+        if not isinstance(target, str | Handler) and not callable(target):
             raise TypeError("Specify what to end: a handler, a function, a name or a topic.")
         return self._active.end_if(
             lambda each: target is each or target == each.function or target in (each.name, each.topic)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from time import monotonic
 from typing import Any
 
+from lknb import checks
 from lknb.errors import DeliveryTimeoutError, NotConnectedError
 from lknb.event import Event, weight
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
@@ -40,7 +41,8 @@ class Inbox:
         self.interest = interest
         self.dropped = 0
         self.aio = AioInbox(self)
-        self._max_events, self._max_bytes = max_events, max_bytes
+        self._max_events = checks.whole(max_events, "max_events")
+        self._max_bytes = checks.whole(max_bytes, "max_bytes", checks.BYTES)
         self._items: deque[tuple[Event, int]] = deque()
         self._bytes = 0
         self._closed = False
@@ -102,7 +104,7 @@ class Inbox:
         """The next event, in order of arrival.
 
         Args:
-            timeout: seconds to wait for it; None waits as long as the room is open.
+            timeout: seconds to wait for it; 0 does not wait, None waits as long as the room is open.
 
         Raises:
             DeliveryTimeoutError: if none arrived in time; also a `TimeoutError`.
@@ -114,6 +116,7 @@ class Inbox:
             >>> print(event.sender, event.data)
         """
         LOOP.refuse_here("next", "await inbox.aio.next(...)` or `async for event in inbox")
+        timeout = checks.seconds_or_none(timeout)
         deadline = None if timeout is None else monotonic() + timeout
         with self._changed:
             while (event := self._take()) is None:
@@ -127,6 +130,7 @@ class Inbox:
 
     async def _next(self, timeout: float | None) -> Event:
         LOOP.refuse_forked()
+        timeout = checks.seconds_or_none(timeout)
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else monotonic() + timeout
         while True:

@@ -425,7 +425,7 @@ with lknb.connect({room_name!r}, "after") as room:
         ({"name": 5}, TypeError),
         ({"metadata": {"a": 1}}, TypeError),
         ({"timeout": 0}, ValueError),
-        ({"timeout": None}, ValueError),
+        ({"timeout": None}, TypeError),
     ],
 )
 def test_arguments_that_cannot_be_meant(room_name: str, options: dict[str, Any], error: type[Exception]) -> None:

@@ -162,7 +162,7 @@ def test_a_long_topic_leaves_less_for_the_payload(alice: lknb.Room, peer: Peers)
 
 @pytest.mark.parametrize("payload", [{"a": 1}, 7, None, [1, 2]])
 def test_what_is_no_payload(alice: lknb.Room, payload: Any) -> None:
-    with pytest.raises(TypeError, match=r"A packet must be bytes or str, not .* json\.dumps"):
+    with pytest.raises(TypeError, match=r"payload must be bytes or str, not "):
         alice.publish_data(payload)
     assert not alice.events.filter("data")
 

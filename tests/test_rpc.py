@@ -512,11 +512,13 @@ def test_without_the_grant_nothing_is_sent(
         assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize("name", ["", "m" * 65, None])
-def test_names_that_a_method_cannot_have(alice_calls: lknb.Room, bob_serves: lknb.Room, name: Any) -> None:
-    with pytest.raises(ValueError, match="1 to 64 bytes"):
+@pytest.mark.parametrize(("name", "error"), [("", ValueError), ("m" * 65, ValueError), (None, TypeError)])
+def test_names_that_a_method_cannot_have(
+    alice_calls: lknb.Room, bob_serves: lknb.Room, name: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="method must"):
         alice_calls.perform_rpc("bob", name)
-    with pytest.raises(ValueError, match="1 to 64 bytes"):
+    with pytest.raises(error, match="method must"):
         bob_serves.rpc(name)(takes_two)
 
 
@@ -730,7 +732,7 @@ def test_an_rpc_error_with_a_code_that_cannot_travel(
         alice_calls.perform_rpc("bob", "fails", timeout=30)
     assert caught.value.code == 1500
     assert time.monotonic() - begun < 20, "the caller is told at once"
-    assert "An RpcError's code must be a whole number" in capsys.readouterr().err
+    assert "The code of an RpcError must be a whole number" in capsys.readouterr().err
 
 
 def test_an_rpc_errors_data_travels_as_json_and_is_left_out_when_too_large(

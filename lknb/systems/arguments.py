@@ -59,7 +59,7 @@ class Arguments:
             fields[f"field_{index}"] = (hint, pydantic.Field(default, alias=alias))
         config = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=False, validate_default=False)
         try:
-            self._model = pydantic.create_model(f"{method} arguments", __config__=config, **fields)
+            self._model = pydantic.create_model("Arguments", __config__=config, **fields)
         except pydantic.errors.PydanticUserError as error:
             reason = str(error).splitlines()[0].split(" Set `arbitrary_types_allowed")[0]
             raise TypeError(

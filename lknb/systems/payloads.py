@@ -7,6 +7,7 @@ from typing import Any
 
 import pydantic_core
 
+from lknb import checks
 from lknb.errors import PayloadTooLargeError, RpcError
 
 PAYLOAD_LIMIT = 15 * 1024 * 1024
@@ -32,6 +33,8 @@ def encode(value: Any) -> str:
             json.loads(text, parse_constant=_no_constant)  # raises for a number, not for text inside a string
     except (ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
+        if "UnicodeEncodeError" in reason:
+            reason = f"it contains {checks.NOT_UTF8}."
         raise TypeError(f"{type(value).__name__} cannot be sent as JSON: {reason}") from None
     if len(text.encode()) > PAYLOAD_LIMIT:
         raise PayloadTooLargeError(

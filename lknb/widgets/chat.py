@@ -248,7 +248,7 @@ class ChatPart(Part):
             raise LookupError("This file has not arrived, or has been let go.")
         if not isinstance(at, int) or not 0 <= at <= event.data.size:
             raise ValueError("at= is a place in the file.")
-        piece = await asyncio.to_thread(event.data.read, at, FILE_PIECE)
+        piece = await asyncio.to_thread(event.data.piece, at, FILE_PIECE)
         return {"name": event.data.name, "size": event.data.size, "buffer": piece}
 
     # As it is now

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from lknb import checks
 from lknb.defaults import TELEMETRY_WINDOW
 from lknb.event import KINDS, Event, Kind
-from lknb.interest import Interest, checked_kinds
+from lknb.interest import Interest
+from lknb.participants import Participant
 from lknb.public import public
 from lknb.tables import Table
 from lknb.widgets.modules import bundled
@@ -51,7 +53,7 @@ class FeedPart(Part):
         room: Room,
         kind: Kind | Iterable[Kind] | None = None,
         topic: str | None = None,
-        sender: str | None = None,
+        sender: str | Participant | None = None,
     ) -> None:
         super().__init__(room)
         self.only = Interest.of(kind, topic, sender)
@@ -153,7 +155,7 @@ class FeedPart(Part):
 
     async def filter(self, kind: str = "", topic: str = "", sender: str = "", text: str = "") -> None:
         """Show only events of this kind whose topic, sender and content contain these texts."""
-        checked_kinds(kind or None)
+        checks.kinds(kind or None)
         wanted = {"kind": kind, "topic": topic, "sender": sender, "text": text}
         self._filter = {name: str(value) for name, value in wanted.items() if value}
         self._refill()
@@ -228,7 +230,7 @@ class Feed(RoomWidget):
         room: Room,
         kind: Kind | Iterable[Kind] | None = None,
         topic: str | None = None,
-        sender: str | None = None,
+        sender: str | Participant | None = None,
     ) -> None:
         self._part = FeedPart(room, kind, topic, sender)
         super().__init__(room, [self._part])
@@ -330,7 +332,7 @@ def whole(event: Event) -> Json:
     if row["content"] == "image":
         file = event.data
         if file.size <= IMAGE_LIMIT:
-            return {**row, "type": file.image_type, "buffer": file.read()}
+            return {**row, "type": file.image_type, "buffer": file.data}
     text = content_of(event)[1]
     if row["content"] not in ("image", "file"):
         row["preview"] = text[:WHOLE]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
+from lknb import checks
 from lknb.cells import Cell, current_cell
 from lknb.credentials import scrub
 from lknb.errors import LknbError, NotConnectedError, did_you_mean
@@ -47,20 +48,19 @@ class Link:
         error: why the two are not equal now; None when they are, or when there is nothing to follow yet.
     """
 
-    def __init__(self, room: Room, widget: traitlets.HasTraits, attribute: str, trait: str, of: str | None) -> None:
+    def __init__(self, room: Room, widget: traitlets.HasTraits, attribute: str, trait: str, of: Any) -> None:
         if not isinstance(widget, traitlets.HasTraits):
             raise TypeError(f"A link is made with a widget, which has traits, not with a {type(widget).__name__}.")
-        if trait not in widget.traits():
+        if checks.text(trait, "trait") not in widget.traits():
             names = [name for name in widget.trait_names() if not name.startswith("_")]
             raise ValueError(f"{type(widget).__name__} has no trait {trait!r}{did_you_mean(trait, names)}")
-        for what, name in (("An attribute", attribute), *([] if of is None else [("An identity", of)])):
-            if not isinstance(name, str) or not name:
-                raise TypeError(f"{what} is named by a string that is not empty, not by {name!r}.")
+        if not checks.text(attribute, "attribute"):
+            raise ValueError("attribute must be the key of an attribute, not an empty str.")
         self.room = room
         self.widget = widget
         self.trait = trait
         self.attribute = attribute
-        self.of = of or room.identity
+        self.of = room.identity if of is None else checks.identity(of, "of")
         self.cell: Cell | None = current_cell()
         self.active = True
         self.error: str | None = None
@@ -193,7 +193,7 @@ class Link:
             self.error = None
         except NotConnectedError:
             self._unwritten = True
-        except (LknbError, TypeError, TimeoutError) as error:
+        except Exception as error:  # of the server, or of the value: whatever it is, the next one may be written
             # The same again would be refused again: it waits for another value, or for news of what is allowed.
             self._refused, self._text = True, self._now()
             self._say(f"{value!r:.{_PREVIEW}} was not written: {error}")
@@ -245,7 +245,7 @@ class Link:
             return value
         try:
             return json.dumps(value, ensure_ascii=False, allow_nan=False)
-        except (TypeError, ValueError, RecursionError):
+        except Exception:  # a dict or list of somebody's own may raise anything
             raise TypeError(
                 f"An attribute carries what JSON can: {self._end()} = {value!r:.{_PREVIEW}} is of type "
                 f"{type(value).__name__}. Link a trait that is a number, a bool, a str, a list or a dict."
@@ -260,7 +260,7 @@ class Link:
                 continue
             try:
                 taken = self._type._validate(self.widget, value)
-            except (traitlets.TraitError, ValueError, TypeError, OverflowError) as error:
+            except Exception as error:  # a trait of somebody's own may raise anything
                 why = why or _line(error, 200)
                 continue
             if self._same(taken, value):
@@ -273,7 +273,10 @@ class Link:
     def _same(one: Any, other: Any) -> bool:
         if isinstance(one, list | tuple) and isinstance(other, list | tuple):
             return list(one) == list(other)
-        return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+        try:
+            return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+        except Exception:  # a value that cannot be compared as a whole, such as an array
+            return one is other
 
     # What is told, in the cell that made the link
 

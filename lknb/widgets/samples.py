@@ -50,12 +50,18 @@ def reader(decoder: Decoder | None = None, names: Sequence[str] = ()) -> Callabl
         names: what a struct's values are called, where `decoder` does not say.
 
     Raises:
+        TypeError: for a decoder of another type.
         ValueError: for a struct's format that does not exist, or names that are not as many as its values.
     """
     if decoder is None:
         return found
     if callable(decoder):
         return lambda payload: given(decoder(_bytes(payload)))
+    if not isinstance(decoder, str) and not (isinstance(decoder, tuple) and len(decoder) == 2):
+        raise TypeError(
+            'decoder must be the format of a struct such as "<dff", a tuple of that and the names of its values, or a '
+            f"function that gets the bytes, not {type(decoder).__name__}."
+        )
     form, called = (decoder, list(names)) if isinstance(decoder, str) else (decoder[0], decoder[1])
     return _struct_reader(form, called.split() if isinstance(called, str) else list(called))
 

@@ -184,14 +184,14 @@ class TransfersPart(Part):
             )
         if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at <= file.size:
             raise ValueError("at= is a place in the file.")
-        return {"buffer": await asyncio.to_thread(file.read, at, PIECE)}
+        return {"buffer": await asyncio.to_thread(file.piece, at, PIECE)}
 
     async def image(self, key: str) -> Json:
         """An image that is safe to display, with its type."""
         file = self._file(key)
         if file.image_type is None or file.size > IMAGE_LIMIT:
             raise ValueError(f"{file.name} is no image that can be shown here.")
-        return {"type": file.image_type, "buffer": await asyncio.to_thread(file.read)}
+        return {"type": file.image_type, "buffer": await asyncio.to_thread(lambda: file.data)}
 
     async def send(self, key: str, topic: str = "", to: str = "") -> Json:
         """Send a file that has been uploaded, to one identity or to everybody."""
