@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
@@ -67,7 +68,7 @@ def _request(
     token: str | None = None,
     api_key: str | None = None,
     api_secret: str | None = None,
-    timeout: float = TIMEOUT,
+    timeout: float | dt.timedelta = TIMEOUT,
     max_stream_size: int = MAX_STREAM_SIZE,
 ) -> Request:
     """Join a room and return it, connected and visible to its participants.

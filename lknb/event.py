@@ -46,9 +46,9 @@ def now() -> dt.datetime:
 
 
 @public
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, frozen=True)
 class Event:
-    """Something that happened in a room.
+    """Something that happened in a room: a record that everybody in this kernel shares, and that nobody can change.
 
     Attributes:
         kind: `text`, `bytes`, `rpc`, `data`, `data_track`, `attributes`, `participant_metadata`, `room_metadata`,
@@ -109,7 +109,8 @@ class Event:
     _partial: Callable[[], Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self.id = self.id or f"event-{self.number}"
+        if not self.id:
+            amend(self, id=f"event-{self.number}")
 
     def __repr__(self) -> str:
         parts: list[str] = [self.kind, self.direction]
@@ -158,16 +159,21 @@ class Event:
             return None
 
 
+def amend(event: Event, **changes: Any) -> None:
+    """Change fields of `event`, in this order. Only what records an event may: for everybody else it is read-only."""
+    for name, value in changes.items():
+        object.__setattr__(event, name, value)
+
+
 def set_partial(event: Event, partial: Callable[[], Any]) -> None:
     """Have `event.so_far()` return `partial()` until the event ends."""
-    event._partial = partial
+    amend(event, _partial=partial)
 
 
 def set_ended(event: Event, status: Status, error: str | None) -> None:
     """Set how and when `event` ended."""
-    event.duration = monotonic() - event._started
-    event.error, event._partial = error, None
-    event.status = status  # set last: other threads read it as "this event is complete"
+    # The status last: other threads read it as "this event is complete".
+    amend(event, duration=monotonic() - event._started, error=error, _partial=None, status=status)
 
 
 def weight(event: Event) -> tuple[int, int]:

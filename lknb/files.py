@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lknb.public import public
+from lknb.read_only import ReadOnly
 
 # Files up to this size are kept in memory, larger files in the temporary directory.
 SPOOL_AT = 4 * 1024 * 1024
@@ -126,7 +127,7 @@ class _SpoolReader(io.RawIOBase):
 
 
 @public
-class ReceivedFile(io.BufferedReader):
+class ReceivedFile(ReadOnly, io.BufferedReader):
     """A byte stream that was received completely, as a binary file that is open for reading.
 
     Whatever reads a binary file reads this one: `pandas.read_csv(file)`, `json.load(file)`, `PIL.Image.open(file)`,
@@ -164,6 +165,7 @@ class ReceivedFile(io.BufferedReader):
         self.sender = sender
         self.attributes = attributes
         self._spool = spool
+        self._fix()
 
     @property
     def name(self) -> str:

@@ -25,6 +25,7 @@ from lknb.events import EventLog
 from lknb.interest import Interest
 from lknb.loop import LOOP
 from lknb.public import public
+from lknb.read_only import ReadOnly
 from lknb.workers import Workers, contained, is_async, main_loop, run_on
 
 HandlerThread = Literal["worker", "main"]
@@ -38,7 +39,7 @@ _STREAMS_AT_ONCE = 64  # streams that one synchronous handler reads concurrently
 
 @public
 @dataclass(eq=False)
-class Handler:
+class Handler(ReadOnly):
     """A function that receives matching events, or serves the calls of one method.
 
     Attributes:
@@ -55,6 +56,10 @@ class Handler:
         last_duration: seconds that the last completed call took; None before the first has completed.
         max_duration: seconds that the longest call took.
     """
+
+    _counted = frozenset(
+        {"calls", "errors", "dropped", "running", "last_run", "last_duration", "max_duration", "active"}
+    )
 
     kind: str
     topic: str | None
@@ -87,6 +92,7 @@ class Handler:
         self._not_shown = 0
         self._seconds = 0.0
         self.active = True
+        self._fix()
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import threading
 import weakref
 from collections import deque
@@ -17,13 +18,14 @@ from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
 from lknb.interest import Interest
 from lknb.loop import LOOP
 from lknb.public import public
+from lknb.read_only import ReadOnly
 
 TIMEOUT = 10.0
 """Default number of seconds to wait for an event."""
 
 
 @public
-class Inbox:
+class Inbox(ReadOnly):
     """The received events that match, from `room.listen` on, in order. Each is read once.
 
     Iterate over it (`for`, or `async for` on any event loop), or read one event with `next`. At most 10,000 events and
@@ -34,6 +36,8 @@ class Inbox:
         aio: `next` as a coroutine, for code on an event loop.
         dropped: number of unread events that were dropped.
     """
+
+    _counted = frozenset({"dropped"})
 
     def __init__(
         self, log: EventLog, interest: Interest, *, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES
@@ -54,6 +58,7 @@ class Inbox:
         unsubscribe = log.subscribe(lambda event: _pass_on(arrived, event))
         self._end = weakref.finalize(self, _end, unsubscribe, log.want(interest))
         self._end.atexit = False
+        self._fix()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -100,11 +105,11 @@ class Inbox:
             return event
         return None
 
-    def next(self, timeout: float | None = TIMEOUT) -> Event:
+    def next(self, timeout: float | dt.timedelta | None = TIMEOUT) -> Event:
         """The next event, in order of arrival.
 
         Args:
-            timeout: seconds to wait for it; 0 does not wait, None waits as long as the room is open.
+            timeout: seconds to wait for it, or a timedelta; 0 does not wait, None waits as long as the room is open.
 
         Raises:
             DeliveryTimeoutError: if none arrived in time; also a `TimeoutError`.
@@ -116,23 +121,23 @@ class Inbox:
             >>> print(event.sender, event.data)
         """
         LOOP.refuse_here("next", "await inbox.aio.next(...)` or `async for event in inbox")
-        timeout = checks.seconds_or_none(timeout)
-        deadline = None if timeout is None else monotonic() + timeout
+        within = checks.seconds_or_none(timeout)
+        deadline = None if within is None else monotonic() + within
         with self._changed:
             while (event := self._take()) is None:
                 self._refuse_closed()
                 left = 1.0 if deadline is None else deadline - monotonic()
                 if left <= 0:
-                    raise DeliveryTimeoutError(self._nothing_arrived(timeout))
+                    raise DeliveryTimeoutError(self._nothing_arrived(within))
                 # In slices, so that Ctrl-C works on every platform.
                 self._changed.wait(min(left, 1.0))
             return event
 
-    async def _next(self, timeout: float | None) -> Event:
+    async def _next(self, timeout: float | dt.timedelta | None) -> Event:
         LOOP.refuse_forked()
-        timeout = checks.seconds_or_none(timeout)
+        within = checks.seconds_or_none(timeout)
         loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = None if within is None else monotonic() + within
         while True:
             with self._changed:
                 if (event := self._take()) is not None:
@@ -144,7 +149,7 @@ class Inbox:
             try:
                 await asyncio.wait_for(arrival, left)
             except TimeoutError:
-                raise DeliveryTimeoutError(self._nothing_arrived(timeout)) from None
+                raise DeliveryTimeoutError(self._nothing_arrived(within)) from None
             finally:
                 with self._changed:
                     self._waiters = [waiter for waiter in self._waiters if waiter[1] is not arrival]
@@ -185,13 +190,14 @@ class Inbox:
 
 
 @public
-class AioInbox:
+class AioInbox(ReadOnly):
     """`inbox.aio`: the inbox for code on an event loop."""
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
+        self._fix()
 
-    async def next(self, timeout: float | None = TIMEOUT) -> Event:
+    async def next(self, timeout: float | dt.timedelta | None = TIMEOUT) -> Event:
         """The next event; see `Inbox.next`."""
         return await self._inbox._next(timeout)
 

@@ -23,6 +23,7 @@ from lknb.loop import LOOP
 from lknb.participants import Participant, Participants
 from lknb.presence import OWN_MESSAGES
 from lknb.public import public
+from lknb.read_only import ReadOnly
 from lknb.sync_async import awaitable, blocking, opening
 from lknb.systems import Systems
 from lknb.systems.byte_streams import ByteStreams
@@ -64,7 +65,7 @@ def _unchanged(writer: AsyncStreamWriter) -> AsyncStreamWriter:
 
 
 @public
-class AioRoom:
+class AioRoom(ReadOnly):
     """`room.aio`: the blocking methods of a room as coroutines; await them on any event loop.
 
     Async handlers need these: they run on lknb's own loop, where a blocking call would wait for itself.
@@ -82,6 +83,7 @@ class AioRoom:
         self._room = room
         self._systems = room._systems
         self.local_participant = AioLocalParticipant(room._systems)
+        self._fix()
 
     send_text = awaitable(lambda systems: systems.text, TextStreams.send_text)
     send_file = awaitable(lambda systems: systems.bytes, ByteStreams.send_file)
@@ -109,7 +111,7 @@ class AioRoom:
 
 
 @public
-class Room:
+class Room(ReadOnly):
     """A room that this notebook has joined. `lknb.connect` returns it.
 
     Every method that sends or calls blocks until it has finished, and can be used from any thread; `room.aio` has the
@@ -126,6 +128,12 @@ class Room:
     """
 
     _awaitable: ClassVar[str] = "room.aio"
+    _instead = {  # noqa: RUF012 - declared as a ClassVar in the base class
+        "attributes": 'Write room.attributes.update({...}) or room.attributes["key"] = "value".',
+        "metadata": "Write room.set_metadata(...).",
+        "name": "Join another room with lknb.connect(...).",
+        "identity": "Join with another identity with lknb.connect(...).",
+    }
 
     aio: AioRoom
     local_participant: LocalParticipant
@@ -147,6 +155,7 @@ class Room:
         self.links = Belongings(end=lambda link: link.unlink())
         self.aio = AioRoom(self)
         systems.connection.on_closed(self._closed)
+        self._fix()
 
     # The room
 

@@ -144,7 +144,7 @@ def test_a_participant_stands_for_its_identity(alice: lknb.Room, bob: lknb.Room)
     got = bob.listen(["text", "data"])
     alice.send_text("to one", to=them)
     alice.publish_data(b"to several", to=[them, "bob"])
-    assert [got.next(5).data for _ in range(2)] == ["to one", b"to several"]
+    assert {got.next(5).data for _ in range(2)} == {"to one", b"to several"}
     assert alice.events.filter("data")[0].to == ("bob",)
 
     @bob.rpc("add", callers=bob.participants["alice"])
@@ -335,3 +335,52 @@ def test_nul_characters_are_text(alice: lknb.Room, bob: lknb.Room) -> None:
     assert (event.data, event.topic, event.attributes) == ("a\0b", "t\0", {"k\0": "v\0"})
     bob.rpc("m\0")(lambda payload: payload)
     assert alice.perform_rpc("bob", "m\0", "x\0") == "x\0"
+
+
+# Assigning
+
+
+def track_of(room: lknb.Room) -> lknb.LocalDataTrack:
+    return room.publish_data_track("imu")
+
+
+def handler_of(room: lknb.Room) -> lknb.Handler:
+    room.on_text("t")(lambda data: None)
+    return room.handlers[0]
+
+
+@pytest.mark.parametrize(
+    ("thing", "name", "message"),
+    [
+        (lambda room: room, "attributes", r"Write room.attributes.update\({...}\) or room.attributes\["),
+        (lambda room: room, "metadata", r"Write room.set_metadata\(...\)"),
+        (lambda room: room, "name", r"Join another room with lknb.connect"),
+        (lambda room: room, "identity", r"Join with another identity with lknb.connect"),
+        (lambda room: room, "events", "events of Room cannot be assigned"),
+        (lambda room: room, "on_text", "on_text of Room cannot be assigned. It is a method: call it"),
+        (lambda room: room, "attribtues", "Room has no attribute 'attribtues'; did you mean 'attributes'"),
+        (lambda room: room.aio, "send_text", "It is a method"),
+        (lambda room: room.local_participant, "attributes", r"Write room.attributes.update"),
+        (lambda room: room.local_participant, "metadata", r"Write room.local_participant.set_metadata\(...\)"),
+        (lambda room: room.local_participant, "name", r"Write room.local_participant.set_name\(...\)"),
+        (lambda room: room.participants["alice"], "attributes", "cannot assign to field 'attributes'"),
+        (lambda room: room.events[0], "data", "cannot assign to field 'data'"),
+        (lambda room: room.events[0], "status", "cannot assign to field 'status'"),
+        (lambda room: room.listen(), "interest", "interest of Inbox cannot be assigned"),
+        (track_of, "name", "name of LocalDataTrack cannot be assigned"),
+        (handler_of, "thread", "thread of Handler cannot be assigned"),
+    ],
+)
+def test_assigning_says_what_to_write_instead(
+    alice: lknb.Room, thing: Callable[[lknb.Room], Any], name: str, message: str
+) -> None:
+    changed = thing(alice)
+    before = getattr(changed, name, None)
+    with pytest.raises(AttributeError, match=message):
+        setattr(changed, name, {"status": "ready"})
+    assert getattr(changed, name, None) == before
+
+
+def test_attributes_cannot_be_deleted(alice: lknb.Room) -> None:
+    with pytest.raises(AttributeError, match="events of Room cannot be assigned"):
+        del alice.events

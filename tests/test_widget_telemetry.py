@@ -278,7 +278,7 @@ def test_tables_say_what_the_fields_have_been(alice: lknb.Room) -> None:
     ("options", "error"),
     [
         ({"window": 0}, ValueError),
-        ({"window": "many"}, ValueError),
+        ({"window": "many"}, TypeError),
         ({"decoder": "<q!"}, ValueError),
         ({"time": 5}, TypeError),
     ],

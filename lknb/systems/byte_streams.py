@@ -17,7 +17,7 @@ from typing import IO, Any
 from lknb import checks
 from lknb.connection import Connection
 from lknb.errors import StreamError
-from lknb.event import Event
+from lknb.event import Event, amend
 from lknb.events import EventLog
 from lknb.files import ReceivedFile, Spool, guess_type, open_regular
 from lknb.handlers import Handler, Handlers
@@ -344,7 +344,7 @@ class ByteStreams(Streams):
                 stream_id=event.id,
             )
             await self.connection.call(sending, "send_bytes", limit=time_limit(len(data)))
-            event.transferred = len(data)
+            amend(event, transferred=len(data))
         return event
 
     async def _send_pieces(self, source: Any, size: int, header: _Header, progress: bool) -> Event:

@@ -21,10 +21,11 @@ from lknb.errors import (
     PermissionDeniedError,
     StreamError,
 )
-from lknb.event import Event
+from lknb.event import Event, amend
 from lknb.events import EventLog
 from lknb.loop import LOOP
 from lknb.public import public
+from lknb.read_only import ReadOnly
 from lknb.sdk import PublishDataTrackError
 from lknb.systems.sending import refused
 
@@ -65,7 +66,7 @@ class RemoteDataTrack:
 
 
 @public
-class LocalDataTrack:
+class LocalDataTrack(ReadOnly):
     """A data track that this notebook publishes; `push` sends a frame.
 
     Attributes:
@@ -74,6 +75,8 @@ class LocalDataTrack:
         refused: number of frames that the SDK refused because its queue was full; they were not sent.
     """
 
+    _counted = frozenset({"pushed", "refused"})
+
     def __init__(self, name: str, sdk_track: rtc.LocalDataTrack, connection: Connection, log: EventLog) -> None:
         self.name = name
         self.pushed = 0
@@ -81,6 +84,7 @@ class LocalDataTrack:
         self._sdk_track: rtc.LocalDataTrack | None = sdk_track
         self._connection = connection
         self._log = log
+        self._fix()
 
     def __repr__(self) -> str:
         refused = f", {self.refused:,} refused" if self.refused else ""
@@ -132,11 +136,11 @@ class LocalDataTrack:
             sdk_track.try_push(rtc.DataTrackFrame(payload=data, user_timestamp=timestamp))
         except rtc.PushFrameError as error:
             if not sdk_track.is_published():
-                event.status, event.error = "failed", error.message
+                amend(event, status="failed", error=error.message)
                 self._log.add(event)
                 raise self._unpublished() from None
             self.refused += 1
-            event.status, event.error = "dropped", error.message
+            amend(event, status="dropped", error=error.message)
             self._log.add(event)
             return False
         self.pushed += 1

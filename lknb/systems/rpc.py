@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,7 +17,7 @@ from lknb import checks
 from lknb.connection import Connection
 from lknb.defaults import RPC_TIMEOUT
 from lknb.errors import RpcError
-from lknb.event import Event
+from lknb.event import Event, amend
 from lknb.events import EventLog
 from lknb.handlers import Handler, Handlers
 from lknb.interest import Interest
@@ -60,7 +61,7 @@ class Rpc:
         method: str,
         payload: Any = None,
         *,
-        timeout: float = RPC_TIMEOUT,
+        timeout: float | dt.timedelta = RPC_TIMEOUT,
         raw: bool = False,
     ) -> Any:
         """Call a method that another participant serves, and return its answer.
@@ -99,9 +100,9 @@ class Rpc:
             >>> room.perform_rpc("bob", "add", {"a": 1, "b": 2})
             3
         """
-        timeout = checks.seconds(timeout)
+        within = checks.seconds(timeout)
         event, request = await self._prepare(to, method, payload, raw=raw)
-        await self._answer(event, request, timeout)
+        await self._answer(event, request, within)
         return event.result
 
     async def call(
@@ -110,7 +111,7 @@ class Rpc:
         method: str,
         payload: Any = None,
         *,
-        timeout: float = RPC_TIMEOUT,
+        timeout: float | dt.timedelta = RPC_TIMEOUT,
         raw: bool = False,
     ) -> Event:
         """Like `perform_rpc`, but return the call's event, whether it was answered or failed.
@@ -124,10 +125,10 @@ class Rpc:
             TypeError: for a payload that cannot be sent.
             ValueError: for a timeout, method or identity that cannot work.
         """
-        timeout = checks.seconds(timeout)
+        within = checks.seconds(timeout)
         event, request = await self._prepare(to, method, payload, raw=raw)
         with contextlib.suppress(Exception):  # the event records the error
-            await self._answer(event, request, timeout)
+            await self._answer(event, request, within)
         return event
 
     async def _prepare(self, to: str | Participant, method: str, payload: Any, *, raw: bool) -> tuple[Event, str]:
@@ -155,7 +156,7 @@ class Rpc:
         """Perform a call, and put the answer into its event."""
         with recording(self._log, event):
             answer = await self._perform(event.to[0], event.topic, request, timeout)
-            event.result = answer if event.raw else decode_answer(event.topic, answer)
+            amend(event, result=answer if event.raw else decode_answer(event.topic, answer))
 
     async def _perform(self, to: str, method: str, request: str, timeout: float) -> str:
         async with self._in_flight:
@@ -320,13 +321,13 @@ class Method:
     async def _run(self, call: rtc.RpcInvocationData, event: Event) -> str:
         if self._callers is not None and call.caller_identity not in self._callers:
             raise RpcError(RpcError.FORBIDDEN, f"{call.caller_identity!r} may not call {call.method!r}.")
-        event.data = self._arguments.read(call.payload)
+        amend(event, data=self._arguments.read(call.payload))
         args, kwargs = self._arguments.of(event.data, call.caller_identity)
         async with self._turns:
             result = await self.handler.run(*args, **kwargs)
         answer = result if self._arguments.raw and isinstance(result, str) else encode(result)
         checks.text(answer, f"The answer of {call.method!r}")
-        event.result = result
+        amend(event, result=result)
         if len(answer.encode()) > PAYLOAD_LIMIT:
             raise RpcError(1504, f"The answer of {call.method!r} exceeds {PAYLOAD_LIMIT:,} bytes.")
         return answer

@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from lknb.connection import Connection
 from lknb.errors import DeliveryTimeoutError, NotConnectedError, PayloadTooLargeError, StreamError
-from lknb.event import Event, set_partial
+from lknb.event import Event, amend, set_partial
 from lknb.events import EventLog
 from lknb.files import safe_name
 from lknb.handlers import Handler, Handlers
@@ -253,7 +253,7 @@ class IncomingStream(Generic[Piece]):
         finally:
             # An open reader would stay in the SDK's queue for the life of the process.
             reader.close()
-            self.event.data = data
+            amend(self.event, data=data)
             self._end(error)
             sink.close()
 
@@ -269,7 +269,7 @@ class IncomingStream(Generic[Piece]):
                 raise _EndedEarly(CANCELLED)
             if event.size and event.transferred != event.size:
                 raise _EndedEarly(f"{event.transferred:,} of {event.size:,} bytes arrived")
-            event.size = event.transferred
+            amend(event, size=event.transferred)
             return sink.payload(), None
         except StreamError as invalid:  # too large, or different from what was sent: keep nothing
             return None, str(invalid)
@@ -296,7 +296,7 @@ class IncomingStream(Generic[Piece]):
                 return
             if self._is_cancelled:
                 return
-            event.transferred += sink.keep(piece)
+            amend(event, transferred=event.transferred + sink.keep(piece))
             self._check_limit(event.transferred)
             self._deliver(piece)
             sink.progress(event.transferred)
@@ -409,7 +409,7 @@ class OutgoingStream(ABC, Generic[Piece]):
             async with self.until_cancelled():
                 writing = self._sdk_writer.write(piece)
                 await self._streams.connection.call(writing, "writing to a stream", limit=time_limit(size))
-        self.event.transferred += size
+        amend(self.event, transferred=self.event.transferred + size)
         self._keep(piece)
         self._progress(self.event.transferred)
 
@@ -430,7 +430,7 @@ class OutgoingStream(ABC, Generic[Piece]):
         with self._failing("The stream could not be ended"):
             closing = self._sdk_writer.aclose(attributes=attributes)
             await self._streams.connection.call(closing, "ending a stream", limit=time_limit(0))
-        self.event.size = self.event.transferred
+        amend(self.event, size=self.event.transferred)
         self._end("ok", None)
 
     @contextlib.contextmanager
@@ -496,7 +496,7 @@ class OutgoingStream(ABC, Generic[Piece]):
         if self.event.status != "open":
             return
         self._streams.outgoing.discard(self)
-        self.event.data = self._payload()
+        amend(self.event, data=self._payload())
         self._streams.log.finish(self.event, status, error)
 
     def _refuse_ended(self) -> None:

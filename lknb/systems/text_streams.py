@@ -15,7 +15,7 @@ from typing import Any
 from lknb import checks
 from lknb.connection import Connection
 from lknb.defaults import CHAT
-from lknb.event import Event, set_partial
+from lknb.event import Event, amend, set_partial
 from lknb.events import EventLog
 from lknb.files import open_regular
 from lknb.handlers import Handlers
@@ -169,11 +169,11 @@ class TextStreams(Streams):
 
     async def _send_whole(self, text: str, event: Event, recipients: list[str]) -> None:
         size = len(text.encode())
-        event.data, event.size = text, size
+        amend(event, data=text, size=size)
         with recording(self.log, event, "The text was not sent"):
             sending = send_text(self.connection.local, text, event.topic, recipients, event.attributes, _header(event))
             await self.connection.call(sending, "send_text", limit=time_limit(size))
-            event.transferred = size
+            amend(event, transferred=size)
 
     async def _send_pieces(self, pieces: Any, event: Event, recipients: list[str]) -> None:
         stream = await self._open(event, recipients)
@@ -236,7 +236,7 @@ class TextStreams(Streams):
         opening = open_text(self.connection.local, event.topic, recipients, event.attributes, _header(event))
         with refusals_as("The text stream could not be opened"):
             sdk_writer = await self.connection.call(opening, "stream_text")
-        event.data = ""
+        amend(event, data="")
         self.log.add(event)
         return OutgoingText(self, event, sdk_writer)
 
@@ -271,7 +271,8 @@ class TextStreams(Streams):
             attachments=attachments,
             id=(edits.id if isinstance(edits, Event) else edits) or str(uuid.uuid4()),
         )
-        event.edits = None if edits is None else event.id
+        if edits is not None:
+            amend(event, edits=event.id)
         check_header(topic, attributes, recipients, *attachments)
         return event, recipients
 
@@ -291,8 +292,8 @@ class TextStreams(Streams):
     def _opened(self, reader: Any, sender: str) -> None:
         header = header_of(reader)
         event = incoming_event(reader, sender, "text", header.reply_to)
-        event.attachments, event.version = header.attachments, header.version
-        event.edits = None if header.version is None else event.id
+        edits = None if header.version is None else event.id
+        amend(event, attachments=header.attachments, version=header.version, edits=edits)
         self.connection.start(self._receive(reader, event))
 
     async def _receive(self, reader: Any, event: Event) -> None:
@@ -303,7 +304,7 @@ class TextStreams(Streams):
         edit = message.HasField("edit_timestamp")
         size = len(message.message.encode())
         event = Event("text", "in", sender=sender or None, topic=CHAT, data=message.message, size=size, id=message.id)
-        event.edits, event.transferred = event.id if edit else None, size
+        amend(event, edits=event.id if edit else None, transferred=size)
         self.log.add(event)
 
 
@@ -334,8 +335,8 @@ def _check_text(text: Any) -> None:
         or not isinstance(text, Iterable | AsyncIterable)
     ):
         raise TypeError(
-            f"text must be a str, or a list or generator of str, not {type(text).__name__}. Use json.dumps(...) for "
-            "JSON values, and send_bytes for bytes and files."
+            f"text must be a str, or a list or generator of str, not {type(text).__name__}. Make text of JSON values "
+            "with json.dumps, and send bytes with send_bytes."
         )
 
 

@@ -21,6 +21,7 @@ from lknb.errors import LknbError, NotConnectedError, did_you_mean
 from lknb.event import Event
 from lknb.loop import LOOP
 from lknb.public import public
+from lknb.read_only import ReadOnly
 from lknb.workers import Workers
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _LATER = "not written while the room is reconnecting; the newest value is, as so
 
 
 @public
-class Link:
+class Link(ReadOnly):
     """Keeps a trait and an attribute equal; made by `room.link`.
 
     Attributes:
@@ -47,6 +48,8 @@ class Link:
         active: whether it still does.
         error: why the two are not equal now; None when they are, or when there is nothing to follow yet.
     """
+
+    _counted = frozenset({"active", "error"})
 
     def __init__(self, room: Room, widget: traitlets.HasTraits, attribute: str, trait: str, of: Any) -> None:
         if not isinstance(widget, traitlets.HasTraits):
@@ -82,6 +85,7 @@ class Link:
         self._workers = Workers(1, f"link-{attribute}")
         self._unsubscribe: Callable[[], None] = lambda: None
         self._running: Any = None
+        self._fix()
 
     def start(self) -> None:
         """Make them equal, and keep them so."""
