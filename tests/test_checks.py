@@ -102,6 +102,8 @@ def me(room: lknb.Room) -> lknb.Participant:
         (lambda room: room.send_file("a\0b"), ValueError, "path contains a NUL character"),
         (lambda room: room.local_participant.set_attributes("a=b"), TypeError, "attributes must be a dict of strings"),
         (lambda room: room.local_participant.set_attributes(None), TypeError, "attributes must be a dict of strings"),
+        (lambda room: room.attributes.update("a=b"), TypeError, "attributes must be a dict of strings"),
+        (lambda room: room.attributes.update(None), TypeError, "attributes must be a dict of strings"),
         (lambda room: room.local_participant.set_metadata({}), TypeError, r"metadata must be a str, .* json.dumps"),
     ],
 )

@@ -353,7 +353,11 @@ class Attributes(MutableMapping[str, str]):
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Set several attributes with one message and one confirmation."""
-        LOOP.run(self._state.set_attributes(dict(*args, **kwargs)), "set_attributes")
+        try:
+            wanted = dict(*args, **kwargs)
+        except (TypeError, ValueError):  # neither a mapping nor pairs
+            wanted = checks.attributes(args[0] if args else None)
+        LOOP.run(self._state.set_attributes(wanted), "set_attributes")
 
     def clear(self) -> None:
         """Delete all attributes with one message."""
