@@ -24,10 +24,8 @@ from lknb.participants import Participant
 LONGEST_WAIT = 1_000_000
 """Maximum seconds of a wait, about eleven days: longer ones do not fit into the SDK's fields."""
 
-BYTES = "a whole number of bytes, such as 64 * 1024 * 1024"
-"""What a size must be."""
-
-NOT_UTF8 = "half of a surrogate pair, which UTF-8 cannot encode"
+BYTES = " of bytes, such as 64 * 1024 * 1024"
+"""What the whole number of a size counts."""
 
 _HALVES = re.compile("[\ud800-\udfff]")
 
@@ -41,8 +39,8 @@ def text(value: Any, argument: str, hint: str = "") -> str:
         value.encode()
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"{argument} contains U+{ord(value[error.start]):04X} at position {error.start}, {NOT_UTF8}. "
-            'Replace it, for example with .encode(errors="replace").decode().'
+            f"{argument} contains U+{ord(value[error.start]):04X} at position {error.start}, half of a surrogate pair, "
+            'which UTF-8 cannot encode. Replace it, for example with .encode(errors="replace").decode().'
         ) from None
     return value
 
@@ -145,15 +143,17 @@ def flag(value: Any, argument: str) -> bool:
 
 def seconds(value: Any, argument: str = "timeout", *, least: float | None = None) -> float:
     """A positive number of seconds, or one of at least `least`. Takes numbers of any library, and a timedelta."""
-    valid = "a positive number of seconds" if least is None else f"a number of seconds, at least {least:g}"
+    valid = f"{argument} must be a positive number of seconds"
+    if least is not None:
+        valid = f"{argument} must be a number of seconds, at least {least:g}"
     if isinstance(value, dt.timedelta):
         value = value.total_seconds()
     if not _is_number(value):
         unit = " Convert it to seconds." if _numpy_kind(value) == "m" else ""
-        raise TypeError(f"{argument} must be {valid}, not {value!r:.80}.{unit}")
+        raise TypeError(f"{valid}, not {value!r:.80}.{unit}")
     number = float(value)
     if math.isnan(number) or (number <= 0 if least is None else number < least) or number > LONGEST_WAIT:
-        raise ValueError(f"{argument} must be {valid}, and at most {LONGEST_WAIT:,}, not {value!r:.80}.")
+        raise ValueError(f"{valid}, and at most {LONGEST_WAIT:,}, not {value!r:.80}.")
     return number
 
 
@@ -166,13 +166,13 @@ def seconds_or_none(value: Any, argument: str = "timeout") -> float | None:
     return seconds(value, argument, least=0)
 
 
-def whole(value: Any, argument: str, valid: str = "a whole number", *, least: int = 1, most: int = 2**63 - 1) -> int:
+def whole(value: Any, argument: str, of: str = "", *, least: int = 1, most: int = 2**63 - 1) -> int:
     """A whole number from `least` to `most`: an int of any library, or a float without a fraction, such as 64e6.
 
     Args:
         value: the argument's value.
         argument: the argument's name.
-        valid: what it must be, with an example if that helps.
+        of: what it counts, with an example if that helps.
         least: the smallest valid number.
         most: the largest valid number.
     """
@@ -181,11 +181,11 @@ def whole(value: Any, argument: str, valid: str = "a whole number", *, least: in
         number = int(number)
     if not _is_number(number) or isinstance(number, float):
         error = ValueError if isinstance(number, float) else TypeError
-        raise error(f"{argument} must be {valid}, not {value!r:.80}.")
+        raise error(f"{argument} must be a whole number{of}, not {value!r:.80}.")
     number = operator.index(number)
     if not least <= number <= most:
         bound = f"at least {least:,}" if number < least else f"at most {most:,}"
-        raise ValueError(f"{argument} must be {valid}, and {bound}, not {value!r:.80}.")
+        raise ValueError(f"{argument} must be a whole number{of}, and {bound}, not {value!r:.80}.")
     return number
 
 
@@ -193,13 +193,15 @@ def data(value: Any, argument: str, *, or_text: bool = False) -> bytes:
     """The bytes of a bytes-like value; of a str too, as UTF-8, with `or_text`."""
     if or_text and isinstance(value, str):
         return text(value, argument).encode()
-    return bytes(buffer(value, argument, "bytes or str" if or_text else "bytes"))
+    if or_text and not isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError(f"{argument} must be bytes or str, not {_type(value)}.{_as_bytes(value)}")
+    return bytes(buffer(value, argument))
 
 
-def buffer(value: Any, argument: str, valid: str = "bytes") -> bytes | bytearray | memoryview:
+def buffer(value: Any, argument: str) -> bytes | bytearray | memoryview:
     """A bytes-like value, without copying it."""
     if not isinstance(value, bytes | bytearray | memoryview):
-        raise TypeError(f"{argument} must be {valid}, not {_type(value)}.{_as_bytes(value)}")
+        raise TypeError(f"{argument} must be bytes, not {_type(value)}.{_as_bytes(value)}")
     return value
 
 

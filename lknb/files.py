@@ -22,6 +22,7 @@ from lknb.read_only import ReadOnly
 
 # Files up to this size are kept in memory, larger files in the temporary directory.
 SPOOL_AT = 4 * 1024 * 1024
+_INSTEAD = "Read what you need of it, and send that with send_bytes."
 _BUFFER_SIZE = 64 * 1024
 _DISPLAY_LIMIT = 20 * 1024 * 1024
 _NAME_LIMIT = 200  # bytes; most file systems allow 255, which leaves room for a number
@@ -68,10 +69,12 @@ def open_regular(path: Path) -> tuple[IO[bytes], int]:
     try:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError(_endless(path, f"is {_kind(status.st_mode)}, which has no end"))
+            raise ValueError(f"path: {str(path)!r} is {_kind(status.st_mode)}, which has no end. {_INSTEAD}")
         # Files of /proc and /sys claim to be empty.
         if not status.st_size and file.read(1) != b"":
-            raise ValueError(_endless(path, "does not tell its size, as files in /proc and /sys do not"))
+            raise ValueError(
+                f"path: {str(path)!r} does not tell its size, as files in /proc and /sys do not. {_INSTEAD}"
+            )
         return file, status.st_size
     except BaseException:
         file.close()
@@ -81,10 +84,6 @@ def open_regular(path: Path) -> tuple[IO[bytes], int]:
 def _without_waiting(name: str, flags: int) -> int:
     """Open a file; a named pipe too, which would otherwise wait for somebody who writes to it."""
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _endless(path: Path, why: str) -> str:
-    return f"path: {str(path)!r} {why}. Read what you need of it, and send that with send_bytes."
 
 
 def _kind(mode: int) -> str:

@@ -21,8 +21,6 @@ _LATE_JOINER = 3.5
 _LATE_JOINER_UNKNOWN_TO_SERVER = 0.5
 _ANNOUNCE_WITHIN = 3.0
 
-OWN_MESSAGES = "LiveKit does not deliver a message to its sender."
-
 _CHANGES = {
     "participant_connected": "joined",
     "participant_active": "active",
@@ -66,7 +64,7 @@ class Presence:
         """
         connection = self._connection
         if identity == connection.identity:
-            raise ValueError(f"{identity!r} is this participant. {OWN_MESSAGES}")
+            raise own_messages(identity)
         if self._is_ready(identity):
             return
         limit = _LATE_JOINER
@@ -128,3 +126,8 @@ class Presence:
             details["permissions"] = dict(self.participants[who.identity].permissions)
         direction: Direction = "out" if who.identity == self._connection.identity else "in"
         self._connection.log.add(Event("participant", direction, sender=who.identity, topic=change, data=details))
+
+
+def own_messages(identity: str) -> ValueError:
+    """The error for sending to oneself, and for listening to oneself."""
+    return ValueError(f"{identity!r} is this participant. LiveKit does not deliver a message to its sender.")

@@ -21,7 +21,7 @@ from lknb.interest import Interest
 from lknb.local_participant import AioLocalParticipant, LocalParticipant
 from lknb.loop import LOOP
 from lknb.participants import Participant, Participants
-from lknb.presence import OWN_MESSAGES
+from lknb.presence import own_messages
 from lknb.public import public
 from lknb.read_only import ReadOnly
 from lknb.sync_async import awaitable, blocking, opening
@@ -445,7 +445,7 @@ class Room(ReadOnly):
         if callable(method):
             raise TypeError('Give the method a name: @room.rpc("add").')
         method = checks.named(method, "method", METHOD_LIMIT)
-        concurrency = checks.whole(concurrency, "concurrency", "a whole number of calls")
+        concurrency = checks.whole(concurrency, "concurrency", " of calls")
         raw = checks.flag(raw, "raw")
         checks.choice(thread, "thread", THREADS)
         # Here and not for each function: an iterator can be read only once.
@@ -510,7 +510,7 @@ class Room(ReadOnly):
         """A checked interest in what this participant can receive."""
         interest = Interest.of(kind, topic, sender)
         if interest.sender == self.identity and interest.kinds and not interest.kinds & STATE_KINDS:
-            raise ValueError(f"sender: {self.identity!r} is this participant. {OWN_MESSAGES}")
+            raise own_messages(self.identity)
         return interest
 
     def _refuse_closed(self) -> None:

@@ -38,7 +38,7 @@ BUFFER_SIZE = 4096
 NAME_LIMIT = 256
 """Maximum characters of a track's name."""
 
-_TIMESTAMP = "a whole number, such as time.time_ns()"
+_SUCH_AS = ", such as time.time_ns()"
 
 _PUBLISH_WITHIN = 15.0
 _RESUBSCRIBE_PAUSE = 1.0
@@ -111,7 +111,7 @@ class LocalDataTrack(ReadOnly):
         """
         data = checks.data(payload, "payload")
         if timestamp is not None:
-            timestamp = checks.whole(timestamp, "timestamp", _TIMESTAMP, least=0, most=2**64 - 1)
+            timestamp = checks.whole(timestamp, "timestamp", _SUCH_AS, least=0, most=2**64 - 1)
         if len(data) > FRAME_LIMIT:
             raise PayloadTooLargeError("The frame", len(data), FRAME_LIMIT, "Use send_bytes, which takes any length.")
         if not data:

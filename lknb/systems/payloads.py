@@ -7,7 +7,6 @@ from typing import Any
 
 import pydantic_core
 
-from lknb import checks
 from lknb.errors import PayloadTooLargeError, RpcError
 
 PAYLOAD_LIMIT = 15 * 1024 * 1024
@@ -34,7 +33,7 @@ def encode(value: Any) -> str:
     except (ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         if "UnicodeEncodeError" in reason:
-            reason = f"it contains {checks.NOT_UTF8}."
+            reason = "it contains half of a surrogate pair, which UTF-8 cannot encode."
         raise TypeError(f"{type(value).__name__} cannot be sent as JSON: {reason}") from None
     if len(text.encode()) > PAYLOAD_LIMIT:
         raise PayloadTooLargeError(

@@ -101,7 +101,7 @@ class TelemetryPart(Part):
         at_once: bool = False,
     ) -> None:
         super().__init__(room)
-        window = checks.whole(window, "window", "a whole number of samples", most=WIDEST_WINDOW)
+        window = checks.whole(window, "window", " of samples", most=WIDEST_WINDOW)
         for field in fields:
             checks.text(field, "The name of a field")
         if time is not None:
