@@ -1,4 +1,4 @@
-"""`ConnectOptions`: the arguments of `lknb.connect`, checked once and passed on as one object."""
+"""`ConnectOptions`: the checked arguments of `lknb.connect`, as one object."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _READABLE = "bcdfghjkmnpqrstvwxz"
 class ConnectOptions:
     """The room to join, the identity to join with, and how.
 
-    To add an option, add a parameter to `connect` and a field here, and read it from `Connection.options`.
+    To add an option, add a parameter to `connect`, which checks it, and a field here, and read it from
+    `Connection.options`.
 
     Attributes:
         room: the room's name.
@@ -45,18 +46,6 @@ class ConnectOptions:
     metadata: str | None
     max_stream_size: int
     timeout: float = field(compare=False)
-
-    def __post_init__(self) -> None:
-        for what, value in (("room", self.room), ("identity", self.identity)):
-            if not isinstance(value, str) or not 1 <= len(value.encode()) <= NAME_LIMIT:
-                raise ValueError(f"The {what} must be a str of 1 to {NAME_LIMIT} bytes, not {value!r:.80}.")
-        for what, text in (("name", self.name), ("metadata", self.metadata)):
-            if text is not None and not isinstance(text, str):
-                raise TypeError(
-                    f"The {what} must be a str, not {type(text).__name__}. Use json.dumps(...) for JSON values."
-                )
-        if not isinstance(self.timeout, int | float) or not self.timeout > 0:
-            raise ValueError(f"timeout must be a positive number of seconds, not {self.timeout!r}.")
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ParamSpec
 from weakref import WeakValueDictionary
 
-from lknb import server
-from lknb.connect_options import TIMEOUT, ConnectOptions, chosen_identity
+from lknb import checks, server
+from lknb.connect_options import NAME_LIMIT, TIMEOUT, ConnectOptions, chosen_identity
 from lknb.connection import Connection, of_server
 from lknb.credentials import Credentials, Secret, find, is_token, strip_edges, without_locals
 from lknb.errors import ConnectError
@@ -67,7 +68,7 @@ def _request(
     token: str | None = None,
     api_key: str | None = None,
     api_secret: str | None = None,
-    timeout: float = TIMEOUT,
+    timeout: float | dt.timedelta = TIMEOUT,
     max_stream_size: int = MAX_STREAM_SIZE,
 ) -> Request:
     """Join a room and return it, connected and visible to its participants.
@@ -95,6 +96,8 @@ def _request(
         ServerError: if the embedded server cannot be found, built or started.
         PayloadTooLargeError: if the initial attributes or metadata exceed LiveKit's limits.
         PermissionDeniedError: if the token does not allow setting them.
+        TypeError: for an argument of another type.
+        ValueError: for an argument that can never work, such as an empty room name or a negative timeout.
 
     Examples:
         >>> room = lknb.connect("studio", identity="alice", attributes={"status": "ready"})
@@ -108,8 +111,16 @@ def _request(
             raise ValueError(f"{what} is an access token. Pass it as token=.")
     secret_token, secret_key = _secret("token", token), _secret("api_secret", api_secret)
     del token, api_secret
+    checks.named(room, "room", NAME_LIMIT)
+    if identity is not None:
+        checks.named(identity, "identity", NAME_LIMIT)
+    for argument, value in (("name", name), ("metadata", metadata)):
+        if value is not None:
+            checks.text(value, argument, "Use json.dumps(...) for JSON values." if argument == "metadata" else "")
+    initial = check_attributes({} if attributes is None else attributes, ATTRIBUTES_LIMIT)
+    within = checks.seconds(timeout)
+    largest_stream = checks.whole(max_stream_size, "max_stream_size", checks.BYTES)
     credentials = find(_text("url", url), secret_token, _text("api_key", api_key), secret_key)
-    check_attributes(attributes or {}, ATTRIBUTES_LIMIT)
 
     def options(credentials: Credentials) -> ConnectOptions:
         return ConnectOptions(
@@ -117,10 +128,10 @@ def _request(
             identity=chosen_identity(room, identity, credentials),
             credentials=credentials,
             name=name,
-            attributes=dict(attributes or {}),
+            attributes=initial,
             metadata=metadata,
-            max_stream_size=max_stream_size,
-            timeout=timeout,
+            max_stream_size=largest_stream,
+            timeout=within,
         )
 
     return options, credentials

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lknb.public import public
 
@@ -28,7 +28,9 @@ Kind = Literal[
 Direction = Literal["in", "out"]
 Status = Literal["open", "ok", "failed", "dropped"]
 
-KINDS: tuple[str, ...] = Kind.__args__  # type: ignore[attr-defined]
+KINDS: tuple[str, ...] = get_args(Kind)
+DIRECTIONS: tuple[str, ...] = get_args(Direction)
+STATUSES: tuple[str, ...] = get_args(Status)
 
 # Listeners receive these kinds from every participant, including this one; other kinds only from others.
 STATE_KINDS = frozenset({"attributes", "participant_metadata", "room_metadata", "participant", "connection", "loss"})
@@ -48,22 +50,25 @@ class _InProgress:
 
     __slots__ = ("_partial", "_started")
 
-    def _begin(self, elapsed: float = 0.0) -> None:
-        self._started = monotonic() - elapsed
-        self._partial: Callable[[], Any] | None = None
+    _started: float
+    _partial: Callable[[], Any] | None
 
-    def _set_partial(self, partial: Callable[[], Any]) -> None:
-        self._partial = partial
+    def _begin(self, elapsed: float = 0.0) -> None:
+        object.__setattr__(self, "_started", monotonic() - elapsed)
+        object.__setattr__(self, "_partial", None)
+
+    def _set_partial(self, partial: Callable[[], Any] | None) -> None:
+        object.__setattr__(self, "_partial", partial)
 
     def _end(self) -> float:
-        self._partial = None
+        self._set_partial(None)
         return monotonic() - self._started
 
 
 @public
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, frozen=True)
 class Event(_InProgress):
-    """Something that happened in a room.
+    """Something that happened in a room: a record that everybody in this kernel shares, and that nobody can change.
 
     Attributes:
         kind: `text`, `bytes`, `rpc`, `data`, `data_track`, `attributes`, `participant_metadata`, `room_metadata`,
@@ -122,7 +127,8 @@ class Event(_InProgress):
     time: dt.datetime = field(default_factory=now)
 
     def __post_init__(self) -> None:
-        self.id = self.id or f"event-{self.number}"
+        if not self.id:
+            amend(self, id=f"event-{self.number}")
         self._begin()
 
     # A copy is a snapshot: that of an open event never ends, and has the text transferred so far.
@@ -132,8 +138,7 @@ class Event(_InProgress):
         return {**state, "data": self.so_far(), "elapsed": self.elapsed}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for each in fields(self):
-            setattr(self, each.name, state[each.name])
+        amend(self, **{each.name: state[each.name] for each in fields(self)})
         self._begin(state["elapsed"])
 
     def __repr__(self) -> str:
@@ -183,6 +188,12 @@ class Event(_InProgress):
             return None
 
 
+def amend(event: Event, **changes: Any) -> None:
+    """Change fields of `event`, in this order. Only what records an event may: for everybody else it is read-only."""
+    for name, value in changes.items():
+        object.__setattr__(event, name, value)
+
+
 def set_partial(event: Event, partial: Callable[[], Any]) -> None:
     """Have `event.so_far()` return `partial()` until the event ends."""
     event._set_partial(partial)
@@ -190,9 +201,8 @@ def set_partial(event: Event, partial: Callable[[], Any]) -> None:
 
 def set_ended(event: Event, status: Status, error: str | None) -> None:
     """Set how and when `event` ended."""
-    event.duration = event._end()
-    event.error = error
-    event.status = status  # set last: other threads read it as "this event is complete"
+    # The status last: other threads read it as "this event is complete".
+    amend(event, duration=event._end(), error=error, status=status)
 
 
 def weight(event: Event) -> tuple[int, int]:

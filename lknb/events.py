@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from lknb import event_table
-from lknb.event import Direction, Event, Kind, Status, set_ended, weight
+from lknb import checks, event_table
+from lknb.event import DIRECTIONS, STATUSES, Direction, Event, Kind, Status, set_ended, weight
 from lknb.interest import Interest
 from lknb.live import Live
+from lknb.participants import Participant
 from lknb.public import public
 from lknb.tables import Table
 
@@ -88,7 +89,7 @@ class Events(Sequence[Event]):
         self,
         kind: Kind | Iterable[Kind] | None = None,
         topic: str | None = None,
-        sender: str | None = None,
+        sender: str | Participant | None = None,
         *,
         direction: Direction | None = None,
         status: Status | None = None,
@@ -99,19 +100,26 @@ class Events(Sequence[Event]):
         Args:
             kind: one kind or several.
             topic: the exact topic, method or track name.
-            sender: an identity.
+            sender: an identity or a `Participant`.
             direction: `in` or `out`.
             status: `open`, `ok`, `failed` or `dropped`.
             since: a timezone-aware datetime; only events that started then or later.
 
         Raises:
-            ValueError: for an unknown kind.
+            TypeError: for an argument of another type.
+            ValueError: for an unknown kind, direction or status, and for a datetime without a timezone.
 
         Examples:
             >>> frame = room.events.filter("rpc", direction="in").to_pandas()
             >>> room.events.filter(["text", "bytes"], status="failed")
         """
         interest = Interest.of(kind, topic, sender)
+        if direction is not None:
+            checks.choice(direction, "direction", DIRECTIONS)
+        if status is not None:
+            checks.choice(status, "status", STATUSES)
+        if since is not None:
+            checks.moment(since, "since")
         return Events(
             event
             for event in self._snapshot()

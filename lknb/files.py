@@ -1,23 +1,29 @@
-"""Received files: where their bytes are kept, safe names for them on disk, and which may be displayed as images."""
+"""Files to send, checked before they are read, and received files: their bytes, safe names, and safe images."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import mimetypes
+import os
 import re
 import shutil
+import stat
 import tempfile
 import threading
 import unicodedata
 import weakref
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lknb.public import public
+from lknb.read_only import ReadOnly
 
 # Files up to this size are kept in memory, larger files in the temporary directory.
 SPOOL_AT = 4 * 1024 * 1024
+_INSTEAD = "Read what you need of it, and send that with send_bytes."
+_BUFFER_SIZE = 64 * 1024
 _DISPLAY_LIMIT = 20 * 1024 * 1024
 _NAME_LIMIT = 200  # bytes; most file systems allow 255, which leaves room for a number
 
@@ -55,12 +61,83 @@ def safe_name(name: str) -> str:
     return stem + dot + extension if dot else stem.rstrip(". ")
 
 
+def open_regular(path: Path) -> tuple[IO[bytes], int]:
+    """Open a file to send; return it and its size.
+
+    Raises:
+        OSError: if it cannot be read; IsADirectoryError for a directory.
+        ValueError: for anything that may never end: a device, a pipe, a socket, or a file of /proc or /sys.
+    """
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - returned open
+    try:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"path: {str(path)!r} is {_kind(status.st_mode)}, which has no end. {_INSTEAD}")
+        # Files of /proc and /sys claim to be empty.
+        if not status.st_size and file.read(1) != b"":
+            raise ValueError(
+                f"path: {str(path)!r} does not tell its size, as files in /proc and /sys do not. {_INSTEAD}"
+            )
+        return file, status.st_size
+    except BaseException:
+        file.close()
+        raise
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    """Open a file; a named pipe too, which would otherwise wait for somebody who writes to it."""
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a named pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
+
+
+class _SpoolReader(io.RawIOBase):
+    """Reads a spool from a position of its own."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        view = memoryview(target).cast("B")
+        piece = self._spool.read(self._at, len(view))
+        view[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+    def readall(self) -> bytes:
+        piece = self._spool.read(self._at)
+        self._at += len(piece)
+        return piece
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._spool.size}[whence]
+        if start + offset < 0:
+            raise ValueError(f"The position {start + offset} is before the start of the file.")
+        self._at = start + offset
+        return self._at
+
+
 @public
-class ReceivedFile:
-    """A byte stream that was received completely.
+class ReceivedFile(ReadOnly, io.BufferedReader):
+    """A byte stream that was received completely, as a binary file that is open for reading.
+
+    Whatever reads a binary file reads this one: `pandas.read_csv(file)`, `json.load(file)`, `PIL.Image.open(file)`,
+    `shutil.copyfileobj(file, target)`. Reading moves its position, as in any file; `seek(0)` goes back to the start.
+    Every handler and inbox gets the same object, so give each reader an own one with `open()` if there are several.
+    `close` only goes back to the start: the file can be read as long as a variable or the room's log has it.
 
     Attributes:
-        name: the sender's name for it, as one safe path component.
         mime_type: the type that the sender claims; not checked.
         size: size in bytes.
         sha256: the SHA-256 digest of the received bytes, in hex.
@@ -80,7 +157,8 @@ class ReceivedFile:
         attributes: dict[str, str],
         verified: bool | None,
     ) -> None:
-        self.name = safe_name(name)
+        super().__init__(_SpoolReader(spool), _BUFFER_SIZE)
+        self._name = safe_name(name)
         self.mime_type = mime_type
         self.size = spool.size
         self.sha256 = spool.sha256
@@ -89,6 +167,12 @@ class ReceivedFile:
         self.sender = sender
         self.attributes = attributes
         self._spool = spool
+        self._fix()
+
+    @property
+    def name(self) -> str:
+        """The sender's name for it, as one safe path component."""
+        return self._name
 
     @property
     def on_disk(self) -> bool:
@@ -100,13 +184,12 @@ class ReceivedFile:
         """The complete content, read into memory."""
         return self._spool.read()
 
-    def read(self, at: int = 0, count: int = -1) -> bytes:
-        """Read part of the content, without loading all of it into memory.
+    def open(self) -> io.BufferedReader:
+        """The file once more, from its start, with a position of its own."""
+        return io.BufferedReader(_SpoolReader(self._spool), _BUFFER_SIZE)
 
-        Args:
-            at: the offset in bytes.
-            count: the maximum number of bytes; if negative, everything to the end.
-        """
+    def piece(self, at: int, count: int) -> bytes:
+        """At most `count` bytes from the offset `at`. Does not move the position."""
         return self._spool.read(at, count)
 
     def __copy__(self) -> ReceivedFile:
@@ -118,6 +201,10 @@ class ReceivedFile:
     def __reduce__(self) -> tuple[Any, ...]:
         described = {name: getattr(self, name) for name in ("name", "mime_type", "sender", "attributes", "verified")}
         return _unpickled, (self.data, described)
+
+    def close(self) -> None:
+        """Go back to the start. The content stays, for other readers and for the next reading."""
+        self.seek(0)
 
     def __len__(self) -> int:
         return self.size

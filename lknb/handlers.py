@@ -15,7 +15,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lknb.belongings import Belongings
 from lknb.cells import Cell, current_cell, format_error
@@ -27,10 +27,12 @@ from lknb.interest import Interest
 from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
+from lknb.read_only import ReadOnly
 from lknb.throttle import Throttle
 from lknb.workers import Workers, await_on, main_loop, run_on
 
 HandlerThread = Literal["worker", "main"]
+THREADS: tuple[str, ...] = get_args(HandlerThread)
 
 _OFFERED = ("data", "event", "sender")
 _WAITING_LIMIT = 10_000
@@ -41,7 +43,7 @@ _STREAMS_AT_ONCE = 64  # streams that one synchronous handler reads concurrently
 
 @public
 @dataclass(eq=False)
-class Handler(Live):
+class Handler(Live, ReadOnly):
     """A function that receives matching events, or serves the calls of one method.
 
     Attributes:
@@ -60,6 +62,9 @@ class Handler(Live):
     """
 
     _instead = "Use its attributes, such as name, calls and errors; dataclasses.asdict(...) has all of them."
+    _counted = frozenset(
+        {"calls", "errors", "dropped", "running", "last_run", "last_duration", "max_duration", "active"}
+    )
 
     kind: str
     topic: str | None
@@ -80,8 +85,6 @@ class Handler(Live):
     max_duration: float | None = None
 
     def __post_init__(self) -> None:
-        if self.thread not in ("worker", "main"):
-            raise ValueError(f'thread= must be "worker" or "main", not {self.thread!r}.')
         self._context = contextvars.copy_context()
         self._is_async = is_async(self.function)
         self._signature = inspect.Signature() if self.kind == "rpc" else event_signature(self.function)
@@ -93,6 +96,7 @@ class Handler(Live):
         self._reports = Throttle(self._count_not_shown)
         self._seconds = 0.0
         self.active = True
+        self._fix()
 
     @property
     def name(self) -> str:
@@ -273,9 +277,9 @@ class Handlers:
         """End all handlers that match a handler, a function, a name or a topic; return their number.
 
         Raises:
-            TypeError: for None, which would match every handler of every topic.
+            TypeError: for anything else, such as None, which would match every handler of every topic.
         """
-        if target is None:
+        if not isinstance(target, str | Handler) and not callable(target):
             raise TypeError("Specify what to end: a handler, a function, a name or a topic.")
         return self._active.end_if(
             lambda each: target is each or target == each.function or target in (each.name, each.topic)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import threading
 import weakref
 from collections import deque
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from time import monotonic
 from typing import Any
 
+from lknb import checks
 from lknb.errors import DeliveryTimeoutError, NotConnectedError
 from lknb.event import Event, weight
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
@@ -17,13 +19,14 @@ from lknb.interest import Interest
 from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
+from lknb.read_only import ReadOnly
 
 TIMEOUT = 10.0
 """Default number of seconds to wait for an event."""
 
 
 @public
-class Inbox(Live):
+class Inbox(Live, ReadOnly):
     """The events received since `room.listen` that match its arguments, in order. Each is read once.
 
     Iterate over it (`for`, or `async for` on any event loop), or read one event with `next`. At most 10,000 events and
@@ -36,6 +39,7 @@ class Inbox(Live):
     """
 
     _instead = "Read its events with next(), and use those."
+    _counted = frozenset({"dropped"})
 
     def __init__(
         self, log: EventLog, interest: Interest, *, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES
@@ -43,7 +47,8 @@ class Inbox(Live):
         self.interest = interest
         self.dropped = 0
         self.aio = AioInbox(self)
-        self._max_events, self._max_bytes = max_events, max_bytes
+        self._max_events = checks.whole(max_events, "max_events")
+        self._max_bytes = checks.whole(max_bytes, "max_bytes", checks.BYTES)
         self._items: deque[tuple[Event, int]] = deque()
         self._bytes = 0
         self._closed = False
@@ -55,6 +60,7 @@ class Inbox(Live):
         unsubscribe = log.subscribe(lambda event: _pass_on(arrived, event))
         self._end = weakref.finalize(self, _end, unsubscribe, log.want(interest))
         self._end.atexit = False
+        self._fix()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -101,11 +107,11 @@ class Inbox(Live):
             return event
         return None
 
-    def next(self, timeout: float | None = TIMEOUT) -> Event:
+    def next(self, timeout: float | dt.timedelta | None = TIMEOUT) -> Event:
         """The next event, in order of arrival.
 
         Args:
-            timeout: seconds to wait for it; None waits as long as the room is open.
+            timeout: seconds to wait for it, or a timedelta; 0 does not wait, None waits as long as the room is open.
 
         Raises:
             DeliveryTimeoutError: if none arrived in time; also a `TimeoutError`.
@@ -117,21 +123,23 @@ class Inbox(Live):
             >>> print(event.sender, event.data)
         """
         LOOP.refuse_here("next", "await inbox.aio.next(...)` or `async for event in inbox")
-        deadline = None if timeout is None else monotonic() + timeout
+        within = checks.seconds_or_none(timeout)
+        deadline = None if within is None else monotonic() + within
         with self._changed:
             while (event := self._take()) is None:
                 self._refuse_closed()
                 left = 1.0 if deadline is None else deadline - monotonic()
                 if left <= 0:
-                    raise DeliveryTimeoutError(self._nothing_arrived(timeout))
+                    raise DeliveryTimeoutError(self._nothing_arrived(within))
                 # In slices, so that Ctrl-C works on every platform.
                 self._changed.wait(min(left, 1.0))
             return event
 
-    async def _next(self, timeout: float | None) -> Event:
+    async def _next(self, timeout: float | dt.timedelta | None) -> Event:
         LOOP.refuse_forked()
+        within = checks.seconds_or_none(timeout)
         loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = None if within is None else monotonic() + within
         while True:
             with self._changed:
                 if (event := self._take()) is not None:
@@ -143,7 +151,7 @@ class Inbox(Live):
             try:
                 await asyncio.wait_for(arrival, left)
             except TimeoutError:
-                raise DeliveryTimeoutError(self._nothing_arrived(timeout)) from None
+                raise DeliveryTimeoutError(self._nothing_arrived(within)) from None
             finally:
                 with self._changed:
                     self._waiters = [waiter for waiter in self._waiters if waiter[1] is not arrival]
@@ -184,15 +192,16 @@ class Inbox(Live):
 
 
 @public
-class AioInbox(Live):
+class AioInbox(Live, ReadOnly):
     """`inbox.aio`: the inbox for code on an event loop."""
 
     _instead = "Read its events with next(), and use those."
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
+        self._fix()
 
-    async def next(self, timeout: float | None = TIMEOUT) -> Event:
+    async def next(self, timeout: float | dt.timedelta | None = TIMEOUT) -> Event:
         """The next event; see `Inbox.next`."""
         return await self._inbox._next(timeout)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
 
-from lknb.errors import did_you_mean
-from lknb.event import KINDS, STATE_KINDS, Event, Kind
+from lknb import checks
+from lknb.event import STATE_KINDS, Event, Kind
+from lknb.participants import Participant
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +20,19 @@ class Interest:
 
     @classmethod
     def of(
-        cls, kind: str | Iterable[str] | None = None, topic: str | None = None, sender: str | None = None
+        cls,
+        kind: str | Iterable[str] | None = None,
+        topic: str | None = None,
+        sender: str | Participant | None = None,
     ) -> Interest:
-        """An interest in one kind, several kinds, or all of them (None).
+        """An interest in one kind, several kinds, or all of them (None), with checked arguments.
 
         Raises:
+            TypeError: for a kind, topic or sender that is not a str, or a Participant as sender.
             ValueError: for an unknown kind.
         """
-        return cls(checked_kinds(kind), topic, sender)
+        who = None if sender is None else checks.identity(sender, "sender")
+        return cls(checks.kinds(kind), checks.wanted_topic(topic), who)
 
     def covers(self, kind: Kind, topic: str, sender: str | None) -> bool:
         """Whether events of this kind, topic and sender are wanted."""
@@ -44,21 +49,3 @@ class Interest:
     def receives(self, event: Event) -> bool:
         """Whether to deliver `event`: it matches, and is not a message that this participant sent."""
         return self.matches(event) and (event.direction == "in" or event.kind in STATE_KINDS)
-
-
-def checked_kinds(kind: str | Iterable[str] | None) -> frozenset[Kind] | None:
-    """One kind or several as a set; None, for all of them, stays None.
-
-    Raises:
-        ValueError: for an unknown kind. The message shows how to pass a topic, since that is the usual cause.
-    """
-    if kind is None:
-        return None
-    kinds = frozenset([kind] if isinstance(kind, str) else kind)
-    for name in sorted(kinds, key=str):
-        if name not in KINDS:
-            raise ValueError(
-                f"{name!r} is not a kind of event{did_you_mean(str(name), KINDS)} Kinds: {', '.join(KINDS)}. "
-                f"The kind comes first; if {name!r} is a topic, write topic={name!r}."
-            )
-    return cast(frozenset[Kind], kinds)

@@ -8,19 +8,21 @@ from typing import ClassVar
 from lknb.live import Live
 from lknb.participants import Participant
 from lknb.public import public
+from lknb.read_only import ReadOnly
 from lknb.sync_async import awaitable, blocking
 from lknb.systems import Systems
 from lknb.systems.state import Attributes, ParticipantState
 
 
 @public
-class AioLocalParticipant(Live):
+class AioLocalParticipant(Live, ReadOnly):
     """`room.aio.local_participant`: the methods of `LocalParticipant` as coroutines, for code on an event loop."""
 
     _instead = "Use room.participants[room.identity], which is a snapshot."
 
     def __init__(self, systems: Systems) -> None:
         self._systems = systems
+        self._fix()
 
     set_attributes = awaitable(lambda systems: systems.state, ParticipantState.set_attributes)
     set_metadata = awaitable(lambda systems: systems.state, ParticipantState.set_metadata)
@@ -31,7 +33,7 @@ class AioLocalParticipant(Live):
 
 
 @public
-class LocalParticipant(Live):
+class LocalParticipant(Live, ReadOnly):
     """This notebook's participant in a room, as `room.local_participant`. The server confirms each change.
 
     See https://docs.livekit.io/transport/data/state/participant-attributes/.
@@ -42,10 +44,17 @@ class LocalParticipant(Live):
 
     _awaitable: ClassVar[str] = "room.aio.local_participant"
     _instead = "Use room.participants[room.identity], which is a snapshot."
+    _write_instead = {  # noqa: RUF012 - declared as a ClassVar in the base class
+        "attributes": 'Write room.attributes.update({...}) or room.attributes["key"] = "value".',
+        "metadata": "Write room.local_participant.set_metadata(...).",
+        "name": "Write room.local_participant.set_name(...).",
+        "identity": "Join with another identity with lknb.connect(...).",
+    }
 
     def __init__(self, systems: Systems) -> None:
         self._systems = systems
         self.attributes = Attributes(systems.state, self._current_attributes)
+        self._fix()
 
     @property
     def identity(self) -> str:

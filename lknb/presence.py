@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from livekit import rtc
 
-from lknb import server_api
+from lknb import checks, server_api
 from lknb.errors import UnknownParticipantError
 from lknb.event import Direction, Event
-from lknb.participants import Participants, snapshot
+from lknb.participants import Participant, Participants, snapshot
 
 if TYPE_CHECKING:
     from lknb.connection import Connection
@@ -43,21 +43,18 @@ class Presence:
         self.participants = Participants()
         self.data_tracks_of: Callable[[str], tuple[str, ...]] = lambda identity: ()
 
-    async def recipients(self, to: str | Iterable[str] | None) -> list[str]:
+    async def recipients(self, to: str | Participant | Iterable[str | Participant] | None) -> list[str]:
         """The identities to send to; an empty list means everybody. Waits briefly for an unknown identity.
 
         Raises:
             UnknownParticipantError: if one of them is not in the room.
+            TypeError: for anything except identities and participants.
             ValueError: for an empty list, which LiveKit would treat as everybody.
         """
-        if to is None:
-            return []
-        identities = [to] if isinstance(to, str) else list(to)
-        if not identities:
-            raise ValueError("to=[] contains no identity. Omit to= to send to everybody.")
+        identities = checks.identities(to, "to", "to send to everybody") or ()
         for identity in identities:
             await self.find(identity)
-        return identities
+        return list(identities)
 
     async def find(self, identity: str) -> None:
         """Wait briefly until `identity` is in the room and ready to receive.
@@ -66,10 +63,8 @@ class Presence:
             UnknownParticipantError: if it is not in the room by then.
         """
         connection = self._connection
-        if not isinstance(identity, str):
-            raise TypeError(f"An identity must be a str, not {type(identity).__name__}: {identity!r}.")
         if identity == connection.identity:
-            raise ValueError(f"{identity!r} is this participant. LiveKit does not deliver a message to its sender.")
+            raise own_messages(identity)
         if self._is_ready(identity):
             return
         limit = _LATE_JOINER
@@ -142,3 +137,8 @@ class Presence:
             details["permissions"] = dict(self.participants[who.identity].permissions)
         direction: Direction = "out" if who.identity == self._connection.identity else "in"
         self._connection.log.add(Event("participant", direction, sender=who.identity, topic=change, data=details))
+
+
+def own_messages(identity: str) -> ValueError:
+    """The error for sending to oneself, and for listening to oneself."""
+    return ValueError(f"{identity!r} is this participant. LiveKit does not deliver a message to its sender.")

@@ -8,26 +8,29 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
+from lknb import checks
 from lknb.belongings import Belongings
 from lknb.cells import shell
 from lknb.connection import ConnectionState
 from lknb.defaults import RPC_CONCURRENCY
-from lknb.event import Kind
+from lknb.event import STATE_KINDS, Kind
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
-from lknb.handlers import Handler, HandlerThread
+from lknb.handlers import THREADS, Handler, HandlerThread
 from lknb.inbox import Inbox
 from lknb.interest import Interest
 from lknb.live import Live
 from lknb.local_participant import AioLocalParticipant, LocalParticipant
 from lknb.loop import LOOP
 from lknb.participants import Participant, Participants
+from lknb.presence import own_messages
 from lknb.public import public
+from lknb.read_only import ReadOnly
 from lknb.sync_async import awaitable, blocking, opening
 from lknb.systems import Systems
 from lknb.systems.byte_streams import ByteStreams
 from lknb.systems.data_tracks import DataTracks, RemoteDataTrack
 from lknb.systems.packets import Packets
-from lknb.systems.rpc import Rpc
+from lknb.systems.rpc import METHOD_LIMIT, Rpc
 from lknb.systems.state import Attributes, RoomState
 from lknb.systems.streams import AsyncStreamWriter, OpenStreams, StreamWriter
 from lknb.systems.text_streams import TextStreams
@@ -63,7 +66,7 @@ def _unchanged(writer: AsyncStreamWriter) -> AsyncStreamWriter:
 
 
 @public
-class AioRoom(Live):
+class AioRoom(Live, ReadOnly):
     """`room.aio`: the blocking methods of a room as coroutines; await them on any event loop.
 
     Async handlers need these: they run on lknb's own loop, where a blocking call would wait for itself.
@@ -83,6 +86,7 @@ class AioRoom(Live):
         self._room = room
         self._systems = room._systems
         self.local_participant = AioLocalParticipant(room._systems)
+        self._fix()
 
     send_text = awaitable(lambda systems: systems.text, TextStreams.send_text)
     send_file = awaitable(lambda systems: systems.bytes, ByteStreams.send_file)
@@ -110,7 +114,7 @@ class AioRoom(Live):
 
 
 @public
-class Room(Live):
+class Room(Live, ReadOnly):
     """A room that this notebook has joined. `lknb.connect` returns it.
 
     Every method that sends or calls blocks until it has finished, and can be used from any thread; `room.aio` has the
@@ -131,6 +135,12 @@ class Room(Live):
         "Use its data: room.events[:], dict(room.attributes), dict(room.participants). "
         "In another process, join the room with lknb.connect(...)."
     )
+    _write_instead = {  # noqa: RUF012 - declared as a ClassVar in the base class
+        "attributes": 'Write room.attributes.update({...}) or room.attributes["key"] = "value".',
+        "metadata": "Write room.set_metadata(...).",
+        "name": "Join another room with lknb.connect(...).",
+        "identity": "Join with another identity with lknb.connect(...).",
+    }
 
     aio: AioRoom
     local_participant: LocalParticipant
@@ -152,6 +162,7 @@ class Room(Live):
         self.links = Belongings(end=lambda link: link.unlink())
         self.aio = AioRoom(self)
         systems.connection.on_closed(self._closed)
+        self._fix()
 
     # The room
 
@@ -251,7 +262,7 @@ class Room(Live):
         self,
         topic: str | None = None,
         *,
-        sender: str | None = None,
+        sender: str | Participant | None = None,
         stream: bool = False,
         max_size: int | None = None,
         thread: HandlerThread = "worker",
@@ -265,14 +276,15 @@ class Room(Live):
 
         Args:
             topic: only this topic; None for every topic.
-            sender: only from this identity.
+            sender: only from this participant, given as a `Participant` or as its identity.
             stream: call the handler as soon as a stream opens, with an iterator of its pieces as `data` (an async
                 iterator for an async handler). Streams are then handled concurrently.
             max_size: maximum bytes of a stream; the room's limit if not given.
             thread: "main" runs the handler on the kernel's main thread, between cells, as plotting requires.
 
         Raises:
-            TypeError: for a parameter other than data, event and sender, and for a function that could never run.
+            TypeError: for a parameter other than data, event and sender, for a function that could never run, and for
+                an argument of another type.
             NotConnectedError: if the room is closed.
 
         Examples:
@@ -289,7 +301,7 @@ class Room(Live):
         self,
         topic: str | None = None,
         *,
-        sender: str | None = None,
+        sender: str | Participant | None = None,
         stream: bool = False,
         max_size: int | None = None,
         thread: HandlerThread = "worker",
@@ -298,13 +310,14 @@ class Room(Live):
 
         Args:
             topic: only this topic; None for every topic.
-            sender: only from this identity.
+            sender: only from this participant, given as a `Participant` or as its identity.
             stream: call the handler as soon as a stream opens, with an iterator of its chunks.
             max_size: maximum bytes of a stream; the room's limit (64 MiB unless set) if not given.
             thread: "main" runs the handler on the kernel's main thread.
 
         Raises:
-            TypeError: for a parameter other than data, event and sender, and for a function that could never run.
+            TypeError: for a parameter other than data, event and sender, for a function that could never run, and for
+                an argument of another type.
             NotConnectedError: if the room is closed.
 
         Examples:
@@ -316,7 +329,7 @@ class Room(Live):
 
     @_with_parentheses
     def on_data(
-        self, topic: str | None = None, *, sender: str | None = None, thread: HandlerThread = "worker"
+        self, topic: str | None = None, *, sender: str | Participant | None = None, thread: HandlerThread = "worker"
     ) -> Callable[[F], F]:
         """Register a handler for data packets: its `data` is bytes. See `on_text`.
 
@@ -329,7 +342,7 @@ class Room(Live):
 
     @_with_parentheses
     def on_data_track(
-        self, name: str | None = None, *, sender: str | None = None, thread: HandlerThread = "worker"
+        self, name: str | None = None, *, sender: str | Participant | None = None, thread: HandlerThread = "worker"
     ) -> Callable[[F], F]:
         """Register a handler for frames of data tracks of this name, from any publisher; subscribes to the tracks.
 
@@ -338,16 +351,18 @@ class Room(Live):
         Raises:
             PermissionDeniedError: without the grant canSubscribe.
         """
-        return self._on("data_track", name, sender, thread)
+        return self._on("data_track", checks.wanted_topic(name, "name"), sender, thread)
 
     @_with_parentheses
-    def on_attributes(self, *, sender: str | None = None, thread: HandlerThread = "worker") -> Callable[[F], F]:
+    def on_attributes(
+        self, *, sender: str | Participant | None = None, thread: HandlerThread = "worker"
+    ) -> Callable[[F], F]:
         """Register a handler for attribute changes: its `data` is a dict of the changed keys, "" for a deleted one."""
         return self._on("attributes", None, sender, thread)
 
     @_with_parentheses
     def on_participant_metadata(
-        self, *, sender: str | None = None, thread: HandlerThread = "worker"
+        self, *, sender: str | Participant | None = None, thread: HandlerThread = "worker"
     ) -> Callable[[F], F]:
         """Register a handler for changes of a participant's metadata: its `data` is the new metadata."""
         return self._on("participant_metadata", None, sender, thread)
@@ -358,7 +373,9 @@ class Room(Live):
         return self._on("room_metadata", None, None, thread)
 
     @_with_parentheses
-    def on_participant(self, *, sender: str | None = None, thread: HandlerThread = "worker") -> Callable[[F], F]:
+    def on_participant(
+        self, *, sender: str | Participant | None = None, thread: HandlerThread = "worker"
+    ) -> Callable[[F], F]:
         """Register a handler for participants that join, leave or change.
 
         `event.topic` is the change: `joined`, `active`, `left`, `name` or `permissions`; `sender` is the identity.
@@ -374,21 +391,23 @@ class Room(Live):
         self,
         kind: Kind,
         topic: str | None,
-        sender: str | None,
+        sender: str | Participant | None,
         thread: HandlerThread,
         *,
         streams: bool = False,
         max_size: int | None = None,
         kinds: Iterable[Kind] | None = None,
     ) -> Callable[[F], F]:
-        if thread not in ("worker", "main"):
-            raise ValueError(f'thread= must be "worker" or "main", not {thread!r}.')
+        interest = self._interest(kinds or kind, topic, sender)
+        streams = checks.flag(streams, "stream")
+        checks.choice(thread, "thread", THREADS)
+        if max_size is not None:
+            max_size = checks.whole(max_size, "max_size", checks.BYTES)
 
         def register(function: F) -> F:
             self._refuse_closed()
             if kind == "data_track":
                 self._connection.require_for_later("canSubscribe", "Receiving data tracks")
-            interest = Interest.of(kinds or kind, topic, sender)
             self._systems.handlers.add(
                 Handler(kind, topic, function, interest, streams=streams, thread=thread, max_size=max_size)
             )
@@ -400,7 +419,7 @@ class Room(Live):
         self,
         method: str,
         *,
-        callers: str | Iterable[str] | None = None,
+        callers: str | Participant | Iterable[str | Participant] | None = None,
         concurrency: int = RPC_CONCURRENCY,
         raw: bool = False,
         thread: HandlerThread = "worker",
@@ -414,14 +433,16 @@ class Room(Live):
 
         Args:
             method: the name to call it by, at most 64 bytes.
-            callers: the identity or identities that may call; None for everybody.
+            callers: the participant or participants that may call, or their identities; None for everybody.
             concurrency: number of concurrent calls; further calls wait, within their time limits.
             raw: pass the payload as an unparsed str, and send a returned str unchanged.
             thread: "main" runs the function on the kernel's main thread, between cells.
 
         Raises:
-            TypeError: for a parameter with a type that JSON cannot be checked against or that is not defined, and for a
-                function that could never run.
+            TypeError: for a parameter with a type that JSON cannot be checked against or that is not defined, for a
+                function that could never run, and for an argument of another type.
+            ValueError: for a method's name that is not 1 to 64 bytes long, for an empty `callers`, and for fewer than
+                one concurrent call.
             PermissionDeniedError: without the grant canPublishData, which answering needs.
             NotConnectedError: if the room is closed.
 
@@ -434,6 +455,12 @@ class Room(Live):
         """
         if callable(method):
             raise TypeError('Give the method a name: @room.rpc("add").')
+        method = checks.named(method, "method", METHOD_LIMIT)
+        concurrency = checks.whole(concurrency, "concurrency", " of calls")
+        raw = checks.flag(raw, "raw")
+        checks.choice(thread, "thread", THREADS)
+        # Here and not for each function: an iterator can be read only once.
+        callers = checks.identities(callers, "callers", "to let everybody call")
 
         def register(function: F) -> F:
             self._refuse_closed()
@@ -455,7 +482,7 @@ class Room(Live):
         self,
         kind: Kind | Iterable[Kind] | None = None,
         topic: str | None = None,
-        sender: str | None = None,
+        sender: str | Participant | None = None,
         *,
         max_events: int = MAX_EVENTS,
         max_bytes: int = MAX_BYTES,
@@ -465,12 +492,13 @@ class Room(Live):
         Args:
             kind: one kind of event, several, or None for all.
             topic: only this topic, method or track name; None for every one.
-            sender: only from this identity.
+            sender: only from this participant, given as a `Participant` or as its identity.
             max_events: number of unread events to keep; beyond it, the oldest are dropped and counted.
             max_bytes: bytes of unread events to keep, likewise.
 
         Raises:
-            ValueError: for an unknown kind.
+            TypeError: for an argument of another type.
+            ValueError: for an unknown kind, and for limits below 1.
             NotConnectedError: if the room is closed.
             PermissionDeniedError: if only data tracks are requested, without the grant canSubscribe.
 
@@ -479,13 +507,22 @@ class Room(Live):
             ...     for event in inbox:
             ...         print(event.sender, event.data)
         """
+        interest = self._interest(kind, topic, sender)
         self._refuse_closed()
-        interest = Interest.of(kind, topic, sender)
         if interest.kinds == frozenset({"data_track"}):
             self._connection.require_for_later("canSubscribe", "Receiving data tracks")
         inbox = Inbox(self.events, interest, max_events=max_events, max_bytes=max_bytes)
         self._inboxes.add(inbox)
         return inbox
+
+    def _interest(
+        self, kind: str | Iterable[str] | None, topic: str | None, sender: str | Participant | None
+    ) -> Interest:
+        """A checked interest in what this participant can receive."""
+        interest = Interest.of(kind, topic, sender)
+        if interest.sender == self.identity and interest.kinds and not interest.kinds & STATE_KINDS:
+            raise own_messages(self.identity)
+        return interest
 
     def _refuse_closed(self) -> None:
         if self.state == "closed":
@@ -497,14 +534,14 @@ class Room(Live):
         self,
         kind: Kind | Iterable[Kind] | None = None,
         topic: str | None = None,
-        sender: str | None = None,
+        sender: str | Participant | None = None,
     ) -> Feed:
         """A live table of the newest events; display it, or make it a cell's last line.
 
         Args:
             kind: one kind of event, several, or None for all.
             topic: only this topic, method or track name.
-            sender: only from this identity.
+            sender: only from this participant, given as a `Participant` or as its identity.
 
         Raises:
             ValueError: for an unknown kind.
@@ -530,7 +567,9 @@ class Room(Live):
 
         return Panel(self, *tabs)
 
-    def link(self, widget: traitlets.HasTraits, attribute: str, *, trait: str = "value", of: str | None = None) -> Link:
+    def link(
+        self, widget: traitlets.HasTraits, attribute: str, *, trait: str = "value", of: str | Participant | None = None
+    ) -> Link:
         """Keep a widget's trait and an attribute in sync.
 
         This participant's own attribute follows the widget, and the widget follows the attribute. Changes of the widget
@@ -548,11 +587,12 @@ class Room(Live):
             widget: the widget with the trait, such as an ipywidgets slider.
             attribute: the attribute's key.
             trait: the trait's name.
-            of: the identity of another participant; None for this participant's own attribute.
+            of: another participant, or its identity; None for this participant's own attribute.
 
         Raises:
-            ValueError: for a trait that the widget does not have.
-            TypeError: for a trait whose value must be written, but cannot be represented in JSON.
+            ValueError: for a trait that the widget does not have, and for an empty attribute or identity.
+            TypeError: for anything except a widget, for an attribute that is not a str, and for a trait whose value
+                JSON cannot represent, if it is to be written.
             PermissionDeniedError: for this participant's own attribute, without the grant canUpdateOwnMetadata.
             NotConnectedError: if the room is closed.
 

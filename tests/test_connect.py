@@ -444,7 +444,7 @@ with lknb.connect({room_name!r}, "after") as room:
         ({"name": 5}, TypeError),
         ({"metadata": {"a": 1}}, TypeError),
         ({"timeout": 0}, ValueError),
-        ({"timeout": None}, ValueError),
+        ({"timeout": None}, TypeError),
     ],
 )
 def test_connect_rejects_invalid_arguments(room_name: str, options: dict[str, Any], error: type[Exception]) -> None:

@@ -74,8 +74,6 @@ def test_events_can_be_copied(busy: lknb.Room, copied: Callable[[Any], Any]) -> 
             if not isinstance(event.data, lknb.ReceivedFile) or each.name != "data":
                 assert getattr(twin, each.name) == getattr(event, each.name)
     assert twins.to_pandas().equals(events.to_pandas())
-    twins[0].topic = "changed"
-    assert events[0].topic != "changed" or copied is copy.copy
 
 
 def test_copied_file_keeps_its_content(busy: lknb.Room) -> None:

@@ -192,15 +192,15 @@ def test_unpublished_track_of_peer_disappears(alice: lknb.Room, peer: Peers) -> 
     eventually(lambda: names(alice) == [])
 
 
-@pytest.mark.parametrize("name", ["", "n" * 257, 7])
-def test_publish_rejects_invalid_names(alice: lknb.Room, name: Any) -> None:
-    with pytest.raises(ValueError, match="1 to 256 characters"):
+@pytest.mark.parametrize(("name", "error"), [("", ValueError), ("n" * 257, ValueError), (7, TypeError)])
+def test_publish_rejects_invalid_names(alice: lknb.Room, name: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="name must"):
         alice.publish_data_track(name)
 
 
 def test_push_rejects_non_bytes_frame(alice: lknb.Room) -> None:
     track = alice.publish_data_track("imu")
-    with pytest.raises(TypeError, match="A frame must be bytes, not str"):
+    with pytest.raises(TypeError, match="payload must be bytes, not str"):
         track.push("text")  # type: ignore[arg-type]
     with pytest.raises(lknb.PayloadTooLargeError, match="Use send_bytes") as refused:
         track.push(bytes(1_000_001))

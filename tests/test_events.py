@@ -16,7 +16,7 @@ from peers import PlainPeer
 from waiting import eventually
 
 import lknb
-from lknb.event import KINDS, Event
+from lknb.event import KINDS, Event, amend
 from lknb.events import EventLog, Events
 from lknb.inbox import Inbox
 from lknb.interest import Interest
@@ -77,7 +77,7 @@ def test_event_larger_than_log_is_kept_alone() -> None:
 def test_finished_stream_counts_its_bytes() -> None:
     log = filled(EventLog(max_bytes=50_000), packets(4, size=5_000))
     stream = log.add(Event("text", "in", "bob", status="open"))
-    stream.data = "x" * 40_000
+    amend(stream, data="x" * 40_000)
     log.finish(stream)
     assert (stream.status, stream.error) == ("ok", None)
     assert stream.duration is not None
@@ -100,7 +100,7 @@ def test_stream_that_ends_after_eviction_costs_nothing() -> None:
     log = EventLog(max_events=2, max_bytes=10_000)
     stream = log.add(Event("text", "in", "bob", status="open"))
     filled(log, packets(2))
-    stream.data = "x" * 100_000
+    amend(stream, data="x" * 100_000)
     log.finish(stream, "failed", "broke off")
     assert len(log) == 2
     assert (stream.status, stream.error) == ("failed", "broke off")
@@ -241,8 +241,8 @@ def one_of_each(log: EventLog) -> EventLog:
     for kind in KINDS:
         log.add(Event(kind, "in", "bob", ("alice",), "t", data.get(kind), 5, attributes={"x": "y"}))  # type: ignore[arg-type]
     track = log.filter("data_track")[0]
-    track.timestamp = 2**64 - 1  # the largest value on the wire
-    log.filter("rpc")[0].result = [1, None]
+    amend(track, timestamp=2**64 - 1)  # what the wire can carry
+    amend(log.filter("rpc")[0], result=[1, None])
     log.finish(log.filter("text")[0], "failed", "broke off")
     return log
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import base64
+import csv
+import gc
 import hashlib
 import io
+import json
+import os
+import shutil
 import types
+import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+import numpy as np
+import pandas as pd
+import pyarrow.parquet
 import pytest
 
 from lknb import ReceivedFile, progress
-from lknb.files import SPOOL_AT, Spool, guess_type, safe_name
+from lknb.files import SPOOL_AT, Spool, guess_type, open_regular, safe_name
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 JPEG = b"\xff\xd8\xff\xe0" + bytes(20)
@@ -146,14 +155,129 @@ def test_large_files_are_kept_on_disk(tmp_path: Path, size: int, on_disk: bool) 
     assert file.data == content, "it can be read again"
 
 
-# Display
+# Reading
+
+
+def zipped(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def saved(save: Any, value: Any) -> bytes:
+    buffer = io.BytesIO()
+    save(buffer, value)
+    return buffer.getvalue()
+
+
+def copied(file: Any) -> bytes:
+    target = io.BytesIO()
+    shutil.copyfileobj(file, target)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("take", [lambda file: file, lambda file: file.open()], ids=["file", "open"])
+@pytest.mark.parametrize(
+    ("content", "read", "value"),
+    [
+        (b"bytes", copied, b"bytes"),
+        (b"a,b\n1,2\n", lambda file: pd.read_csv(file).to_dict("records"), [{"a": 1, "b": 2}]),
+        (b'{"a": 1}', json.load, {"a": 1}),
+        (zipped(x=b"y"), lambda file: zipfile.ZipFile(file).read("x"), b"y"),
+        (b"a,b\n", lambda file: list(csv.reader(io.TextIOWrapper(file))), [["a", "b"]]),
+        (saved(np.save, np.arange(3)), lambda file: np.load(file).tolist(), [0, 1, 2]),
+        (saved(np.savez, np.arange(3)), lambda file: np.load(file)["arr_0"].tolist(), [0, 1, 2]),
+        (
+            saved(lambda file, table: pyarrow.parquet.write_table(table, file), pyarrow.table({"a": [1]})),
+            lambda file: pyarrow.parquet.read_table(file).to_pydict(),
+            {"a": [1]},
+        ),
+        (b"1\n2\n3", list, [b"1\n", b"2\n", b"3"]),
+    ],
+    ids=["copyfileobj", "read_csv", "json", "zip", "csv", "npy", "npz", "parquet", "lines"],
+)
+def test_what_reads_a_binary_file_reads_a_received_one(content: bytes, take: Any, read: Any, value: Any) -> None:
+    file = received(content)
+    assert read(take(file)) == value
+    gc.collect()  # a wrapper that is collected closes what it wraps
+    file.seek(0)
+    assert read(take(file)) == value, "it can be read again"
+    assert file.data == content
+
+
+def test_pillow_reads_a_received_image() -> None:
+    image = pytest.importorskip("PIL.Image")
+    content = saved(lambda file, size: image.new("RGB", size).save(file, "PNG"), (3, 2))
+    assert image.open(received(content)).size == (3, 2)
+
+
+@pytest.mark.parametrize("size", [1000, SPOOL_AT + 1000])
+def test_reading_moves_the_position_as_in_any_file(size: int) -> None:
+    content = bytes(range(250)) * (size // 250)
+    file = received(content)
+    assert (file.read(10), file.tell(), file.read(0)) == (content[:10], 10, b"")
+    assert (file.seek(-5, io.SEEK_END), file.read(), file.read()) == (len(content) - 5, content[-5:], b"")
+    assert (file.seek(len(content) + 5), file.read(5)) == (len(content) + 5, b"")
+    file.seek(0)
+    target = bytearray(100)
+    assert (file.readinto(target), bytes(target)) == (100, content[:100])
+    assert (file.readable(), file.seekable(), file.writable(), file.closed) == (True, True, False, False)
+    with pytest.raises(ValueError, match="before the start"):
+        file.seek(-1)
+    with pytest.raises(io.UnsupportedOperation):
+        file.write(b"x")
+
+
+def test_readers_do_not_disturb_each_other() -> None:
+    file = received(b"0123456789")
+    one, other = file.open(), file.open()
+    assert (one.read(3), other.read(5), file.read(1), one.read(2)) == (b"012", b"01234", b"0", b"34")
+    one.close()
+    assert (other.read(), file.data) == (b"56789", b"0123456789")
+
+
+def test_closing_goes_back_to_the_start_and_keeps_the_content() -> None:
+    file = received(b"content")
+    with file:
+        assert file.read(3) == b"con"
+    assert (file.closed, file.read()) == (False, b"content")
 
 
 def test_read_returns_part_of_file() -> None:
     file = received(bytes(range(200)))
-    assert file.read(10, 5) == bytes(range(10, 15))
-    assert file.read(190) == bytes(range(190, 200))
-    assert (file.read(200, 5), len(file.read())) == (b"", 200)
+    assert (file.piece(10, 5), file.piece(198, 5), file.tell()) == (bytes(range(10, 15)), bytes([198, 199]), 0)
+
+
+# Sending
+
+
+def test_files_without_an_end_are_refused(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ValueError, match="pipe' is a named pipe, which has no end"):
+        open_regular(pipe)
+    with pytest.raises(ValueError, match="/dev/zero' is a device, which has no end"):
+        open_regular(Path("/dev/zero"))
+    with pytest.raises(IsADirectoryError):
+        open_regular(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="needs /proc")
+def test_files_that_do_not_tell_their_size_are_refused() -> None:
+    with pytest.raises(ValueError, match="does not tell its size, as files in /proc and /sys do not"):
+        open_regular(Path("/proc/cpuinfo"))
+
+
+def test_an_empty_file_can_be_sent(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    file, size = open_regular(tmp_path / "empty")
+    with file:
+        assert (size, file.read()) == (0, b"")
+
+
+# Display
 
 
 @pytest.mark.parametrize(

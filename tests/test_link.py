@@ -322,15 +322,58 @@ def test_observer_of_widget_can_block(alice: lknb.Room, bob: lknb.Room) -> None:
     assert texts.next().data == "5"
 
 
+class Unlike:
+    """A value that can neither be compared nor shown nor written."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ZeroDivisionError("no comparing")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("bad", ["half \ud83d", Unlike(), [Unlike()], {1: object()}, float("nan"), "x" * 70_000])
+def test_a_link_survives_a_value_that_cannot_be_written(
+    alice: lknb.Room, capsys: pytest.CaptureFixture[str], bad: Any
+) -> None:
+    class Holder(traitlets.HasTraits):
+        value = traitlets.Any("first")
+
+    holder = Holder()
+    link = alice.link(holder, "speed")
+    eventually(lambda: attribute(alice, "alice") == "first")
+    holder.value = bad
+    printed(capsys, "was not written")
+    assert "was not written" in repr(link)
+    holder.value = "good"
+    eventually(lambda: attribute(alice, "alice") == "good")
+    eventually(lambda: "equal" in repr(link))
+
+
+def test_a_link_survives_a_trait_that_fails_to_check_a_value(alice: lknb.Room, peer: Peers) -> None:
+    class Picky(traitlets.Int):  # type: ignore[type-arg]
+        def validate(self, obj: Any, value: Any) -> Any:
+            return {"1": 1, 1: 1, 2: 2}[value]  # KeyError for everything else
+
+    class Holder(traitlets.HasTraits):
+        value = Picky(1)
+
+    plain, holder = peer(), Holder()
+    link = alice.link(holder, "speed", of="peer")
+    plain.call("set_attributes", attributes={"speed": "7"})
+    eventually(lambda: "was not taken" in repr(link))
+    plain.call("set_attributes", attributes={"speed": "2"})
+    eventually(lambda: holder.value == 2)
+
+
 def test_link_rejects_invalid_arguments(alice: lknb.Room) -> None:
     slider = ipywidgets.IntSlider()
     with pytest.raises(ValueError, match="no trait 'valeu'; did you mean 'value'"):
         alice.link(slider, "speed", trait="valeu")
     with pytest.raises(TypeError, match="not a int"):
         alice.link(5, "speed")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="must be a non-empty str"):
+    with pytest.raises(ValueError, match="attribute must be"):
         alice.link(slider, "")
-    with pytest.raises(TypeError, match="must be a non-empty str"):
+    with pytest.raises(TypeError, match=r"of must be an identity .* not Room. Pass its .identity"):
         alice.link(slider, "speed", of=alice)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="what JSON can"):
         alice.link(ipywidgets.Image(value=b"png"), "image")

@@ -208,7 +208,7 @@ def test_long_topic_reduces_payload_limit(alice: lknb.Room, peer: Peers) -> None
 
 @pytest.mark.parametrize("payload", [{"a": 1}, 7, None, [1, 2]])
 def test_rejects_non_bytes_payload(alice: lknb.Room, payload: Any) -> None:
-    with pytest.raises(TypeError, match=r"A packet must be bytes or str, not .* json\.dumps"):
+    with pytest.raises(TypeError, match=r"payload must be bytes or str, not "):
         alice.publish_data(payload)
     assert not alice.events.filter("data")
 

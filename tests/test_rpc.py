@@ -523,11 +523,13 @@ def test_send_without_grant_is_denied(
         assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize("name", ["", "m" * 65, None])
-def test_rejects_invalid_method_names(alice_calls: lknb.Room, bob_serves: lknb.Room, name: Any) -> None:
-    with pytest.raises(ValueError, match="1 to 64 bytes"):
+@pytest.mark.parametrize(("name", "error"), [("", ValueError), ("m" * 65, ValueError), (None, TypeError)])
+def test_rejects_invalid_method_names(
+    alice_calls: lknb.Room, bob_serves: lknb.Room, name: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="method must"):
         alice_calls.perform_rpc("bob", name)
-    with pytest.raises(ValueError, match="1 to 64 bytes"):
+    with pytest.raises(error, match="method must"):
         bob_serves.rpc(name)(takes_two)
 
 
@@ -741,7 +743,7 @@ def test_rpc_error_with_invalid_code_is_replaced(
         alice_calls.perform_rpc("bob", "fails", timeout=30)
     assert caught.value.code == 1500
     assert time.monotonic() - begun < 20, "the caller is told at once"
-    assert "An RpcError's code must be a whole number" in capsys.readouterr().err
+    assert "The code of an RpcError must be a whole number" in capsys.readouterr().err
 
 
 def test_rpc_error_data_is_json_and_omitted_if_too_large(

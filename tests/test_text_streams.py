@@ -459,22 +459,22 @@ def test_largest_header_is_sent(alice: lknb.Room, peer: Peers) -> None:
 
 @pytest.mark.parametrize("value", [b"bytes", 7, None])
 def test_send_text_rejects_non_text(alice: lknb.Room, value: Any) -> None:
-    with pytest.raises(TypeError, match=r"takes a str or an iterable of str, not"):
+    with pytest.raises(TypeError, match="text must be a str, or a list or generator of str, not"):
         alice.send_text(value)
     assert not alice.events.filter("text")
 
 
 def test_stream_text_rejects_non_text_pieces(alice: lknb.Room, peer: Peers) -> None:
     plain = peer()
-    with pytest.raises(TypeError, match="takes str, not int"):
-        alice.send_text(["a", 1], topic="t")  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="must be a str, not int"):
+        alice.send_text((piece for piece in ["a", 1]), topic="t")  # type: ignore[misc]
     assert plain.wait("text")["error"]
-    with pytest.raises(TypeError, match="takes str, not bytes"), alice.stream_text() as out:
+    with pytest.raises(TypeError, match="must be a str, not bytes"), alice.stream_text() as out:
         out.write(b"x")
 
 
 def test_attributes_must_be_strings(alice: lknb.Room) -> None:
-    with pytest.raises(TypeError, match="Stream attributes must be strings"):
+    with pytest.raises(TypeError, match="Attributes must be strings"):
         alice.send_text("hi", attributes={"n": 1})  # type: ignore[dict-item]
 
 
@@ -547,11 +547,11 @@ def test_handler_limit_does_not_affect_other_handlers(
 
 @pytest.mark.parametrize("topic", [None, 5])
 def test_topic_must_be_str(alice: lknb.Room, topic: Any) -> None:
-    with pytest.raises(TypeError, match="A topic must be a str"):
+    with pytest.raises(TypeError, match="topic must be a str"):
         alice.send_text("x", topic=topic)
-    with pytest.raises(TypeError, match="A topic must be a str"):
+    with pytest.raises(TypeError, match="topic must be a str"):
         alice.send_bytes(b"x", topic=topic)
-    with pytest.raises(TypeError, match="A topic must be a str"):
+    with pytest.raises(TypeError, match="topic must be a str"):
         alice.publish_data(b"x", topic=topic)
 
 

@@ -211,7 +211,7 @@ def test_edits_are_confirmed_by_the_server(alice: lknb.Room, peer: Peers, watch:
         ("set_attribute", {"key": "a", "value": {}}, TypeError, "strings"),
         ("delete_attribute", {"key": "a"}, LookupError, "no longer exists"),
         ("set_name", {"text": "x" * 300}, lknb.PayloadTooLargeError, "256"),
-        ("set_metadata", {"text": 5}, TypeError, "must be a str"),
+        ("set_metadata", {"text": 5}, TypeError, "metadata must be a str"),
         ("set_metadata", {"text": ""}, lknb.StateError, "cannot clear"),
     ],
     ids=["too large", "empty", "no key", "no string", "gone", "long name", "no text", "cleared"],

@@ -281,7 +281,7 @@ def test_static_tables_summarize_fields(alice: lknb.Room) -> None:
     ("options", "error"),
     [
         ({"window": 0}, ValueError),
-        ({"window": "many"}, ValueError),
+        ({"window": "many"}, TypeError),
         ({"decoder": "<q!"}, ValueError),
         ({"time": 5}, TypeError),
     ],

@@ -5,6 +5,7 @@ Each `assert_type` states what the checkers must find out; each `type: ignore` m
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, assert_type
 
 import lknb
@@ -18,7 +19,9 @@ def cells() -> None:
     assert_type(room.send_file("photo.png", topic="files", to="bob"), lknb.Event)
     assert_type(room.stream_bytes("log.bin", total_size=3), lknb.StreamWriter)
     assert_type(room.perform_rpc("bob", "add", {"a": 1}, timeout=3), Any)
+    assert_type(room.perform_rpc(room.participants["bob"], "add", timeout=dt.timedelta(seconds=3)), Any)
     assert_type(room.publish_data(b"...", topic="imu", reliable=False), lknb.Event)
+    assert_type(room.publish_data(b"...", to=[*room.remote_participants.values(), "carol"]), lknb.Event)
     assert_type(room.publish_data_track("imu"), lknb.LocalDataTrack)
     assert_type(room.publish_data_track("imu").push(b"..."), bool)
     assert_type(room.local_participant, lknb.LocalParticipant)

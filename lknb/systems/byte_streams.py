@@ -9,17 +9,19 @@ import asyncio
 import hashlib
 import uuid
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from lknb import checks
 from lknb.connection import Connection
 from lknb.errors import StreamError
-from lknb.event import Event
+from lknb.event import Event, amend
 from lknb.events import EventLog
-from lknb.files import ReceivedFile, Spool, guess_type
+from lknb.files import ReceivedFile, Spool, guess_type, open_regular
 from lknb.handlers import Handler, Handlers
+from lknb.participants import Participant
 from lknb.progress import Progress
 from lknb.systems.sending import recording, refusals_as
 from lknb.systems.streams import (
@@ -32,7 +34,6 @@ from lknb.systems.streams import (
     check_header,
     incoming_event,
     reason_to_send,
-    string_attributes,
     time_limit,
 )
 
@@ -55,7 +56,7 @@ class _Header:
     name: str
     mime_type: str
     topic: str
-    to: str | Iterable[str] | None
+    to: str | Participant | Iterable[str | Participant] | None
     attributes: dict[str, str]
 
     @classmethod
@@ -64,22 +65,23 @@ class _Header:
         name: str,
         mime_type: str | None,
         topic: str,
-        to: str | Iterable[str] | None,
-        attributes: dict[str, str] | None = None,
+        to: str | Participant | Iterable[str | Participant] | None,
+        attributes: Mapping[str, str] | None = None,
         stream_id: str | None = None,
     ) -> _Header:
-        """A header with checked attributes, and defaults for the id and the MIME type."""
-        stream_id = stream_id or str(uuid.uuid4())
-        return cls(stream_id, name, mime_type or guess_type(name), topic, to, string_attributes(attributes))
+        """A header from checked arguments, with defaults for the id and the MIME type."""
+        checks.text(name, "name")
+        checks.topic(topic)
+        mime_type = guess_type(name) if mime_type is None else checks.text(mime_type, "mime_type")
+        attributes = {} if attributes is None else checks.attributes(attributes)
+        return cls(stream_id or str(uuid.uuid4()), name, mime_type, topic, to, attributes)
 
 
 class OutgoingBytes(OutgoingStream[bytes]):
     """An open outgoing byte stream."""
 
     def _checked(self, piece: Any) -> bytes:
-        if not isinstance(piece, bytes | bytearray | memoryview):
-            raise TypeError(f"A byte stream takes bytes, not {type(piece).__name__}.")
-        return bytes(piece)
+        return checks.data(piece, "A piece of a byte stream")
 
     def _size(self, piece: bytes) -> int:
         return len(piece)
@@ -150,13 +152,15 @@ class ByteStreams(Streams):
         path: str | Path,
         *,
         topic: str = "",
-        to: str | Iterable[str] | None = None,
+        to: str | Participant | Iterable[str | Participant] | None = None,
         name: str | None = None,
         mime_type: str | None = None,
-        attributes: dict[str, str] | None = None,
+        attributes: Mapping[str, str] | None = None,
         progress: bool = True,
     ) -> Event:
         """Send a file of any size. It is read while it is sent, so it does not need to fit into memory.
+
+        If it grows meanwhile, the bytes that it had at the start are sent.
 
         A transfer that takes more than half a second shows bytes, rate and time left. Interrupting it aborts the stream
         for its receivers too. They receive the content's SHA-256, and lknb verifies it.
@@ -165,7 +169,7 @@ class ByteStreams(Streams):
         Args:
             path: the file.
             topic: receivers listen by topic.
-            to: an identity or several; None for everybody.
+            to: an identity, a `Participant`, or several in a list; None for everybody.
             name: the name that receivers see; the file's own if not given.
             mime_type: guessed from the name if not given.
             attributes: strings sent with the stream; at most 15,000 bytes together with the topic.
@@ -177,41 +181,47 @@ class ByteStreams(Streams):
         Raises:
             FileNotFoundError: if there is no such file.
             IsADirectoryError: for a directory.
+            ValueError: for a device, a pipe and anything else that is not a regular file with a fixed size; for an
+                empty `to`, this participant's own identity in it, and text that UTF-8 cannot encode.
             NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             UnknownParticipantError: if a recipient is not in the room.
             PermissionDeniedError: without the grant canPublishData.
             PayloadTooLargeError: if topic, recipients, names and attributes exceed 15,000 bytes.
-            StreamError: if the SDK refused the stream, it was aborted or cancelled, or the file changed while it was
+            StreamError: if the SDK refused the stream, it was aborted or cancelled, or the file shrank while it was
                 sent.
             DeliveryTimeoutError: if the SDK did not send the file in time.
-            TypeError: for attributes that are not strings.
-            ValueError: for an empty `to`, or this participant's own identity in it.
+            TypeError: for an argument of another type.
+            ValueError: for an empty `to`, this participant's own identity in it, and text that UTF-8 cannot encode.
 
         Examples:
             >>> room.send_file("measurements.csv", topic="data", to="bob")
             >>> event = room.send_file("photo.jpg", attributes={"camera": "left"})
             >>> event.size, event.duration
         """
-        source, own_name, size = await asyncio.to_thread(_open_file, path)
+        file = checks.path(path, "path")
+        progress = checks.flag(progress, "progress")
+        own_name = checks.readable(file.name, "path")
+        header = _Header.of(own_name if name is None else name, mime_type, topic, to, attributes)
+        source, size = await asyncio.to_thread(open_regular, file)
         with source:
-            header = _Header.of(name or own_name, mime_type, topic, to, attributes)
             return await self._send(source, size, header, progress)
 
     async def send_attachment(self, path: Path, *, topic: str, to: list[str], stream_id: str, progress: bool) -> Event:
         """Send a file with a stream id that a text stream refers to; see `send_file`."""
-        source, name, size = await asyncio.to_thread(_open_file, path)
+        header = _Header.of(checks.readable(path.name, "path"), None, topic, to or None, None, stream_id)
+        source, size = await asyncio.to_thread(open_regular, path)
         with source:
-            return await self._send(source, size, _Header.of(name, None, topic, to or None, None, stream_id), progress)
+            return await self._send(source, size, header, progress)
 
     async def send_bytes(
         self,
         data: bytes | bytearray | memoryview,
         *,
         topic: str = "",
-        to: str | Iterable[str] | None = None,
+        to: str | Participant | Iterable[str | Participant] | None = None,
         name: str | None = None,
         mime_type: str | None = None,
-        attributes: dict[str, str] | None = None,
+        attributes: Mapping[str, str] | None = None,
         progress: bool = True,
     ) -> Event:
         """Send bytes of any length as one byte stream; see `send_file`.
@@ -221,7 +231,7 @@ class ByteStreams(Streams):
         Args:
             data: bytes, a bytearray or a memoryview.
             topic: receivers listen by topic.
-            to: an identity or several; None for everybody.
+            to: an identity, a `Participant`, or several in a list; None for everybody.
             name: a file name for the receivers.
             mime_type: guessed from the name if not given.
             attributes: strings sent with the stream; at most 15,000 bytes together with the topic.
@@ -237,17 +247,18 @@ class ByteStreams(Streams):
             PayloadTooLargeError: if topic, recipients, names and attributes exceed 15,000 bytes.
             StreamError: if the SDK refused the stream, or it was aborted or cancelled.
             DeliveryTimeoutError: if the SDK did not send the bytes in time.
-            TypeError: for data that is not bytes, and for attributes that are not strings.
-            ValueError: for an empty `to`, or this participant's own identity in it.
+            TypeError: for data that is not bytes, and for other arguments of another type.
+            ValueError: for an empty `to`, this participant's own identity in it, and text that UTF-8 cannot encode.
 
         Examples:
             >>> room.send_bytes(array.tobytes(), topic="samples", to=["bob", "carol"])
             >>> room.send_bytes(png, name="plot.png", attributes={"run": "7"})
         """
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise TypeError(f"send_bytes takes bytes, not {type(data).__name__}. Encode text with .encode().")
-        view = memoryview(data).cast("B")
-        header = _Header.of(name or "unknown", mime_type, topic, to, attributes)
+        if isinstance(data, memoryview) and not data.c_contiguous:
+            data = bytes(data)
+        view = memoryview(checks.buffer(data, "data")).cast("B")
+        progress = checks.flag(progress, "progress")
+        header = _Header.of("unknown" if name is None else name, mime_type, topic, to, attributes)
         return await self._send(_Buffer(view), len(view), header, progress)
 
     def stream_bytes(
@@ -255,10 +266,10 @@ class ByteStreams(Streams):
         name: str = "unknown",
         *,
         topic: str = "",
-        to: str | Iterable[str] | None = None,
+        to: str | Participant | Iterable[str | Participant] | None = None,
         total_size: int | None = None,
         mime_type: str | None = None,
-        attributes: dict[str, str] | None = None,
+        attributes: Mapping[str, str] | None = None,
     ) -> AsyncStreamWriter:
         """Open a byte stream to write to piece by piece, as a context manager.
 
@@ -268,7 +279,7 @@ class ByteStreams(Streams):
         Args:
             name: a file name for the receivers.
             topic: receivers listen by topic.
-            to: an identity or several; None for everybody.
+            to: an identity, a `Participant`, or several in a list; None for everybody.
             total_size: the total size in bytes, if known. Receivers then see progress, and the stream fails if its
                 size differs.
             mime_type: guessed from the name if not given.
@@ -284,14 +295,16 @@ class ByteStreams(Streams):
             PayloadTooLargeError: if topic, recipients, names and attributes exceed 15,000 bytes.
             StreamError: if the SDK refused the stream.
             DeliveryTimeoutError: if the SDK did not open the stream in time.
-            TypeError: for attributes that are not strings.
-            ValueError: for an empty `to`, or this participant's own identity in it.
+            TypeError: for an argument of another type.
+            ValueError: for an empty `to`, this participant's own identity in it, and text that UTF-8 cannot encode.
 
         Examples:
             >>> with room.stream_bytes("log.csv", topic="logs", to="bob") as out:
             ...     for row in rows:
             ...         out.write(row.encode())
         """
+        if total_size is not None:
+            total_size = checks.whole(total_size, "total_size", checks.BYTES, least=0)
         return AsyncStreamWriter(self._open(_Header.of(name, mime_type, topic, to, attributes), total_size))
 
     async def _prepare(self, header: _Header, size: int | None) -> tuple[Event, list[str]]:
@@ -315,7 +328,7 @@ class ByteStreams(Streams):
 
     async def _send(self, source: Any, size: int, header: _Header, progress: bool) -> Event:
         if size <= _ONE_CALL_SIZE and await asyncio.to_thread(_wire_size, source, size) <= _ONE_CALL_WIRE:
-            return await self._send_whole(await asyncio.to_thread(source.read), header)
+            return await self._send_whole(await asyncio.to_thread(source.read, size), header)
         return await self._send_pieces(source, size, header, progress)
 
     async def _send_whole(self, data: bytes, header: _Header) -> Event:
@@ -332,7 +345,7 @@ class ByteStreams(Streams):
                 stream_id=event.id,
             )
             await self.connection.call(sending, "send_bytes", limit=time_limit(len(data)))
-            event.transferred = len(data)
+            amend(event, transferred=len(data))
         return event
 
     async def _send_pieces(self, source: Any, size: int, header: _Header, progress: bool) -> Event:
@@ -341,7 +354,8 @@ class ByteStreams(Streams):
         event, digest = stream.event, hashlib.sha256()
         try:
             async with stream.until_cancelled():
-                while piece := await asyncio.to_thread(source.read, PIECE):
+                # Never beyond the size at the start: somebody may append to the file without end.
+                while piece := await asyncio.to_thread(source.read, min(PIECE, size - event.transferred)):
                     digest.update(piece)
                     await stream.write(piece)
             if event.transferred != size:
@@ -386,11 +400,6 @@ class ByteStreams(Streams):
         await stream.receive(reader, FileSink(reader.info, event, stream.first_handler))
 
 
-def _open_file(path: str | Path) -> tuple[IO[bytes], str, int]:
-    file = Path(path).expanduser()
-    return file.open("rb"), file.name, file.stat().st_size
-
-
 class _Buffer:
     """Reads a buffer like a file, without copying it first."""
 
@@ -398,9 +407,8 @@ class _Buffer:
         self._view = view
         self._at = 0
 
-    def read(self, count: int = -1) -> bytes:
-        end = len(self._view) if count < 0 else self._at + count
-        piece = bytes(self._view[self._at : end])
+    def read(self, count: int) -> bytes:
+        piece = bytes(self._view[self._at : self._at + count])
         self._at += len(piece)
         return piece
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from livekit import rtc
 
+from lknb import checks
 from lknb.connection import Connection
 from lknb.errors import (
     LknbError,
@@ -20,11 +21,12 @@ from lknb.errors import (
     PermissionDeniedError,
     StreamError,
 )
-from lknb.event import Event
+from lknb.event import Event, amend
 from lknb.events import EventLog
 from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
+from lknb.read_only import ReadOnly
 from lknb.sdk import PublishDataTrackError
 from lknb.systems.sending import refused
 
@@ -36,6 +38,8 @@ BUFFER_SIZE = 4096
 
 NAME_LIMIT = 256
 """Maximum characters of a track's name."""
+
+_SUCH_AS = ", such as time.time_ns()"
 
 _PUBLISH_WITHIN = 15.0
 _RESUBSCRIBE_PAUSE = 1.0
@@ -63,7 +67,7 @@ class RemoteDataTrack:
 
 
 @public
-class LocalDataTrack(Live):
+class LocalDataTrack(Live, ReadOnly):
     """A data track that this notebook publishes; `push` sends a frame.
 
     Attributes:
@@ -73,6 +77,7 @@ class LocalDataTrack(Live):
     """
 
     _instead = "Use its name, pushed and refused."
+    _counted = frozenset({"pushed", "refused"})
 
     def __init__(self, name: str, sdk_track: rtc.LocalDataTrack, connection: Connection, log: EventLog) -> None:
         self.name = name
@@ -81,6 +86,7 @@ class LocalDataTrack(Live):
         self._sdk_track: rtc.LocalDataTrack | None = sdk_track
         self._connection = connection
         self._log = log
+        self._fix()
 
     def __repr__(self) -> str:
         refused = f", {self.refused:,} refused" if self.refused else ""
@@ -91,7 +97,7 @@ class LocalDataTrack(Live):
 
         Args:
             payload: 1 to 1,000,000 bytes; LiveKit advises at most a few kB. It is sent unchanged.
-            timestamp: a 64-bit number sent with the frame, in a unit of your choice.
+            timestamp: a whole number from 0 to 2**64 - 1 sent with the frame, in a unit of your choice.
 
         Returns:
             True if the SDK accepted the frame. False if frames come too fast for its queue: this one is dropped, and
@@ -101,13 +107,13 @@ class LocalDataTrack(Live):
             NotConnectedError: while the room is closed or reconnecting.
             StreamError: if the track is no longer published.
             PayloadTooLargeError: if the frame exceeds 1,000,000 bytes.
-            TypeError: for a payload that is not bytes.
-            ValueError: for an empty payload.
+            TypeError: for a payload that is not bytes, or a timestamp that is not a number.
+            ValueError: for an empty payload, or a timestamp that is negative or has a fraction.
             LknbError: in a forked process.
         """
-        if not isinstance(payload, bytes | bytearray | memoryview):
-            raise TypeError(f"A frame must be bytes, not {type(payload).__name__}.")
-        data = bytes(payload)
+        data = checks.data(payload, "payload")
+        if timestamp is not None:
+            timestamp = checks.whole(timestamp, "timestamp", _SUCH_AS, least=0, most=2**64 - 1)
         if len(data) > FRAME_LIMIT:
             raise PayloadTooLargeError("The frame", len(data), FRAME_LIMIT, "Use send_bytes, which takes any length.")
         if not data:
@@ -132,11 +138,11 @@ class LocalDataTrack(Live):
             sdk_track.try_push(rtc.DataTrackFrame(payload=data, user_timestamp=timestamp))
         except rtc.PushFrameError as error:
             if not sdk_track.is_published():
-                event.status, event.error = "failed", error.message
+                amend(event, status="failed", error=error.message)
                 self._log.add(event)
                 raise self._unpublished() from None
             self.refused += 1
-            event.status, event.error = "dropped", error.message
+            amend(event, status="dropped", error=error.message)
             self._log.add(event)
             return False
         self.pushed += 1
@@ -188,15 +194,16 @@ class DataTracks:
             PermissionDeniedError: without the grant canPublishData.
             SendError: if the SDK refused the track.
             DeliveryTimeoutError: if the SDK did not publish the track within 15 s.
-            ValueError: for a name that is not 1 to 256 characters long.
+            TypeError: for a name that is not a str.
+            ValueError: for a name that is not 1 to 256 characters long, or that UTF-8 cannot encode.
 
         Examples:
             >>> track = room.publish_data_track("imu")
             >>> for sample in samples:
             ...     track.push(struct.pack("<3f", *sample), timestamp=time.time_ns())
         """
-        if not isinstance(name, str) or not 1 <= len(name) <= NAME_LIMIT:
-            raise ValueError(f"A data track's name must have 1 to {NAME_LIMIT} characters, not {name!r}.")
+        if not 1 <= len(checks.text(name, "name")) <= NAME_LIMIT:
+            raise ValueError(f"name must have 1 to {NAME_LIMIT} characters, not {len(name):,}.")
         self._connection.require("canPublishData", "Publishing a data track")
         async with self._publishing:
             track = self._local.get(name)
@@ -216,10 +223,11 @@ class DataTracks:
 
         Raises:
             StreamError: if this participant does not publish that track.
+            TypeError: for anything except a track or its name.
             NotConnectedError: while the room is reconnecting.
             DeliveryTimeoutError: if the SDK did not unpublish the track in time.
         """
-        name = track if isinstance(track, str) else track.name
+        name = track.name if isinstance(track, LocalDataTrack) else checks.text(track, "track", "Or pass the track.")
         local = self._local.get(name)
         if local is None:
             published = ", ".join(map(repr, sorted(self._local))) or "none"

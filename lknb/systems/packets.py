@@ -10,10 +10,12 @@ from collections.abc import Iterable
 
 from livekit import rtc
 
+from lknb import checks
 from lknb.connection import Connection
 from lknb.errors import PayloadTooLargeError
-from lknb.event import Event
+from lknb.event import Event, amend
 from lknb.events import EventLog
+from lknb.participants import Participant
 from lknb.systems.sending import recording
 
 PACKET_LIMIT = 64_000
@@ -42,7 +44,7 @@ class Packets:
         *,
         topic: str = "",
         reliable: bool = True,
-        to: str | Iterable[str] | None = None,
+        to: str | Participant | Iterable[str | Participant] | None = None,
     ) -> Event:
         """Send one packet. Reliable packets of one participant arrive in the order of these calls.
 
@@ -55,7 +57,7 @@ class Packets:
                 fragmented, and losing one fragment loses all of it.
             topic: receivers listen by topic.
             reliable: False sends the packet once, without ordering or retransmission.
-            to: an identity or several; None for everybody.
+            to: an identity, a `Participant`, or several in a list; None for everybody.
 
         Returns:
             The event in the log.
@@ -67,22 +69,16 @@ class Packets:
             PayloadTooLargeError: if payload and envelope exceed 64,000 bytes.
             SendError: if the SDK refused the packet.
             DeliveryTimeoutError: if the SDK did not accept the packet within 10 s.
-            TypeError: for a payload that is neither bytes nor str.
-            ValueError: for an empty `to`, or this participant's own identity in it.
+            TypeError: for a payload that is neither bytes nor str, and for other arguments of another type.
+            ValueError: for an empty `to`, this participant's own identity in it, and text that UTF-8 cannot encode.
 
         Examples:
             >>> room.publish_data('{"x": 1.5}', topic="position", reliable=False)
             >>> room.publish_data(struct.pack("<3f", 1.5, 2.5, 0.1), topic="imu", to="bob")
         """
-        if isinstance(payload, str):
-            payload = payload.encode()
-        elif not isinstance(payload, bytes | bytearray | memoryview):
-            raise TypeError(
-                f"A packet must be bytes or str, not {type(payload).__name__}. Use json.dumps(...) for JSON values."
-            )
-        data = bytes(payload)
-        if not isinstance(topic, str):
-            raise TypeError(f"A topic must be a str, not {type(topic).__name__}.")
+        data = checks.data(payload, "payload", or_text=True)
+        checks.topic(topic)
+        reliable = checks.flag(reliable, "reliable")
         self._connection.require("canPublishData", "Sending packets")
         recipients = await self._connection.presence.recipients(to)
         envelope = _ENVELOPE + sum(len(each.encode()) + 4 for each in (topic, self._connection.identity, *recipients))
@@ -142,7 +138,7 @@ class Packets:
             packets = len(self._unnamed)  # those that arrive during the request may have another sender
             sender = await self._connection.presence.only_unannounced()
             for event in self._unnamed[:packets]:
-                event.sender = event.sender or sender
+                amend(event, sender=event.sender or sender)
             self._deliver(packets)
         self._naming = False
 

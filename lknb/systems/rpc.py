@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from livekit import rtc
 
+from lknb import checks
 from lknb.connection import Connection
 from lknb.defaults import RPC_TIMEOUT
 from lknb.errors import RpcError
-from lknb.event import Event
+from lknb.event import Event, amend
 from lknb.events import EventLog
 from lknb.handlers import Handler, Handlers
 from lknb.interest import Interest
 from lknb.loop import LOOP
+from lknb.participants import Participant
 from lknb.systems.arguments import Arguments
 from lknb.systems.json_values import jsonable
 from lknb.systems.payloads import ERROR_DATA_LIMIT, PAYLOAD_LIMIT, cut, decode_answer, encode
@@ -55,11 +58,11 @@ class Rpc:
 
     async def perform_rpc(
         self,
-        to: str,
+        to: str | Participant,
         method: str,
         payload: Any = None,
         *,
-        timeout: float = RPC_TIMEOUT,
+        timeout: float | dt.timedelta = RPC_TIMEOUT,
         raw: bool = False,
     ) -> Any:
         """Call a method that another participant serves, and return its answer.
@@ -67,7 +70,7 @@ class Rpc:
         See https://docs.livekit.io/transport/data/rpc/.
 
         Args:
-            to: the identity of the participant that serves it.
+            to: the participant that serves it, or its identity.
             method: the method's name.
             payload: any value that JSON can express; a dict becomes the arguments of an lknb handler. Times are sent as
                 ISO text, arrays and columns as lists, tables as a list of rows.
@@ -87,7 +90,8 @@ class Rpc:
             NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             PermissionDeniedError: without the grant canPublishData.
             PayloadTooLargeError: if the payload exceeds 15 MiB.
-            TypeError: for a payload that JSON cannot express or, with `raw`, is not a str.
+            TypeError: for a payload that JSON cannot express or, with `raw`, is not a str, and for other arguments of
+                another type.
             ValueError: for a timeout that is not positive, a method's name that is not 1 to 64 bytes long, and this
                 participant's own identity.
 
@@ -98,12 +102,19 @@ class Rpc:
             >>> room.perform_rpc("bob", "add", {"a": 1, "b": 2})
             3
         """
-        event, request = await self._prepare(to, method, payload, timeout, raw=raw)
-        await self._answer(event, request, timeout)
+        within = checks.seconds(timeout)
+        event, request = await self._prepare(to, method, payload, raw=raw)
+        await self._answer(event, request, within)
         return event.result
 
     async def call(
-        self, to: str, method: str, payload: Any = None, *, timeout: float = RPC_TIMEOUT, raw: bool = False
+        self,
+        to: str | Participant,
+        method: str,
+        payload: Any = None,
+        *,
+        timeout: float | dt.timedelta = RPC_TIMEOUT,
+        raw: bool = False,
     ) -> Event:
         """Like `perform_rpc`, but return the call's event, whether it was answered or failed.
 
@@ -116,16 +127,17 @@ class Rpc:
             TypeError: for a payload that cannot be sent.
             ValueError: for a timeout, method or identity that cannot work.
         """
-        event, request = await self._prepare(to, method, payload, timeout, raw=raw)
+        within = checks.seconds(timeout)
+        event, request = await self._prepare(to, method, payload, raw=raw)
         with contextlib.suppress(Exception):  # the event records the error
-            await self._answer(event, request, timeout)
+            await self._answer(event, request, within)
         return event
 
-    async def _prepare(self, to: str, method: str, payload: Any, timeout: float, *, raw: bool) -> tuple[Event, str]:
+    async def _prepare(self, to: str | Participant, method: str, payload: Any, *, raw: bool) -> tuple[Event, str]:
         """Check a call; return its event and the text to send."""
-        if not timeout > 0:
-            raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}.")
-        _check_method(method)
+        to = checks.identity(to, "to")
+        checks.named(method, "method", METHOD_LIMIT)
+        raw = checks.flag(raw, "raw")
         # The log keeps what is sent: later changes of the caller's own objects do not reach it.
         data = payload if raw else jsonable(payload)
         request = _raw_payload(payload) if raw else encode(data)
@@ -148,7 +160,7 @@ class Rpc:
         """Perform a call, and put the answer into its event."""
         with recording(self._log, event):
             answer = await self._perform(event.to[0], event.topic, request, timeout)
-            event.result = answer if event.raw else decode_answer(event.topic, answer)
+            amend(event, result=answer if event.raw else decode_answer(event.topic, answer))
 
     async def _perform(self, to: str, method: str, request: str, timeout: float) -> str:
         async with self._in_flight:
@@ -190,17 +202,14 @@ class Rpc:
         name: str,
         function: Callable[..., Any],
         *,
-        callers: str | Iterable[str] | None,
+        callers: str | Participant | Iterable[str | Participant] | None,
         concurrency: int,
         raw: bool,
         thread: Any,
     ) -> None:
         """Register a function as a method of this participant; see `Room.rpc`."""
-        _check_method(name)
-        if concurrency < 1:
-            raise ValueError(f"concurrency must be at least 1, not {concurrency}.")
+        allowed = checks.identities(callers, "callers", "to let everybody call")
         handler = Handler("rpc", name, function, Interest.of("rpc", name), thread=thread, concurrency=concurrency)
-        allowed = None if callers is None else frozenset([callers] if isinstance(callers, str) else callers)
         self._methods[name] = Method(handler, allowed, Arguments(name, function, raw=raw), self._log, self._connection)
         self._handlers.add(handler)
 
@@ -250,7 +259,7 @@ class Method:
     def __init__(
         self,
         handler: Handler,
-        callers: frozenset[str] | None,
+        callers: tuple[str, ...] | None,
         arguments: Arguments,
         log: EventLog,
         connection: Connection,
@@ -300,13 +309,15 @@ class Method:
     def _sendable(self, error: RpcError | rtc.RpcError) -> RpcError:
         """A handler's error as LiveKit can send it. An error that it cannot send would leave the caller waiting."""
         try:
-            if not isinstance(error.code, int) or not 0 <= error.code < 2**32:
-                raise TypeError(f"An RpcError's code must be a whole number from 0 to 2**32 - 1, not {error.code!r}.")
+            code = checks.whole(error.code, "The code of an RpcError", least=0, most=2**32 - 1)
+            message = checks.readable(error.message, "The message of an RpcError")
             data = error.data if error.data is None or isinstance(error.data, str) else encode(jsonable(error.data))
+            if data is not None:
+                checks.text(data, "The data of an RpcError")
             if data is not None and len(data.encode()) > ERROR_DATA_LIMIT:
                 self.handler.say(f"The data of an RpcError of {self.handler.name} exceeds 15 KiB and was omitted.")
                 data = None
-            return RpcError(error.code, cut(error.message), data)
+            return RpcError(code, cut(message), data)
         except Exception as unfit:
             self.handler.failed(unfit)
             return RpcError(1500, _HANDLER_FAILED)
@@ -314,14 +325,14 @@ class Method:
     async def _run(self, call: rtc.RpcInvocationData, event: Event) -> str:
         if self._callers is not None and call.caller_identity not in self._callers:
             raise RpcError(RpcError.FORBIDDEN, f"{call.caller_identity!r} may not call {call.method!r}.")
-        event.data = self._arguments.read(call.payload)
+        amend(event, data=self._arguments.read(call.payload))
         args, kwargs = self._arguments.of(event.data, call)
         async with self._turns:
             result = await self.handler.run(*args, **kwargs)
         is_text = self._arguments.raw and isinstance(result, str)
         value = result if is_text else jsonable(result)
-        answer = value if is_text else encode(value)
-        event.result = value
+        answer = checks.text(value if is_text else encode(value), f"The answer of {call.method!r}")
+        amend(event, result=value)
         if len(answer.encode()) > PAYLOAD_LIMIT:
             raise RpcError(1504, f"The answer of {call.method!r} exceeds {PAYLOAD_LIMIT:,} bytes.")
         return answer
@@ -330,11 +341,4 @@ class Method:
 def _raw_payload(payload: Any) -> str:
     if payload is None:
         return ""
-    if not isinstance(payload, str):
-        raise TypeError(f"With raw=True, the payload must be a str, not {type(payload).__name__}.")
-    return payload
-
-
-def _check_method(method: Any) -> None:
-    if not isinstance(method, str) or not 1 <= len(method.encode()) <= METHOD_LIMIT:
-        raise ValueError(f"A method's name must have 1 to {METHOD_LIMIT} bytes, not {method!r:.80}.")
+    return checks.text(payload, "payload", "With raw=True it is sent unchanged.")

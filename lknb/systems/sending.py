@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lknb.errors import LknbError, RpcError, SendError, StreamError
-from lknb.event import Event
+from lknb.event import Event, amend
 from lknb.events import EventLog
 from lknb.sdk import PublishDataError, PublishDataTrackError
 from lknb.sdk import StreamError as SdkStreamError
@@ -52,11 +52,11 @@ def recording(log: EventLog, event: Event, failure: str = "") -> Iterator[Outcom
     except BaseException as error:
         reason = outcome.reason or _reason(error)
         if isinstance(error, RpcError):
-            event.attributes = _details(error)
+            amend(event, attributes=_details(error))
         if is_open:
             log.finish(event, "failed", reason)
         else:
-            event.status, event.error = "failed", reason
+            amend(event, status="failed", error=reason)
             log.add(event)
         if isinstance(error, _REFUSALS):
             raise refused(failure, error) from None

@@ -14,7 +14,7 @@ from typing import Any
 
 from livekit import rtc
 
-from lknb import server_api
+from lknb import checks, server_api
 from lknb.connection import Connection
 from lknb.credentials import read_token
 from lknb.errors import ConnectError, NotConnectedError, PayloadTooLargeError, PermissionDeniedError, StateError
@@ -57,14 +57,16 @@ class ParticipantState:
         See https://docs.livekit.io/transport/data/state/.
 
         Args:
-            attributes: strings; afterwards, all of this participant's keys and values may have at most 64 KiB together.
+            attributes: a dict of strings; afterwards, all of this participant's keys and values may have at most 64 KiB
+                together.
 
         Raises:
             PermissionDeniedError: without the grant canUpdateOwnMetadata.
             PayloadTooLargeError: if all attributes together would exceed 64 KiB.
             StateError: if the server did not confirm the change within 6 s.
             NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
-            TypeError: for keys and values that are not strings.
+            TypeError: for anything except a dict of strings.
+            ValueError: for text that UTF-8 cannot encode.
 
         Examples:
             >>> room.local_participant.set_attributes({"status": "ready", "round": "3"})
@@ -72,8 +74,7 @@ class ParticipantState:
             >>> room.attributes["status"]
             'ready'
         """
-        wanted = dict(attributes)
-        check_attributes(wanted, ATTRIBUTES_LIMIT)
+        wanted = check_attributes(attributes, ATTRIBUTES_LIMIT)
         if not wanted:
             return
         self._connection.require("canUpdateOwnMetadata", "Setting attributes")
@@ -108,6 +109,7 @@ class ParticipantState:
             StateError: if the server did not confirm the change within 6 s, or if it would clear the metadata.
             NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             TypeError: for metadata that is not a str.
+            ValueError: for text that UTF-8 cannot encode.
         """
         check_text(metadata, "metadata", METADATA_LIMIT)
         self._connection.require("canUpdateOwnMetadata", "Setting metadata")
@@ -131,6 +133,7 @@ class ParticipantState:
             StateError: if the server did not confirm the change within 6 s, or if it would clear the name.
             NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             TypeError: for a name that is not a str.
+            ValueError: for text that UTF-8 cannot encode.
         """
         check_text(name, "name", NAME_LIMIT)
         self._connection.require("canUpdateOwnMetadata", "Setting the name")
@@ -265,13 +268,14 @@ class RoomState:
 
         Raises:
             TypeError: if it is not a str.
+            ValueError: for text that UTF-8 cannot encode.
             PermissionDeniedError: without an API key and secret, or a token with the grant roomAdmin.
             PayloadTooLargeError: if it exceeds 512 KiB.
             StateError: if the server refused it, did not answer, or did not confirm it.
             NotConnectedError: if the room is closed or reconnecting.
             DeliveryTimeoutError: if the server's API did not answer in time.
         """
-        check_text(metadata, "room metadata", METADATA_LIMIT)
+        check_text(metadata, "metadata", METADATA_LIMIT)
         _ = self._connection.sdk  # raises NotConnectedError
         if not self.is_admin:
             raise PermissionDeniedError("roomAdmin", "Setting the room's metadata")
@@ -309,28 +313,24 @@ def check_text(text: Any, what: str, limit: int) -> None:
 
     Raises:
         TypeError: if it is not a str.
+        ValueError: if UTF-8 cannot encode it.
         PayloadTooLargeError: if it exceeds `limit` bytes.
     """
-    if not isinstance(text, str):
-        raise TypeError(f"The {what} must be a str, not {type(text).__name__}. Use json.dumps(...) for JSON values.")
-    size = len(text.encode())
+    size = len(checks.text(text, what, "Use json.dumps(...) for JSON values.").encode())
     if size > limit:
         raise PayloadTooLargeError(f"The {what}", size, limit, "Keep a reference here, and send the data as a stream.")
 
 
-def check_attributes(attributes: Mapping[str, str], limit: int) -> None:
-    """Check attributes before they are sent.
+def check_attributes(attributes: Any, limit: int) -> dict[str, str]:
+    """Check attributes before they are sent, and return a copy.
 
     Raises:
-        TypeError: for a key or value that is not a str, and for an empty key.
+        TypeError: for anything except a mapping from str to str, and for an empty key.
+        ValueError: for text that UTF-8 cannot encode.
         PayloadTooLargeError: for more than `limit` bytes in total.
     """
-    size = 0
-    for key, value in attributes.items():
-        if not isinstance(key, str) or not isinstance(value, str) or not key:
-            raise TypeError(f"Attributes must be strings: {key!r}: {value!r:.60}. Use str() or json.dumps().")
-        if value:
-            size += len(key.encode()) + len(value.encode())
+    checked = checks.attributes(attributes)
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in checked.items() if value)
     if size > limit:
         raise PayloadTooLargeError(
             "The total size of this participant's attributes",
@@ -338,6 +338,7 @@ def check_attributes(attributes: Mapping[str, str], limit: int) -> None:
             limit,
             "Delete some, or send the data as a stream and keep only a reference here.",
         )
+    return checked
 
 
 @public
@@ -366,7 +367,11 @@ class Attributes(Live, MutableMapping[str, str]):
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Set several attributes with one message and one confirmation."""
-        LOOP.run(self._state.set_attributes(dict(*args, **kwargs)), "set_attributes")
+        try:
+            wanted = dict(*args, **kwargs)
+        except (TypeError, ValueError):  # neither a mapping nor pairs
+            wanted = checks.attributes(args[0] if args else None)
+        LOOP.run(self._state.set_attributes(wanted), "set_attributes")
 
     def clear(self) -> None:
         """Delete all attributes with one message."""

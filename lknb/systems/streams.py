@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from lknb.connection import Connection
 from lknb.errors import DeliveryTimeoutError, NotConnectedError, PayloadTooLargeError, StreamError
-from lknb.event import Event, set_partial
+from lknb.event import Event, amend, set_partial
 from lknb.events import EventLog
 from lknb.files import safe_name
 from lknb.handlers import Handler, Handlers
@@ -49,27 +49,12 @@ def time_limit(size: int) -> float:
     return _BASE_LIMIT + size / _SLOWEST
 
 
-def string_attributes(attributes: dict[str, str] | None) -> dict[str, str]:
-    """Check that a stream's attributes are strings, and return a copy.
-
-    Raises:
-        TypeError: for a key or value that is not a str.
-    """
-    for key, value in (attributes or {}).items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise TypeError(f"Stream attributes must be strings: {key!r}: {value!r}. Use str() or json.dumps().")
-    return dict(attributes or {})
-
-
 def check_header(topic: str, attributes: dict[str, str], recipients: list[str], *more: str) -> None:
     """Check that a stream's header fits into its one packet.
 
     Raises:
-        TypeError: for a topic that is not a str.
         PayloadTooLargeError: if the header exceeds 15,000 bytes.
     """
-    if not isinstance(topic, str):
-        raise TypeError(f"A topic must be a str, not {type(topic).__name__}.")
     parts = [topic, *more, *recipients, *attributes.keys(), *attributes.values()]
     size = sum(len(part.encode()) + 8 for part in parts) + 120
     if size > HEADER_LIMIT:
@@ -269,7 +254,7 @@ class IncomingStream(Generic[Piece]):
         finally:
             # An open reader would stay in the SDK's queue for the life of the process.
             reader.close()
-            self.event.data = data
+            amend(self.event, data=data)
             self._end(error)
             sink.close()
 
@@ -285,7 +270,7 @@ class IncomingStream(Generic[Piece]):
                 raise _EndedEarly(CANCELLED)
             if event.size and event.transferred != event.size:
                 raise _EndedEarly(f"{event.transferred:,} of {event.size:,} bytes arrived")
-            event.size = event.transferred
+            amend(event, size=event.transferred)
             return sink.payload(), None
         except StreamError as invalid:  # too large, or different from what was sent: keep nothing
             return None, str(invalid)
@@ -312,7 +297,7 @@ class IncomingStream(Generic[Piece]):
                 return
             if self._is_cancelled:
                 return
-            event.transferred += sink.keep(piece)
+            amend(event, transferred=event.transferred + sink.keep(piece))
             self._check_limit(event.transferred)
             self._deliver(piece)
             sink.progress(event.transferred)
@@ -425,7 +410,7 @@ class OutgoingStream(ABC, Generic[Piece]):
             async with self.until_cancelled():
                 writing = self._sdk_writer.write(piece)
                 await self._streams.connection.call(writing, "writing to a stream", limit=time_limit(size))
-        self.event.transferred += size
+        amend(self.event, transferred=self.event.transferred + size)
         self._keep(piece)
         self._progress(self.event.transferred)
 
@@ -446,7 +431,7 @@ class OutgoingStream(ABC, Generic[Piece]):
         with self._failing("The stream could not be ended"):
             closing = self._sdk_writer.aclose(attributes=attributes)
             await self._streams.connection.call(closing, "ending a stream", limit=time_limit(0))
-        self.event.size = self.event.transferred
+        amend(self.event, size=self.event.transferred)
         self._end("ok", None)
 
     @contextlib.contextmanager
@@ -512,7 +497,7 @@ class OutgoingStream(ABC, Generic[Piece]):
         if self.event.status != "open":
             return
         self._streams.outgoing.discard(self)
-        self.event.data = self._payload()
+        amend(self.event, data=self._payload())
         self._streams.log.finish(self.event, status, error)
 
     def _refuse_ended(self) -> None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
+from lknb import checks
 from lknb.connection import Connection
 from lknb.defaults import CHAT
-from lknb.event import Event, set_partial
+from lknb.event import Event, amend, set_partial
 from lknb.events import EventLog
+from lknb.files import open_regular
 from lknb.handlers import Handlers
 from lknb.loop import from_calling_loop
+from lknb.participants import Participant
 from lknb.sdk import TextHeader, header_of, open_text, send_text
 from lknb.systems.sending import recording, refusals_as
 from lknb.systems.streams import (
@@ -30,7 +33,6 @@ from lknb.systems.streams import (
     check_header,
     incoming_event,
     reason_to_send,
-    string_attributes,
     time_limit,
 )
 from lknb.workers import Workers
@@ -47,9 +49,7 @@ class OutgoingText(OutgoingStream[str]):
         set_partial(event, self._payload)
 
     def _checked(self, piece: Any) -> str:
-        if not isinstance(piece, str):
-            raise TypeError(f"A text stream takes str, not {type(piece).__name__}: {piece!r:.60}.")
-        return piece
+        return _piece(piece)
 
     def _size(self, piece: str) -> int:
         return len(piece.encode())
@@ -106,8 +106,8 @@ class TextStreams(Streams):
         text: str | Iterable[str] | AsyncIterable[str],
         *,
         topic: str = CHAT,
-        to: str | Iterable[str] | None = None,
-        attributes: dict[str, str] | None = None,
+        to: str | Participant | Iterable[str | Participant] | None = None,
+        attributes: Mapping[str, str] | None = None,
         reply_to: str | Event | None = None,
         edits: str | Event | None = None,
         attachments: str | Path | Iterable[str | Path] = (),
@@ -119,9 +119,9 @@ class TextStreams(Streams):
         See https://docs.livekit.io/transport/data/text-streams/.
 
         Args:
-            text: a str, or an iterable or async iterable of str.
+            text: a str, or a list, generator or async generator of str.
             topic: receivers listen by topic; LiveKit's chat components use `lk.chat`.
-            to: an identity or several; None for everybody.
+            to: an identity, a `Participant`, or several in a list; None for everybody.
             attributes: strings sent with the stream; at most 15,000 bytes together with the topic.
             reply_to: the text stream that this one replies to, as its event or its id.
             edits: a text that this participant has sent, as its event or its id. Chat components show this text
@@ -144,9 +144,10 @@ class TextStreams(Streams):
             DeliveryTimeoutError: if the SDK did not send the text in time.
             FileNotFoundError: for a missing attachment, before anything is sent.
             IsADirectoryError: for an attachment that is a directory, before anything is sent.
-            TypeError: for text of another type, and for attributes that are not strings.
+            TypeError: for text of another type, such as a dict or a DataFrame, and for other arguments of another type.
             ValueError: if `edits` is not a text that this participant has sent, or is still being sent; for an empty
-                `to`, or this participant's own identity in it.
+                `to`, or this participant's own identity in it; for text that UTF-8 cannot encode; for an attachment
+                that is not a regular file, before anything is sent.
 
         Examples:
             >>> room.send_text("Hello, everybody!")
@@ -154,8 +155,8 @@ class TextStreams(Streams):
             >>> room.send_text("Are you ready?", edits=question)
             >>> room.send_text((token for token in model.generate(prompt)), topic="answers")
         """
-        if isinstance(text, bytes | bytearray | memoryview) or not isinstance(text, str | Iterable | AsyncIterable):
-            raise TypeError(f"send_text takes a str or an iterable of str, not {type(text).__name__}.")
+        _check_text(text)
+        progress = checks.flag(progress, "progress")
         files = await asyncio.to_thread(_files, attachments)
         event, recipients = await self._prepare(topic, to, attributes, reply_to, edits, tuple(files))
         if isinstance(text, str):
@@ -168,11 +169,11 @@ class TextStreams(Streams):
 
     async def _send_whole(self, text: str, event: Event, recipients: list[str]) -> None:
         size = len(text.encode())
-        event.data, event.size = text, size
+        amend(event, data=text, size=size)
         with recording(self.log, event, "The text was not sent"):
             sending = send_text(self.connection.local, text, event.topic, recipients, event.attributes, _header(event))
             await self.connection.call(sending, "send_text", limit=time_limit(size))
-            event.transferred = size
+            amend(event, transferred=size)
 
     async def _send_pieces(self, pieces: Any, event: Event, recipients: list[str]) -> None:
         stream = await self._open(event, recipients)
@@ -189,8 +190,8 @@ class TextStreams(Streams):
         self,
         *,
         topic: str = CHAT,
-        to: str | Iterable[str] | None = None,
-        attributes: dict[str, str] | None = None,
+        to: str | Participant | Iterable[str | Participant] | None = None,
+        attributes: Mapping[str, str] | None = None,
         reply_to: str | Event | None = None,
         edits: str | Event | None = None,
     ) -> AsyncStreamWriter:
@@ -201,7 +202,7 @@ class TextStreams(Streams):
 
         Args:
             topic: receivers listen by topic; LiveKit's chat components use `lk.chat`.
-            to: an identity or several; None for everybody.
+            to: an identity, a `Participant`, or several in a list; None for everybody.
             attributes: strings sent with the stream; at most 15,000 bytes together with the topic.
             reply_to: the text stream that this one replies to, as its event or its id.
             edits: a text that this participant has sent, which this one replaces; see `send_text`.
@@ -216,9 +217,9 @@ class TextStreams(Streams):
             PayloadTooLargeError: if topic, recipients and attributes exceed 15,000 bytes.
             StreamError: if the SDK refused the stream.
             DeliveryTimeoutError: if the SDK did not open the stream in time.
-            TypeError: for attributes that are not strings.
+            TypeError: for an argument of another type.
             ValueError: if `edits` is not a text that this participant has sent, or is still being sent; for an empty
-                `to`, or this participant's own identity in it.
+                `to`, or this participant's own identity in it; for text that UTF-8 cannot encode.
 
         Examples:
             >>> with room.stream_text(topic="answers", to="bob") as out:
@@ -235,21 +236,23 @@ class TextStreams(Streams):
         opening = open_text(self.connection.local, event.topic, recipients, event.attributes, _header(event))
         with refusals_as("The text stream could not be opened"):
             sdk_writer = await self.connection.call(opening, "stream_text")
-        event.data = ""
+        amend(event, data="")
         self.log.add(event)
         return OutgoingText(self, event, sdk_writer)
 
     async def _prepare(
         self,
         topic: str,
-        to: str | Iterable[str] | None,
-        attributes: dict[str, str] | None,
+        to: str | Participant | Iterable[str | Participant] | None,
+        attributes: Mapping[str, str] | None,
         reply_to: str | Event | None,
         edits: str | Event | None = None,
         attachments: tuple[str, ...] = (),
     ) -> tuple[Event, list[str]]:
+        checks.topic(topic)
+        attributes = {} if attributes is None else checks.attributes(attributes)
+        reply_to = checks.stream_id(reply_to, "reply_to")
         self.connection.require("canPublishData", "Sending text")
-        attributes = string_attributes(attributes)
         edited, version = self._edited(edits)
         if edited is not None:
             topic, to = edited.topic, edited.to or None if to is None else to
@@ -263,12 +266,13 @@ class TextStreams(Streams):
             topic=topic,
             attributes=attributes,
             status="open",
-            reply_to=reply_to.id if isinstance(reply_to, Event) else reply_to,
+            reply_to=reply_to,
             version=version,
             attachments=attachments,
             id=(edits.id if isinstance(edits, Event) else edits) or str(uuid.uuid4()),
         )
-        event.edits = None if edits is None else event.id
+        if edits is not None:
+            amend(event, edits=event.id)
         check_header(topic, attributes, recipients, *attachments)
         return event, recipients
 
@@ -278,9 +282,7 @@ class TextStreams(Streams):
             return None, None
         if isinstance(edits, Event) and (edits.kind, edits.direction) != ("text", "out"):
             raise ValueError(f"Only texts that this participant has sent can be edited, not {edits!r}.")
-        if not isinstance(edits, str | Event) or not edits:
-            raise TypeError(f"edits= must be the event of a text or its id, not {edits!r:.60}.")
-        wanted = edits if isinstance(edits, str) else edits.id
+        wanted = checks.stream_id(edits, "edits")
         sent = [edits] if isinstance(edits, Event) else []
         sent += [each for each in self.log[:] if (each.kind, each.direction, each.id) == ("text", "out", wanted)]
         if any(each.status == "open" for each in sent):
@@ -290,8 +292,8 @@ class TextStreams(Streams):
     def _opened(self, reader: Any, sender: str) -> None:
         header = header_of(reader)
         event = incoming_event(reader, sender, "text", header.reply_to)
-        event.attachments, event.version = header.attachments, header.version
-        event.edits = None if header.version is None else event.id
+        edits = None if header.version is None else event.id
+        amend(event, attachments=header.attachments, version=header.version, edits=edits)
         self.connection.start(self._receive(reader, event))
 
     async def _receive(self, reader: Any, event: Event) -> None:
@@ -302,7 +304,7 @@ class TextStreams(Streams):
         edit = message.HasField("edit_timestamp")
         size = len(message.message.encode())
         event = Event("text", "in", sender=sender or None, topic=CHAT, data=message.message, size=size, id=message.id)
-        event.edits, event.transferred = event.id if edit else None, size
+        amend(event, edits=event.id if edit else None, transferred=size)
         self.log.add(event)
 
 
@@ -313,11 +315,33 @@ def _header(event: Event) -> TextHeader:
 def _files(paths: str | Path | Iterable[str | Path]) -> dict[str, Path]:
     """Check that the files can be read, and choose the ids of their streams."""
     files = {}
-    for each in [paths] if isinstance(paths, str | Path) else paths:
-        path = Path(each).expanduser()
-        with path.open("rb"):
+    for path in checks.paths(paths, "attachments"):
+        with open_regular(path)[0]:
             files[str(uuid.uuid4())] = path
     return files
+
+
+def _check_text(text: Any) -> None:
+    """Check that `text` is a str or a stream of str, before anything is sent."""
+    if isinstance(text, str):
+        checks.text(text, "text")
+    elif isinstance(text, list | tuple):
+        for piece in text:
+            _piece(piece)
+    # Dicts and tables yield their keys, and sets have no order: joined, none of them is a text.
+    elif (
+        isinstance(text, bytes | bytearray | memoryview | Set)
+        or hasattr(text, "keys")
+        or not isinstance(text, Iterable | AsyncIterable)
+    ):
+        raise TypeError(
+            f"text must be a str, or a list or generator of str, not {type(text).__name__}. Make text of JSON values "
+            "with json.dumps, and send bytes with send_bytes."
+        )
+
+
+def _piece(piece: Any) -> str:
+    return checks.text(piece, "A piece of a text stream")
 
 
 async def _each(pieces: Any) -> AsyncIterator[Any]:

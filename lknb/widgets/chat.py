@@ -254,7 +254,7 @@ class ChatPart(Part):
             raise LookupError("This file was not received, or the room's log has evicted it.")
         if not isinstance(at, int) or not 0 <= at <= event.data.size:
             raise ValueError("at= must be an offset in the file.")
-        return {"buffer": await asyncio.to_thread(event.data.read, at, FILE_PIECE)}
+        return {"buffer": await asyncio.to_thread(event.data.piece, at, FILE_PIECE)}
 
     # As a table
 

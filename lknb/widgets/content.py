@@ -53,7 +53,7 @@ def whole_event(event: Event) -> WholeEvent:
     if row["content"] == "image":
         file = event.data
         if file.size <= IMAGE_LIMIT:
-            row["type"], row["buffer"] = file.image_type, file.read()
+            row["type"], row["buffer"] = file.image_type, file.data
             return row
     elif row["content"] != "file":
         text = content_of(event)[1]

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from lknb import checks
 from lknb.defaults import TELEMETRY_WINDOW
 from lknb.event import KINDS, Event, Kind
-from lknb.interest import Interest, checked_kinds
+from lknb.interest import Interest
+from lknb.participants import Participant
 from lknb.public import public
 from lknb.tables import Table, time_of_day
 from lknb.widgets.content import event_row, preview, whole_event
@@ -49,7 +51,7 @@ class FeedPart(Part):
         room: Room,
         kind: Kind | Iterable[Kind] | None = None,
         topic: str | None = None,
-        sender: str | None = None,
+        sender: str | Participant | None = None,
     ) -> None:
         super().__init__(room)
         self.only = Interest.of(kind, topic, sender)
@@ -143,7 +145,7 @@ class FeedPart(Part):
 
     async def filter(self, kind: str = "", topic: str = "", sender: str = "", text: str = "") -> None:
         """Show only events of this kind whose topic, sender and content contain these texts."""
-        checked_kinds(kind or None)
+        checks.kinds(kind or None)
         chosen: FeedFilter = {}
         if kind:
             chosen["kind"] = str(kind)
@@ -225,7 +227,7 @@ class Feed(RoomWidget):
         room: Room,
         kind: Kind | Iterable[Kind] | None = None,
         topic: str | None = None,
-        sender: str | None = None,
+        sender: str | Participant | None = None,
     ) -> None:
         self._part = FeedPart(room, kind, topic, sender)
         super().__init__(room, [self._part])

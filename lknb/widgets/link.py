@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
+from lknb import checks
 from lknb.cells import Cell, current_cell
 from lknb.credentials import scrub
 from lknb.errors import LknbError, NotConnectedError, did_you_mean
@@ -21,6 +22,7 @@ from lknb.event import Event
 from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
+from lknb.read_only import ReadOnly
 from lknb.throttle import Throttle
 from lknb.workers import Workers
 
@@ -36,7 +38,7 @@ _LATER = "not written while the room is reconnecting. The newest value is writte
 
 
 @public
-class Link(Live):
+class Link(Live, ReadOnly):
     """Keeps a trait and an attribute equal. Made by `room.link`.
 
     Attributes:
@@ -49,21 +51,21 @@ class Link(Live):
     """
 
     _instead = "Make another one with room.link(...)."
+    _counted = frozenset({"active", "error"})
 
-    def __init__(self, room: Room, widget: traitlets.HasTraits, attribute: str, trait: str, of: str | None) -> None:
+    def __init__(self, room: Room, widget: traitlets.HasTraits, attribute: str, trait: str, of: Any) -> None:
         if not isinstance(widget, traitlets.HasTraits):
             raise TypeError(f"A link needs a widget, or another object with traits, not a {type(widget).__name__}.")
-        if trait not in widget.traits():
+        if checks.text(trait, "trait") not in widget.traits():
             names = [name for name in widget.trait_names() if not name.startswith("_")]
             raise ValueError(f"{type(widget).__name__} has no trait {trait!r}{did_you_mean(trait, names)}")
-        for what, name in (("An attribute's key", attribute), *([] if of is None else [("An identity", of)])):
-            if not isinstance(name, str) or not name:
-                raise TypeError(f"{what} must be a non-empty str, not {name!r}.")
+        if not checks.text(attribute, "attribute"):
+            raise ValueError("attribute must be the key of an attribute, not an empty str.")
         self.room = room
         self.widget = widget
         self.trait = trait
         self.attribute = attribute
-        self.of = of or room.identity
+        self.of = room.identity if of is None else checks.identity(of, "of")
         self.cell: Cell | None = current_cell()
         self.active = True
         self.error: str | None = None
@@ -84,6 +86,7 @@ class Link(Live):
         self._workers = Workers(1, f"link-{attribute}")
         self._unsubscribe: Callable[[], None] = lambda: None
         self._running: Any = None
+        self._fix()
 
     def start(self) -> None:
         """Make trait and attribute equal, and keep them equal."""
@@ -195,7 +198,7 @@ class Link(Live):
             self.error = None
         except NotConnectedError:
             self._unwritten = True
-        except (LknbError, TypeError, TimeoutError) as error:
+        except Exception as error:  # of the server, or of the value: the next value may be valid
             # The same value would be refused again, so wait for another value or for a change of the limits.
             self._refused, self._text = True, self._now()
             self._report(f"{value!r:.{_PREVIEW}} was not written: {error}")
@@ -247,7 +250,7 @@ class Link(Live):
             return value
         try:
             return json.dumps(value, ensure_ascii=False, allow_nan=False)
-        except (TypeError, ValueError, RecursionError):
+        except Exception:  # a dict or list of somebody's own may raise anything
             raise TypeError(
                 f"An attribute can only hold what JSON can: {self._trait_name()} = {value!r:.{_PREVIEW}} is a "
                 f"{type(value).__name__}. Link a trait that holds a number, a bool, a str, a list or a dict."
@@ -262,7 +265,7 @@ class Link(Live):
                 continue
             try:
                 taken = self._type._validate(self.widget, value)
-            except (traitlets.TraitError, ValueError, TypeError, OverflowError) as error:
+            except Exception as error:  # a trait of somebody's own may raise anything
                 why = why or _line(error, 200)
                 continue
             if self._same(taken, value):
@@ -275,7 +278,10 @@ class Link(Live):
     def _same(one: Any, other: Any) -> bool:
         if isinstance(one, list | tuple) and isinstance(other, list | tuple):
             return list(one) == list(other)
-        return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+        try:
+            return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+        except Exception:  # a value that cannot be compared as a whole, such as an array
+            return one is other
 
     # Reporting, in the cell that made the link
 

@@ -111,6 +111,8 @@ class Panel(RoomWidget):
 
     def __init__(self, room: Room, *tabs: Tab) -> None:
         for tab in tabs:
+            if not isinstance(tab, str):
+                raise TypeError(f'A tab must be a str, not {type(tab).__name__}. Write panel("chat", "rpc").')
             if tab not in TABS:
                 raise ValueError(f"{tab!r} is not a tab of the panel{did_you_mean(tab, TABS)} Tabs: {', '.join(TABS)}.")
         chosen = list(dict.fromkeys(tabs or TABS))

@@ -52,12 +52,18 @@ def make_decoder(decoder: Decoder | None = None, names: Sequence[str] = ()) -> C
         names: the names of a struct's values, if `decoder` does not contain them.
 
     Raises:
+        TypeError: for a decoder of another type.
         ValueError: for an invalid struct format, or a different number of names than values.
     """
     if decoder is None:
         return detect_rows
     if callable(decoder):
         return lambda payload: rows_from_decoder(decoder(_bytes(payload)))
+    if not isinstance(decoder, str) and not (isinstance(decoder, tuple) and len(decoder) == 2):
+        raise TypeError(
+            'decoder must be the format of a struct such as "<dff", a tuple of that and the names of its values, or a '
+            f"function that gets the bytes, not {type(decoder).__name__}."
+        )
     form, called = (decoder, list(names)) if isinstance(decoder, str) else (decoder[0], decoder[1])
     return _struct_decoder(form, called.split() if isinstance(called, str) else list(called))
 

@@ -21,10 +21,12 @@ from statistics import fmean
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lknb import checks
 from lknb.defaults import TELEMETRY_WINDOW
 from lknb.errors import LknbError
 from lknb.event import Event, Kind
-from lknb.interest import Interest, checked_kinds
+from lknb.interest import Interest
+from lknb.participants import Participant
 from lknb.public import public
 from lknb.tables import Table, plain, time_of_day
 from lknb.widgets.modules import bundled
@@ -99,18 +101,19 @@ class TelemetryPart(Part):
         *fields: str,
         kind: Kind | Iterable[Kind] | None = None,
         topic: str | None = None,
-        sender: str | None = None,
+        sender: str | Participant | None = None,
         decoder: Decoder | None = None,
         window: int = TELEMETRY_WINDOW,
         time: str | None = None,
         subscribe: bool = False,
     ) -> None:
         super().__init__(room)
-        if not isinstance(window, int) or not 1 <= window <= WIDEST_WINDOW:
-            raise ValueError(f"window= must be a number of samples from 1 to {WIDEST_WINDOW:,}, not {window!r}.")
-        if wrong := [each for each in (*fields, *([] if time is None else [time])) if not isinstance(each, str)]:
-            raise TypeError(f"A field's name must be a str, not {type(wrong[0]).__name__}.")
-        self._interest = Interest(checked_kinds(kind) or _KINDS, topic, sender)
+        window = checks.whole(window, "window", " of samples", most=WIDEST_WINDOW)
+        for field in fields:
+            checks.text(field, "The name of a field")
+        if time is not None:
+            checks.text(time, "time", "It names the field with a sample's time.")
+        self._interest = Interest.of(_KINDS if kind is None else kind, topic, sender)
         named_by_struct = isinstance(decoder, str) and fields
         self._decode = make_decoder(decoder, fields if named_by_struct else ())
         self._only, self._time, self._window, self._subscribe = fields, time, window, subscribe

@@ -186,14 +186,14 @@ class TransfersPart(Part):
             )
         if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at <= file.size:
             raise ValueError("at= must be an offset in the file.")
-        return {"buffer": await asyncio.to_thread(file.read, at, PIECE)}
+        return {"buffer": await asyncio.to_thread(file.piece, at, PIECE)}
 
     async def image(self, key: str) -> Image:
         """An image that is safe to show, and its type."""
         file = self._file(key)
         if file.image_type is None or file.size > IMAGE_LIMIT:
             raise ValueError(f"{file.name} is not an image that can be shown here.")
-        return {"type": file.image_type, "buffer": await asyncio.to_thread(file.read)}
+        return {"type": file.image_type, "buffer": await asyncio.to_thread(lambda: file.data)}
 
     async def send(self, key: str, topic: str = "", to: str = "") -> None:
         """Send an uploaded file to one identity or to everybody."""

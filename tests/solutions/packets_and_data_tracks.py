@@ -69,7 +69,7 @@ WRONG = {
     "exercise-3": [
         ("tick = 3", "cannot be called"),
         ("def tick(number):\n    pass", "`clock.push(...)` sends a frame"),
-        (TICK.replace("str(number).encode()", "number"), "TypeError: A frame must be bytes"),
+        (TICK.replace("str(number).encode()", "number"), "TypeError: payload must be bytes"),
         (TICK.replace(", timestamp=time.time_ns() // 1000", ""), "has no timestamp"),
         (TICK.replace("time.time_ns() // 1000", "int(time.time())"), "in seconds"),
         (TICK.replace("time.time_ns() // 1000", "int(time.time() * 1000)"), "in milliseconds"),
