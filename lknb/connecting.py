@@ -139,9 +139,7 @@ def _request(
 
 def _text(what: str, text: Any) -> str | None:
     """A setting without blanks and line ends at its edges; None if it is not given or empty."""
-    if text is not None and not isinstance(text, str):
-        raise TypeError(f"{what} must be a str, not {type(text).__name__}.")
-    return (strip_edges(text) or None) if text else None
+    return (strip_edges(checks.text(text, what)) or None) if text is not None else None
 
 
 def _secret(what: str, text: Any) -> Secret | None:

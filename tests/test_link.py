@@ -360,7 +360,7 @@ def test_a_link_survives_a_trait_that_fails_to_check_a_value(alice: lknb.Room, p
     plain, holder = peer(), Holder()
     link = alice.link(holder, "speed", of="peer")
     plain.call("set_attributes", attributes={"speed": "7"})
-    eventually(lambda: "was not taken" in repr(link))
+    eventually(lambda: "was not applied" in repr(link))
     plain.call("set_attributes", attributes={"speed": "2"})
     eventually(lambda: holder.value == 2)
 

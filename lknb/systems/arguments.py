@@ -93,7 +93,7 @@ class Arguments:
 
     def _made(self, fields: dict[str, Any], module: str) -> type[pydantic.BaseModel]:
         config = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=False, validate_default=False)
-        name = f"{self._method} arguments"
+        name = "Arguments"
         try:
             # Names in quotes inside a hint, such as list["Order"], are looked up in the function's module.
             model: type[pydantic.BaseModel] = pydantic.create_model(
