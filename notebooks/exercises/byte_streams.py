@@ -120,7 +120,7 @@ def check_2() -> Verdict:
                 return not_yet(
                     f"a table with the columns `{columns}`, whose `value` sums to {total}, was answered with "
                     f"{shown(answer)}. "
-                    '`pd.read_csv(io.BytesIO(data.data))["value"]` selects the column in any position.'
+                    '`pd.read_csv(data.open())["value"]` selects the column in any position.'
                 )
     return right("both sums are right, whatever the position of the column.")
 

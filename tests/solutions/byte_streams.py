@@ -10,7 +10,7 @@ def collect(data, sender):
     "exercise-2": """
 @bob.on_bytes("numbers")
 def add_up(data, sender):
-    table = pd.read_csv(io.BytesIO(data.data))
+    table = pd.read_csv(data.open())
     bob.send_text(str(table["value"].sum()), topic="numbers", to=sender)
 """,
     "exercise-3": """
@@ -84,18 +84,18 @@ WRONG = {
     ],
     "exercise-2": [
         (
-            '@bob.on_bytes("numbers")\ndef add_up(data, sender):\n    pd.read_csv(data)',
+            '@bob.on_bytes("numbers")\ndef add_up(data, sender):\n    pd.read_csv(data.name)',
             "The handler raised",
         ),
         (
             '@bob.on_bytes("numbers")\ndef add_up(data, sender):\n'
-            "    table = pd.read_csv(io.BytesIO(data.data))\n"
+            "    table = pd.read_csv(data.open())\n"
             '    bob.send_text(str(table["value"]), topic="numbers", to=sender)',
             "which is not a number",
         ),
         (
             '@bob.on_bytes("numbers")\ndef add_up(data, sender):\n'
-            "    table = pd.read_csv(io.BytesIO(data.data))\n"
+            "    table = pd.read_csv(data.open())\n"
             '    bob.send_text(str(table.iloc[:, 0].sum()), topic="numbers", to=sender)',
             "in any position",
         ),
@@ -120,7 +120,7 @@ WRONG = {
             "compare with `>=`",
         ),
         (
-            '@bob.on_bytes("parcels")\ndef unpack(data, sender, event):\n    list(data)',
+            '@bob.on_bytes("parcels")\ndef unpack(data, sender, event):\n    list(data.chunks)',
             "The handler raised",
         ),
         (
