@@ -46,10 +46,10 @@ async def handshake(sdk: SdkRoom, credentials: Credentials, token: Secret, room:
     try:
         done, _ = await asyncio.wait((joining,), timeout=limit)
     except asyncio.CancelledError:
-        joining.add_done_callback(lambda task: _leave(task, sdk))
+        _abandon(joining, sdk)
         raise
     if not done:
-        joining.add_done_callback(lambda task: _leave(task, sdk))
+        _abandon(joining, sdk)
         raise ConnectError(unanswered(url, timeout, proxy))
     failure = joining.result()
     if failure is not None:
@@ -99,6 +99,11 @@ async def _join(sdk: SdkRoom, url: str, token: Secret, limit: float) -> str | No
     except Exception as error:
         return scrub(f"{type(error).__name__}: {error}")
     return None
+
+
+def _abandon(joining: asyncio.Task[str | None], sdk: SdkRoom) -> None:
+    sdk.give_up()
+    joining.add_done_callback(lambda task: _leave(task, sdk))
 
 
 def _leave(joining: asyncio.Task[str | None], sdk: SdkRoom) -> None:

@@ -24,9 +24,9 @@ from lknb.errors import ConnectError
 _RETRY = 0.05
 
 # Changed only on the loop thread: the values that connecting rooms need in the environment, the newest last, and the
-# values that differ from `os.environ` because of that.
+# variables that differ from `os.environ` because of that.
 _needed: list[tuple[str, str]] = []
-_changed: dict[str, str | None] = {}
+_changed: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -113,15 +113,16 @@ def _update(variable: str) -> None:
     value = next((value for name, value in reversed(_needed) if name == variable), None)
     if value is None or value == (os.environ.get(variable.lower(), "") if own is None else own):
         value = own
-    if value == _changed.get(variable, own):
-        return
-    if value is None:
-        os.unsetenv(variable)
-    else:
+    if value != own:
+        assert value is not None
         os.putenv(variable, value)
-    _changed[variable] = value
-    if value == own:
-        del _changed[variable]
+        _changed.add(variable)
+    elif variable in _changed:
+        _changed.discard(variable)
+        if own is None:
+            os.unsetenv(variable)
+        else:
+            os.putenv(variable, own)
 
 
 def _variable(url: str) -> str:

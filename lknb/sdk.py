@@ -115,7 +115,8 @@ class SdkRoom(rtc.Room):
         super().__init__(loop=asyncio.get_running_loop())
         self._on_event = on_event
         self._url = ""
-        self._reconnecting = contextlib.ExitStack()
+        self._proxy = contextlib.ExitStack()  # closed unless the SDK is connecting
+        self._given_up = False
         self._opened: TextStreamInfo | None = None  # the text stream that is being delivered
         self._packet_sender = ""  # the identity that the SDK's event gives for the packet that is being delivered
 
@@ -130,9 +131,9 @@ class SdkRoom(rtc.Room):
     def emit(self, event: Any, *args: Any) -> None:
         """Called by the SDK for each event."""
         if event in ("reconnecting", "reconnected", "disconnected"):
-            self._reconnecting.close()
+            self._proxy.close()
         if event == "reconnecting":
-            self._reconnecting.enter_context(sdk_uses_proxy_for(self._url))
+            self._proxy.enter_context(sdk_uses_proxy_for(self._url))
         if event == "data_received":
             participant = args[0].participant
             self._on_event(event, args[0], participant.identity if participant else self._packet_sender or None)
@@ -170,12 +171,22 @@ class SdkRoom(rtc.Room):
         )
         self._url = url
         await until_free(url)
-        with sdk_uses_proxy_for(url):
+        if self._given_up:
+            raise rtc.ConnectError("given up while other rooms were being joined")
+        self._proxy.enter_context(sdk_uses_proxy_for(url))
+        try:
             await self.connect(url, token.reveal(), options)
+        finally:
+            self._proxy.close()
+
+    def give_up(self) -> None:
+        """Let rooms that need another proxy join, although this one is still joining: nobody waits for it any more."""
+        self._given_up = True
+        self._proxy.close()
 
     async def disconnect(self, **options: Any) -> None:
         """Leave the room."""
-        self._reconnecting.close()
+        self._proxy.close()
         await super().disconnect(**options)
 
     async def traffic(self) -> Traffic:

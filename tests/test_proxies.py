@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,6 +130,38 @@ def test_rooms_with_and_without_a_proxy_join_at_the_same_time(
         assert not any("127.0.0.1" in each for each in proxy.requests)
         for room in rooms:
             room.close()
+
+
+def test_proxies_may_be_set_and_removed_while_a_join_hangs(
+    monkeypatch: pytest.MonkeyPatch, livekit: server.RunningServer, room_name: str, proxy: Proxy
+) -> None:
+    def hang() -> None:
+        with pytest.raises(lknb.ConnectError, match="did not answer"):
+            lknb.connect(room_name, "hanging", url=url, api_key="key", api_secret="s" * 32, timeout=4)
+
+    with socket.create_server(("127.0.0.1", 0)) as hole:  # it takes connections and never answers
+        url = f"ws://127.0.0.1:{hole.getsockname()[1]}"
+        hanging = threading.Thread(target=hang)
+        hanging.start()
+        for name in ("HTTP_PROXY", "http_proxy", "HTTP_PROXY"):
+            with monkeypatch.context() as patch:
+                patch.setenv(name, proxy.url)
+                with lknb.connect(room_name, "alice") as room:
+                    assert room.state == "connected"
+        hanging.join()
+        assert proxy.requests == []
+
+
+def test_a_join_that_was_given_up_keeps_no_other_room_waiting(
+    monkeypatch: pytest.MonkeyPatch, elsewhere: dict[str, Any], room_name: str, proxy: Proxy
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        url = f"ws://127.0.0.1:{hole.getsockname()[1]}"
+        with pytest.raises(lknb.ConnectError, match="did not answer"):
+            lknb.connect(room_name, "hanging", url=url, api_key="key", api_secret="s" * 32, timeout=0.5)
+        with lknb.connect(room_name, "alice", **elsewhere) as room:
+            assert room.state == "connected"
 
 
 @pytest.mark.parametrize("how", ["HTTP_PROXY", "http_proxy"])
