@@ -292,6 +292,18 @@ def test_stream_handler_receives_pieces_as_they_arrive(alice: lknb.Room, peer: P
     assert (event.status, event.data, event.attributes) == ("ok", "one two ", {"tokens": "2"})
 
 
+def test_stream_handler_may_take_the_first_piece_by_itself(alice: lknb.Room, bob: lknb.Room) -> None:
+    heard: queue.Queue[list[str]] = queue.Queue()
+
+    @alice.on_text("llm", stream=True)
+    def title_and_body(data: Iterator[str]) -> None:
+        title = next(data)
+        heard.put([title, "".join(data), next(data, "nothing more")])
+
+    bob.send_text(iter(["# Title ", "the ", "body"]), topic="llm")
+    assert heard.get(timeout=10) == ["# Title ", "the body", "nothing more"]
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 def test_streams_are_handled_concurrently(alice: lknb.Room, peer: Peers, is_async: bool) -> None:
     heard: queue.Queue[tuple[str, str]] = queue.Queue()

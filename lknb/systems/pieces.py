@@ -16,10 +16,11 @@ from lknb.loop import LOOP
 class Pieces:
     """The pieces of an open stream, for a handler that receives them as they arrive.
 
-    Iterate over it: `for` in a synchronous handler, `async for` in an asynchronous one.
+    It is an iterator: `for` and `next` in a synchronous handler, `async for` in an asynchronous one.
 
     Raises:
-        StreamError: from the iteration, after the pieces that arrived, if the stream failed.
+        StreamError: from the iteration, after the pieces that arrived, if the stream failed; and from `for` in an async
+            handler, where it would stop every room.
     """
 
     def __init__(self) -> None:
@@ -56,20 +57,23 @@ class Pieces:
         return False, None
 
     def __iter__(self) -> Iterator[Any]:
-        if LOOP.is_current():
-            raise RuntimeError("An async handler reads its pieces with `async for`: `for` would stop every room.")
-        return self._iterate()
+        self._refuse_loop()
+        return self
 
-    def _iterate(self) -> Iterator[Any]:
-        while True:
-            with self._changed:
+    def __next__(self) -> Any:
+        self._refuse_loop()
+        with self._changed:
+            found, piece = self._take()
+            while not found and not self._ended:
+                self._changed.wait(1.0)
                 found, piece = self._take()
-                while not found and not self._ended:
-                    self._changed.wait(1.0)
-                    found, piece = self._take()
-            if not found:
-                return
-            yield piece
+        if not found:
+            raise StopIteration
+        return piece
+
+    def _refuse_loop(self) -> None:
+        if LOOP.is_current():
+            raise StreamError("An async handler reads its pieces with `async for`: `for` would stop every room.")
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         arrival = asyncio.Event()
