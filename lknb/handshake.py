@@ -111,6 +111,20 @@ def _leave(joining: asyncio.Task[str | None], sdk: SdkRoom) -> None:
         _keep(sdk.disconnect())
 
 
+async def all_finished(within: float) -> None:
+    """Wait for handshakes that callers gave up, for at most `within` seconds.
+
+    If the loop stops first, the SDK tries to send its events to that loop for the rest of the process.
+    """
+    loop = asyncio.get_running_loop()
+    while tasks := [each for each in _UNFINISHED if each.get_loop() is loop]:
+        began = loop.time()
+        _, pending = await asyncio.wait(tasks, timeout=within)
+        within -= loop.time() - began
+        if pending or within <= 0:
+            return
+
+
 def _keep(coro: Any) -> asyncio.Task[Any]:
     """Start a task, and keep a reference until it ends: the loop itself keeps only a weak one."""
     task = asyncio.get_running_loop().create_task(coro)

@@ -88,7 +88,7 @@ def test_joining_and_leaving_leaks_nothing(alice: lknb.Room, room_name: str) -> 
     def visit() -> None:
         with lknb.connect(room_name, "visitor") as room:
             room.listen("text")
-            room.on_data("t")(print)
+            room.on_data("t")(lambda data: None)
             room.publish_data_track("imu")
 
     visit()

@@ -17,6 +17,7 @@ from docs_magics import written
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from peers import PlainPeer
+from relay import Relay
 from shells import Shell, a_shell
 from waiting import eventually
 
@@ -24,6 +25,7 @@ import lknb
 from lknb import server
 from lknb.magics.extension import CELL, LINE, LkMagics
 from lknb.magics.grammar import split
+from lknb.sdk import subscription_count
 from lknb.tables import Table
 
 Peer = Callable[..., PlainPeer]
@@ -699,6 +701,20 @@ def test_loading_is_idempotent_and_unloading_restores_shell() -> None:
         assert "theirs" in shell.complete_at_end("x = the")
         lknb.unload_ipython_extension(shell)
         assert everything() == before
+
+
+def test_unloading_waits_for_a_join_that_was_given_up(
+    shell: Shell, livekit: server.RunningServer, room_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIVEKIT_API_KEY", livekit.api_key)
+    monkeypatch.setenv("LIVEKIT_API_SECRET", livekit.api_secret)
+    before = subscription_count()
+    with Relay(livekit.url, hold_back=1.0) as relay:
+        with pytest.raises(UsageError, match="did not answer within"):
+            shell.cell(f"%lk connect {room_name} --url {relay.url} --timeout 0.3")
+        assert subscription_count() > before
+        shell.cell("%unload_ext lknb")
+        assert subscription_count() <= before
 
 
 def test_unloading_ends_rooms_handlers_and_threads(joined: Shell, room_name: str, dave: PlainPeer) -> None:

@@ -20,6 +20,9 @@ from lknb.magics.verbs import VERBS, Run, Silent, Text
 LINE: dict[str, tuple[Verb, Run]] = {verb.name: (verb, run) for verb, run in VERBS if not verb.cell}
 CELL: dict[str, tuple[Verb, Run]] = {verb.name: (verb, run) for verb, run in VERBS if verb.cell}
 
+# Seconds that unloading waits for joins that were given up: they need lknb's thread to end.
+_GIVEN_UP_WITHIN = 5.0
+
 
 def overview() -> str:
     """The text that `%lk` alone shows."""
@@ -192,9 +195,12 @@ def _leave(shell: Any) -> None:
     if "lknb.connecting" in sys.modules:
         from lknb.cells import unwatch_cells
         from lknb.connecting import rooms
+        from lknb.handshake import all_finished
         from lknb.loop import LOOP
 
         for room in rooms():
             room.close()
         unwatch_cells()
+        if LOOP.is_running():
+            LOOP.run(all_finished(_GIVEN_UP_WITHIN), "unload")
         LOOP.stop()
