@@ -222,10 +222,10 @@ class Handler(Live, ReadOnly):
 
     def failed(self, error: BaseException) -> None:
         """Count an exception, and show its traceback in the cell, at most once a second."""
-        self.errors += 1
         if self._reports.allows():
             hint = _NOT_GLOBAL if isinstance(error, UnboundLocalError) else ""
             self.say(f"Handler {self.name} of {self.kind} failed:\n{format_error(error)}{hint}".rstrip("\n"))
+        self.errors += 1  # set last: other threads that wait for it expect the output to be there
 
     def _count_not_shown(self, count: int) -> None:
         self.say(f"Handler {self.name} of {self.kind} failed {count:,} more times within a second, not shown.")

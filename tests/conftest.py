@@ -30,6 +30,8 @@ SLOW = {
     "test_kernel.py": "needs kernels of its own",
     "test_leaks.py": "makes thousands of calls",
     "test_types.py": "runs two type checkers without a cache",
+    "test_proxies.py": "runs proxies, relays and processes of its own",
+    "test_functions.py": "waits for timeouts and cancelled calls of many kinds of functions",
     "test_peers.py": "runs two plain peers for each test; the other tests use the same ones",
     "test_widget_chat.py": "runs plain peers for the details of one widget",
     "test_widget_participants.py": "runs plain peers for the details of one widget",
