@@ -58,7 +58,8 @@ esac
 # Some of a user's pip settings would break an install into a virtual environment.
 export PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 echo "Installing requirements/$want.txt (about a minute on a new machine)"
-.venv/bin/python -m pip install --quiet --require-hashes --requirement "requirements/$want.txt"
+# --no-deps, because the lock is complete: pip may refuse a locked package with an extra once a newer version is out.
+.venv/bin/python -m pip install --quiet --require-hashes --no-deps --requirement "requirements/$want.txt"
 .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 
 # Other versions of ipykernel for the tests: each in its own folder, which takes precedence on the path.
