@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, ParamSpec
 from weakref import WeakValueDictionary
 
@@ -26,7 +28,7 @@ from lknb.watchdog import watch
 
 # Jupyter gives a kernel five seconds to shut down.
 _EXIT_WITHIN = 4.5
-_FLUSH_AT_EXIT = 2.5
+_CONFIRM_AT_EXIT = 2.5
 
 P = ParamSpec("P")
 Key = tuple[str, str, str]
@@ -155,7 +157,7 @@ def _blocking(parse: Callable[P, Request]) -> Callable[P, Room]:
                 request = parse(*args, **kwargs)
             finally:
                 del args, kwargs  # they hold secrets, and a traceback can show them
-            return LOOP.run(_connect(*request), "connect", "await lknb.aio.connect(...)")
+            return LOOP.run(lambda: _connect(*request), "connect", "await lknb.aio.connect(...)")
 
     _name(connect)
     return connect
@@ -192,22 +194,48 @@ async def _connect(make_options: Callable[[Credentials], ConnectOptions], creden
     if credentials is None:
         credentials = of_server(await asyncio.to_thread(server.ensure))
     options = make_options(credentials)
-    async with _joining.setdefault(options.key, asyncio.Lock()):
+    deadline = time.monotonic() + options.timeout
+    async with _alone(options, deadline):
         existing = _open.get(options.key)
         if existing is not None:
             if existing.options == options:
                 return existing.room
-            await existing.connection.close()
-        await _previous_left(options.key)
-        return await _join(options)
+            # Half of the time for what it has sent; giving up makes it leave at once.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(existing.connection.close(), options.timeout / 2)
+        await _previous_left(options, deadline)
+        return await _join(options, deadline)
 
 
-async def _previous_left(key: Key) -> None:
-    while (leaving := _leaving.get(key)) is not None:
-        await asyncio.wait((leaving,))
+@contextlib.asynccontextmanager
+async def _alone(options: ConnectOptions, deadline: float) -> AsyncIterator[None]:
+    """Keep others from joining with this identity, and wait for one who is joining."""
+    lock = _joining.setdefault(options.key, asyncio.Lock())
+    try:
+        await asyncio.wait_for(lock.acquire(), deadline - time.monotonic())
+    except TimeoutError:
+        raise ConnectError(
+            f"{options.identity!r} is already being connected to room {options.room!r}, by another cell or thread of "
+            f"this kernel, and that took longer than {options.timeout:g} s. Wait until it has finished, then try again."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-async def _join(options: ConnectOptions) -> Room:
+async def _previous_left(options: ConnectOptions, deadline: float) -> None:
+    while (leaving := _leaving.get(options.key)) is not None:
+        done, _ = await asyncio.wait((leaving,), timeout=max(0.0, deadline - time.monotonic()))
+        if not done:
+            raise ConnectError(
+                f"The previous connection of {options.identity!r} to room {options.room!r} is still delivering what "
+                f"it sent, for more than {options.timeout:g} s. Interrupt its close() to leave at once, or try again "
+                "later."
+            )
+
+
+async def _join(options: ConnectOptions, deadline: float) -> Room:
     connection = Connection(options, EventLog())
     systems = Systems(connection)
 
@@ -223,7 +251,7 @@ async def _join(options: ConnectOptions) -> Room:
     room = joined_room(systems, rejoin)
     connection.on_closed(closed)
     try:
-        await connection.open()
+        await connection.open(deadline)
         await systems.state.adopt(options.attributes, options.metadata, options.name)
     except BaseException:
         await asyncio.shield(connection.close("joining failed"))
@@ -235,7 +263,8 @@ async def _join(options: ConnectOptions) -> Room:
 
 
 async def _rejoin(room: Room, systems: Systems, options: ConnectOptions) -> None:
-    async with _joining.setdefault(options.key, asyncio.Lock()):
+    deadline = time.monotonic() + options.timeout
+    async with _alone(options, deadline):
         other = _open.get(options.key)
         if other is not None and other.room is room:
             return
@@ -244,8 +273,8 @@ async def _rejoin(room: Room, systems: Systems, options: ConnectOptions) -> None
                 f"{options.identity!r} is already in room {options.room!r}, with another connection of this kernel. "
                 "Use that one (lknb.rooms() lists it), or close it first."
             )
-        await _previous_left(options.key)
-        await systems.connection.reopen()
+        await _previous_left(options, deadline)
+        await systems.connection.reopen(deadline)
         _open[options.key] = _Open(room, systems, options)
 
 
@@ -257,5 +286,5 @@ def _leave_at_exit() -> None:
 
 async def _close_all() -> None:
     connections = [each.connection for each in list(_open.values())]
-    closing = (each.close("the interpreter ended", flush_within=_FLUSH_AT_EXIT) for each in connections)
+    closing = (each.close("the interpreter ended", confirm_within=_CONFIRM_AT_EXIT) for each in connections)
     await asyncio.gather(*closing, return_exceptions=True)

@@ -13,13 +13,15 @@ from typing import Any, Literal, TypeVar
 
 from livekit import rtc
 
-from lknb import server
+from lknb import leaving, server
 from lknb.connect_options import ConnectOptions
 from lknb.credentials import Credentials, Secret
 from lknb.errors import DeliveryTimeoutError, NotConnectedError, PermissionDeniedError
 from lknb.event import Event
 from lknb.events import EventLog
 from lknb.handshake import handshake
+from lknb.leaving import Unconfirmed, confirm
+from lknb.loop import keep
 from lknb.presence import Presence
 from lknb.reconnecting import Reconnecting
 from lknb.sdk import SdkRoom
@@ -32,8 +34,8 @@ CLOSED_HERE = "closed by this notebook"
 
 _INTERRUPTION_SHOWS_WITHIN = 0.3
 _LEAVE_WITHIN = 3.0
-# A call less than this many seconds ago may have left data in the SDK's buffers.
-_MAY_BE_UNSENT = 60.0
+_REJOIN_LEAST = 5.0
+_ANNOUNCE_LEAST = 0.1
 _CALL_LIMIT = 30.0
 # A token with a larger initial state would be too long for an HTTP header.
 _INITIAL_STATE_IN_TOKEN = 4096
@@ -67,7 +69,6 @@ class Connection:
         self.state: ConnectionState = "reconnecting"
         self.state_reason = "joining for the first time"
         self.presence = Presence(self)
-        self.reconnecting = Reconnecting(self)
         self.session: SdkRoom | None = None
         self.session_token: Secret | None = None
         self.changed = asyncio.Event()
@@ -77,11 +78,12 @@ class Connection:
         self._interrupted_callbacks: list[Callable[[rtc.LocalParticipant], None]] = []
         self._lost_callbacks: list[Callable[[str], None]] = []
         self._closed_callbacks: list[Callable[[], None]] = []
-        # The time limits of the SDK calls in progress in this session.
-        self._calls: set[asyncio.Timeout] = set()
-        self._last_call = -_MAY_BE_UNSENT
+        # The SDK calls in progress in this session, by their time limits: whether they wait for another participant.
+        self._calls: dict[asyncio.Timeout, bool] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._closing = 0
+        self._leaving: asyncio.Task[list[Event]] | None = None
+        self._hurry = asyncio.Event()
+        self.reconnecting = Reconnecting(self)
 
     # For the systems
 
@@ -158,16 +160,23 @@ class Connection:
         if me is not None and not me.permissions[grant]:
             raise PermissionDeniedError(grant, action)
 
-    async def call(self, awaitable: Awaitable[T], what: str, limit: float = _CALL_LIMIT) -> T:
+    def is_sending(self) -> bool:
+        """Whether a send is waiting for the SDK, whose queue is full then."""
+        return not all(self._calls.values())
+
+    async def call(
+        self, awaitable: Awaitable[T], what: str, limit: float = _CALL_LIMIT, *, waits_for_others: bool = False
+    ) -> T:
         """Await an SDK call until this session ends, for at most `limit` seconds.
+
+        With `waits_for_others`, it takes as long as another participant needs to answer.
 
         Raises:
             NotConnectedError: if the session ended first, or the connection is down at the limit.
             DeliveryTimeoutError: if the call did not finish within the limit.
         """
-        self._last_call = time.monotonic()
         bound = asyncio.timeout(limit)
-        self._calls.add(bound)
+        self._calls[bound] = waits_for_others
         try:
             async with bound:
                 return await awaitable
@@ -179,7 +188,7 @@ class Connection:
                 ) from None
             raise self.lost_during(what) from None
         finally:
-            self._calls.discard(bound)
+            self._calls.pop(bound, None)
 
     def lost_during(self, what: str) -> NotConnectedError:
         """The error of a call that was in progress when its session ended."""
@@ -217,21 +226,23 @@ class Connection:
 
     # Joining
 
-    async def open(self) -> None:
-        """Join the room and become visible to the others.
+    async def open(self, deadline: float) -> None:
+        """Join the room and become visible to the others, by the time `deadline` of `time.monotonic`.
 
         Raises:
             ConnectError: if the room cannot be joined; the message gives the cause and the next step.
         """
         try:
-            await self._join(self.options.timeout)
+            await self._join(deadline)
         except BaseException:
             self.set_state("closed", "joining failed")
             raise
         self.set_state("connected", "joined")
 
-    async def reopen(self) -> None:
+    async def reopen(self, deadline: float) -> None:
         """Join again after `close`, with the same identity, and restore what this participant had set.
+
+        Joins by the time `deadline` of `time.monotonic`.
 
         Raises:
             ConnectError: if the room cannot be joined; it stays closed.
@@ -239,10 +250,12 @@ class Connection:
             NotConnectedError: if the room is closed in the meantime.
         """
         self.left = asyncio.get_running_loop().create_future()
+        self._leaving = None
+        self._hurry.clear()
         self.reconnecting.retrying = asyncio.current_task()
         self.set_state("reconnecting", "joining again")
         try:
-            await self.join_again(self.options.timeout)
+            await self.join_again(deadline)
             await self.reconnecting.begin_session(anew=True, reason="joined again")
         except BaseException as error:
             closed, self.reconnecting.retrying = self.state == "closed", None
@@ -253,8 +266,10 @@ class Connection:
         finally:
             self.reconnecting.retrying = None
 
-    async def join_again(self, timeout: float) -> None:
+    async def join_again(self, deadline: float | None = None) -> None:
         """Join with a new SDK room; start the embedded server first if it is no longer running.
+
+        Joins by the time `deadline` of `time.monotonic`; without one, in the time that `connect` had.
 
         Raises:
             ConnectError: if the room cannot be joined; the message gives the cause and the next step.
@@ -262,9 +277,9 @@ class Connection:
         """
         if self.credentials.embedded:
             self.credentials = of_server(await asyncio.to_thread(server.ensure))
-        await self._join(timeout)
+        await self._join(deadline or time.monotonic() + max(self.options.timeout, _REJOIN_LEAST))
 
-    async def _join(self, timeout: float) -> None:
+    async def _join(self, deadline: float) -> None:
         token = self.credentials.token or self._mint()
         sdk = SdkRoom(
             on_event=lambda *args: self._sdk_event(sdk, *args),
@@ -274,14 +289,14 @@ class Connection:
         # Set before the handshake, which already delivers the first events, such as published tracks.
         self.session, self.session_token = sdk, token
         try:
-            await handshake(sdk, self.credentials, token, self.room, timeout)
+            await handshake(sdk, self.credentials, token, self.room, deadline)
         except BaseException:
             self.session = None
             raise
         self.identity = sdk.local_participant.identity
         self.reconnecting.joined()
         self.presence.refresh()
-        await self.presence.announce()
+        await self.presence.announce(max(_ANNOUNCE_LEAST, deadline - time.monotonic()))
 
     def _mint(self) -> Secret:
         # The token carries the initial state, so the others never see this participant without it. Large state is set
@@ -292,42 +307,81 @@ class Connection:
 
     # Leaving
 
-    async def close(self, reason: str = CLOSED_HERE, flush_within: float = 30.0) -> None:
-        """Send what the SDK has accepted, then leave the room. Safe to call at any time, and more than once."""
-        self._closing += 1
-        connected = self.state == "connected"
+    async def close(self, reason: str = CLOSED_HERE, confirm_within: float = leaving.WITHIN) -> list[Event]:
+        """Leave the room when everybody has what was sent. Safe to call at any time, and more than once.
+
+        Cancelling it leaves the room at once.
+
+        Args:
+            reason: why, for `state_reason`.
+            confirm_within: seconds to wait for confirmations, and more for large data.
+
+        Returns:
+            The events that were not confirmed; they are `failed`.
+        """
+        announced = self.presence.receivers() if self.state == "connected" else None
         self._note_interruption()
         sdk = self.drop_session()
         retrying = self.reconnecting.retrying
         if retrying is not None and retrying is not asyncio.current_task():
             retrying.cancel()
         if self.state != "closed":
+            self.reconnecting.closed()
             self.set_state("closed", reason)
         self.end_session(reason)
+        leaving = self._leaving
+        if leaving is None or (sdk is not None and leaving.done()):
+            leaving = self._leaving = keep(self._leave(sdk, announced, confirm_within))
+        elif sdk is not None:
+            self.leave_behind(sdk)
+        elif leaving.done():
+            return []
         try:
-            if connected and sdk is not None and time.monotonic() - self._last_call < _MAY_BE_UNSENT:
-                await sdk.flush(flush_within)
-        finally:
+            return await asyncio.shield(leaving)
+        except asyncio.CancelledError:
+            self._hurry.set()
+            raise
+
+    async def _leave(self, sdk: SdkRoom | None, announced: set[str] | None, confirm_within: float) -> list[Event]:
+        lost: list[Event] = []
+        try:
+            if sdk is not None and announced is not None:
+                lost = await self._confirm(sdk, announced, confirm_within)
             if sdk is not None:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.shield(sdk.disconnect()), _LEAVE_WITHIN)
+                # The SDK may never answer; the server notices that this participant is gone.
+                await asyncio.wait((self.leave_behind(sdk),), timeout=_LEAVE_WITHIN)
+        finally:
             for task in list(self._tasks):
-                if task is not asyncio.current_task():
-                    task.cancel()
-            self._closing -= 1
-            if not self._closing and not self.left.done():
+                task.cancel()
+            if not self.left.done():
                 self.left.set_result(None)
+        return lost
+
+    async def _confirm(self, sdk: SdkRoom, announced: set[str], within: float) -> list[Event]:
+        """Wait until everybody has what was sent; return what somebody may not have."""
+        unconfirmed = Unconfirmed(self.log, self.reconnecting.session_began)
+        if not unconfirmed.events:
+            return []
+        present = await self.presence.receivers_now()
+        unconfirmed.wait_for(announced if present is None else present)
+        await confirm(sdk, unconfirmed, within, self._hurry)
+        return unconfirmed.fail()
+
+    def leave_behind(self, sdk: SdkRoom) -> asyncio.Task[None]:
+        """Have a session that is not used any more leave the room, however long the SDK takes for it."""
+        return keep(sdk.disconnect())
 
     def drop_session(self) -> SdkRoom | None:
         """Stop using the SDK's room, but keep its token: the server's latest refresh outlives the original."""
         sdk, self.session = self.session, None
+        self.reconnecting.heartbeat.end()
         if sdk is not None and self.credentials.token is not None:
             self.credentials = Credentials(self.credentials.url, token=sdk.latest_token or self.credentials.token)
         return sdk
 
     def end_session(self, why: str) -> None:
         """End the calls in progress, and call the `on_lost` callbacks."""
-        calls, self._calls = self._calls, set()
+        calls, self._calls = self._calls, {}
         for bound in calls:
             # Expires immediately: the call raises TimeoutError, and its bound is no longer in `_calls`.
             bound.reschedule(asyncio.get_running_loop().time())
@@ -368,7 +422,6 @@ class Connection:
         elif event == "disconnected":
             self.reconnecting.disconnected(args[0])
         else:
-            self.reconnecting.note_received()
             if event != "data_received":  # the only frequent event, and it changes no participant
                 self.presence.refresh()
                 self.reconnecting.updated(event)
@@ -379,7 +432,6 @@ class Connection:
         if sdk is not self.session:
             reader.close()
             return
-        self.reconnecting.note_received()
         self._notify(event, reader, sender)
 
     def _notify(self, event: str, *args: Any) -> None:

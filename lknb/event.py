@@ -205,6 +205,13 @@ def set_ended(event: Event, status: Status, error: str | None) -> None:
     amend(event, duration=event._end(), error=error, status=status)
 
 
+def end_of(event: Event) -> dt.datetime:
+    """When an event ended: a packet and the like when it began, an open stream or call not before now."""
+    if event.status != "open" and event.duration is None:
+        return event.time
+    return event.time + dt.timedelta(seconds=event.elapsed)
+
+
 def weight(event: Event) -> tuple[int, int]:
     """Bytes needed to keep `event`: in memory, on disk."""
     data = event.data

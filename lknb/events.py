@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from lknb import checks, event_table
-from lknb.event import DIRECTIONS, STATUSES, Direction, Event, Kind, Status, set_ended, weight
+from lknb.event import DIRECTIONS, STATUSES, Direction, Event, Kind, Status, amend, set_ended, weight
 from lknb.interest import Interest
 from lknb.live import Live
 from lknb.participants import Participant
@@ -236,6 +236,11 @@ class EventLog(Live, Events):
                     self._spooled += disk - old_disk
                     break
             self._trim()
+        self._notify(event)
+
+    def revise(self, event: Event, error: str) -> None:
+        """Mark an event as failed that had ended well, and pass it to the readers again."""
+        amend(event, error=error, status="failed")
         self._notify(event)
 
     def _trim(self) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import time
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import psutil
@@ -15,17 +15,18 @@ from livekit import rtc
 from lknb import refusals, server_api
 from lknb.credentials import Credentials, Secret, scrub
 from lknb.errors import ConnectError
+from lknb.loop import keep
 from lknb.proxies import Proxy, proxy_for
 from lknb.sdk import SdkRoom
 
+_WHY_LEAST = 0.5
 # More than this many handshakes at a time slow each other down until they time out.
 _AT_A_TIME = 10
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-_UNFINISHED: set[asyncio.Task[Any]] = set()
 
 
-async def handshake(sdk: SdkRoom, credentials: Credentials, token: Secret, room: str, timeout: float) -> None:
-    """Join with `sdk`, within `timeout` seconds.
+async def handshake(sdk: SdkRoom, credentials: Credentials, token: Secret, room: str, deadline: float) -> None:
+    """Join with `sdk` by the time `deadline` of `time.monotonic`.
 
     Cancelling the SDK's connect kills the process some seconds later. So a handshake that takes too long, or whose cell
     is interrupted, continues in the background and then leaves the room.
@@ -33,7 +34,7 @@ async def handshake(sdk: SdkRoom, credentials: Credentials, token: Secret, room:
     Raises:
         ConnectError: if it fails; the message gives the cause and the next step.
     """
-    deadline = time.monotonic() + timeout
+    timeout = max(0.1, round(deadline - time.monotonic(), 1))
     url, proxy = credentials.url, proxy_for(credentials.url)
     turns = _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_A_TIME))
     try:
@@ -41,7 +42,7 @@ async def handshake(sdk: SdkRoom, credentials: Credentials, token: Secret, room:
     except TimeoutError:
         raise ConnectError("Ten other rooms are still being joined. Try again when they have finished.") from None
     limit = max(0.1, deadline - time.monotonic())
-    joining = _keep(_join(sdk, url, token, limit))
+    joining = keep(_join(sdk, url, token, limit))
     joining.add_done_callback(lambda _: turns.release())
     try:
         done, _ = await asyncio.wait((joining,), timeout=limit)
@@ -55,7 +56,9 @@ async def handshake(sdk: SdkRoom, credentials: Credentials, token: Secret, room:
     if failure is not None:
         full = None
         if credentials.can_mint and refusals.has_no_reason(failure):
-            full = await server_api.is_full(credentials, room)
+            with contextlib.suppress(TimeoutError):
+                left = max(_WHY_LEAST, deadline - time.monotonic())
+                full = await asyncio.wait_for(server_api.is_full(credentials, room), left)
         raise ConnectError(refusals.explain(failure, url, room, proxy=proxy, full=full))
 
 
@@ -108,26 +111,4 @@ def _abandon(joining: asyncio.Task[str | None], sdk: SdkRoom) -> None:
 
 def _leave(joining: asyncio.Task[str | None], sdk: SdkRoom) -> None:
     if not joining.cancelled() and joining.exception() is None and joining.result() is None:
-        _keep(sdk.disconnect())
-
-
-async def all_finished(within: float) -> None:
-    """Wait for handshakes that callers gave up, for at most `within` seconds.
-
-    If the loop stops first, the SDK tries to send its events to that loop for the rest of the process.
-    """
-    loop = asyncio.get_running_loop()
-    while tasks := [each for each in _UNFINISHED if each.get_loop() is loop]:
-        began = loop.time()
-        _, pending = await asyncio.wait(tasks, timeout=within)
-        within -= loop.time() - began
-        if pending or within <= 0:
-            return
-
-
-def _keep(coro: Any) -> asyncio.Task[Any]:
-    """Start a task, and keep a reference until it ends: the loop itself keeps only a weak one."""
-    task = asyncio.get_running_loop().create_task(coro)
-    _UNFINISHED.add(task)
-    task.add_done_callback(_UNFINISHED.discard)
-    return task
+        keep(sdk.disconnect())

@@ -12,10 +12,10 @@ import concurrent.futures
 import os
 import sys
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
 from contextvars import ContextVar
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from lknb.errors import LknbError
 
@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 # Waiting in slices lets Ctrl-C through on platforms where a lock cannot be interrupted.
 _SLICE = 1.0
+
+_UNFINISHED: set[asyncio.Task[Any]] = set()
 
 _calling_loop: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("lknb_calling_loop", default=None)
 
@@ -114,54 +116,31 @@ class LoopThread:
             raise
         return asyncio.run_coroutine_threadsafe(coro, loop)
 
-    def run(self, coro: Coroutine[Any, Any, T], name: str, instead: str | None = None) -> T:
-        """Wait for `coro` from any thread except the loop's own. An interrupt cancels it.
+    def run(
+        self, work: Coroutine[Any, Any, T] | Callable[[], Coroutine[Any, Any, T]], name: str, instead: str | None = None
+    ) -> T:
+        """Wait for a coroutine from any thread except the loop's own. An interrupt cancels it.
 
         Args:
-            coro: the coroutine to run on the loop.
+            work: the coroutine to run on the loop, or a function that returns it. The loop calls the function, so that
+                no interrupt can leave a coroutine that nobody awaits.
             name: the method's name in the error message.
             instead: the call that the error message recommends; `await room.aio.NAME(...)` if not given.
 
         Raises:
             LknbError: if called on the loop thread or in a forked child.
         """
+        running: _Running[T] | None = None
         try:
             self.refuse_here(name, instead)
-        except LknbError:
-            coro.close()
-            raise
-        try:
-            loop = self.loop
-        except LknbError:
-            coro.close()
-            raise
-        # A lock that the task's end releases: half the cost of a concurrent.futures.Future.
-        ended = threading.Lock()
-        ended.acquire()
-        task: asyncio.Task[T] | None = None
-        interrupted = False
-
-        def start() -> None:
-            nonlocal task
-            task = loop.create_task(coro)
-            task.add_done_callback(lambda _: ended.release())
-            if interrupted:
-                task.cancel()
-
-        def cancel() -> None:
-            if task is not None:
-                task.cancel()
-
-        loop.call_soon_threadsafe(start)
-        try:
-            while not ended.acquire(timeout=_SLICE):
-                pass
+            running = _Running(work, self.loop)
+            return running.result()
         except BaseException:
-            interrupted = True
-            loop.call_soon_threadsafe(cancel)
+            if running is not None:
+                running.cancel()
+            elif not callable(work):
+                work.close()
             raise
-        assert task is not None
-        return task.result()
 
     async def wait(self, coro: Coroutine[Any, Any, T]) -> T:
         """Await `coro` from any event loop; cancelling the waiter cancels it."""
@@ -175,7 +154,82 @@ class LoopThread:
         return await asyncio.wrap_future(future)
 
 
+class _Running(Generic[T]):
+    """A coroutine on its way on the loop, for a thread that waits for it."""
+
+    def __init__(
+        self, work: Coroutine[Any, Any, T] | Callable[[], Coroutine[Any, Any, T]], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._work = work
+        self._loop = loop
+        self._task: asyncio.Task[T] | None = None
+        self._failure: BaseException | None = None
+        # A lock that the task's end releases: half the cost of a concurrent.futures.Future.
+        self._ended = threading.Lock()
+        self._ended.acquire()
+        loop.call_soon_threadsafe(self._start)
+
+    def _start(self) -> None:
+        try:
+            coro = self._work() if callable(self._work) else self._work
+            self._task = self._loop.create_task(coro)
+        except BaseException as failure:
+            self._failure = failure
+            self._ended.release()
+        else:
+            self._task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[T]) -> None:
+        if not task.cancelled():
+            task.exception()  # the waiting thread raises it, unless it was interrupted and waits no more
+        self._ended.release()
+
+    def result(self) -> T:
+        while not self._ended.acquire(timeout=_SLICE):
+            pass
+        if self._failure is not None:
+            raise self._failure
+        assert self._task is not None
+        return self._task.result()
+
+    def cancel(self) -> None:
+        self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            # Not at once: a task that has not begun would never run, not even what must run in any case.
+            self._loop.call_soon(self._task.cancel)
+
+
 LOOP = LoopThread()
+
+
+def keep(coro: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Start a task, and keep a reference until it ends: the loop itself keeps only a weak one."""
+    task = asyncio.get_running_loop().create_task(coro)
+    _UNFINISHED.add(task)
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    _UNFINISHED.discard(task)
+    if not task.cancelled():
+        task.exception()  # whoever still waits for the task gets it; otherwise nobody needs it
+
+
+async def all_finished(within: float) -> None:
+    """Wait for what `keep` has started, such as joins that were given up, for at most `within` seconds.
+
+    If the loop stops first, the SDK tries to send its events to that loop for the rest of the process.
+    """
+    loop = asyncio.get_running_loop()
+    while tasks := [each for each in _UNFINISHED if each.get_loop() is loop]:
+        began = loop.time()
+        _, pending = await asyncio.wait(tasks, timeout=within)
+        within -= loop.time() - began
+        if pending or within <= 0:
+            return
 
 
 async def from_calling_loop(items: AsyncIterable[T]) -> AsyncIterator[T]:

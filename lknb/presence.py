@@ -21,6 +21,10 @@ _LATE_JOINER = 3.5
 _LATE_JOINER_UNKNOWN_TO_SERVER = 0.5
 _ANNOUNCE_WITHIN = 3.0
 
+# The kinds of participants that run one of LiveKit's SDKs, which answers calls.
+_ANSWERING = {rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD, rtc.ParticipantKind.PARTICIPANT_KIND_AGENT}
+_ASKED = 3
+
 _CHANGES = {
     "participant_connected": "joined",
     "participant_active": "active",
@@ -95,8 +99,42 @@ class Presence:
         unannounced = (present or set()) - known
         return unannounced.pop() if len(unannounced) == 1 else None
 
-    async def announce(self) -> bool:
-        """Announce this participant immediately; returns whether the server answered.
+    def receivers(self) -> set[str]:
+        """The others who receive what is sent to everybody, by identity. The SDK learns up to 3 s late who comes."""
+        sdk = self._connection.session
+        everybody = list(sdk.remote_participants.values()) if sdk is not None else []
+        return {each.identity for each in everybody if each.kind in _ANSWERING and each.permissions.can_subscribe}
+
+    async def receivers_now(self) -> set[str] | None:
+        """The same, by the server's API; None without an API key, or without an answer."""
+        connection = self._connection
+        if not connection.credentials.can_mint:
+            return None
+        present = await server_api.participants(connection.credentials, connection.room)
+        if present is None:
+            return None
+        others = (each for each in present if each.identity != connection.identity and not each.permission.hidden)
+        return {each.identity for each in others if each.kind in _ANSWERING and each.permission.can_subscribe}
+
+    async def somebody_answers(self, within: float) -> bool:
+        """Whether data gets to one of the others and back within `within` seconds; true if nobody can answer."""
+        sdk, others = self._connection.session, sorted(self.receivers())[:_ASKED]
+        if sdk is None or not others or not sdk.local_participant.permissions.can_publish_data:
+            return True
+        asking = [asyncio.ensure_future(sdk.has_received_all(each, within)) for each in others]
+        try:
+            for answer in asyncio.as_completed(asking, timeout=within):
+                if await answer:
+                    return True
+        except TimeoutError:
+            pass
+        finally:
+            for each in asking:
+                each.cancel()
+        return False
+
+    async def announce(self, within: float = _ANNOUNCE_WITHIN) -> bool:
+        """Announce this participant immediately; returns whether the server answered in time, within 3 s at most.
 
         The server broadcasts an attribute change, with the participant's state, without its usual delay. Deleting a
         missing key changes nothing, but is broadcast too. Without the grant to change attributes, the server announces
@@ -106,7 +144,7 @@ class Presence:
         if sdk is None or not sdk.local_participant.permissions.can_update_metadata:
             return False
         try:
-            await asyncio.wait_for(sdk.local_participant.set_attributes({"lknb": ""}), _ANNOUNCE_WITHIN)
+            await asyncio.wait_for(sdk.local_participant.set_attributes({"lknb": ""}), min(within, _ANNOUNCE_WITHIN))
         except TimeoutError:
             return False
         return True
@@ -127,11 +165,16 @@ class Presence:
         self._connection.changed.set()
 
     def record(self, sdk_event: str, *args: Any) -> None:
-        """Add an event to the log for a participant that joined, left or changed."""
+        """Add an event to the log for a participant that joined, left or changed, and for what may be lost with it."""
         change = _CHANGES.get(sdk_event)
         if change is None or not args or args[0] is None:
             return
         who = args[0]
+        losses = self._connection.reconnecting.losses
+        if change == "joined":
+            losses.came(who)
+        elif change == "left":
+            losses.left(who)
         details: dict[str, Any] = {"change": change, "name": who.name}
         if change == "permissions" and who.identity in self.participants:
             details["permissions"] = dict(self.participants[who.identity].permissions)

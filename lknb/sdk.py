@@ -16,7 +16,7 @@ from livekit import rtc
 from livekit.rtc._ffi_client import FfiClient
 from livekit.rtc._proto.data_stream_pb2 import StreamTextOptions, TextStreamInfo
 from livekit.rtc._proto.ffi_pb2 import FfiRequest
-from livekit.rtc._proto.room_pb2 import RoomEvent, TextStreamOpened
+from livekit.rtc._proto.room_pb2 import DataPacketKind, RoomEvent, TextStreamOpened
 from livekit.rtc.participant import PublishDataError, PublishDataTrackError
 
 from lknb.credentials import Secret, quiet_sdk_log
@@ -28,12 +28,13 @@ EventReceived = Callable[..., None]
 StreamError = rtc.StreamError
 
 __all__ = [
+    "QUEUE",
     "PublishDataError",
     "PublishDataTrackError",
     "SdkRoom",
+    "Signs",
     "StreamError",
     "TextHeader",
-    "Traffic",
     "header_of",
     "open_text",
     "send_text",
@@ -43,10 +44,12 @@ __all__ = [
 _UPDATE = TextStreamInfo.OperationType.UPDATE
 
 _LAST_CALLBACKS = 0.05
-# Seconds without traffic after which the link counts as quiet.
-_QUIET = 0.08
-_QUIET_AFTER_TRAFFIC = 0.5
-_KEEP_ALIVE = 600  # bytes between two samples that are keep-alives, not traffic
+QUEUE = 64 * 1024
+"""Bytes of reliable data that may wait in the SDK's queue when a send returns."""
+
+_ARRIVED = "lknb.arrived"  # a method that nobody registers
+_UNANSWERED = {rtc.RpcError.ErrorCode.CONNECTION_TIMEOUT, rtc.RpcError.ErrorCode.SEND_FAILED}
+_GONE = {rtc.RpcError.ErrorCode.RECIPIENT_DISCONNECTED, rtc.RpcError.ErrorCode.RECIPIENT_NOT_FOUND}
 
 
 @atexit.register
@@ -86,10 +89,19 @@ class TextHeader(NamedTuple):
     attachments: tuple[str, ...] = ()
 
 
-class Traffic(NamedTuple):
-    """Bytes sent so far, and the round-trip time in seconds."""
+class Signs(NamedTuple):
+    """What the SDK's statistics say of the link to the server.
 
+    Attributes:
+        received: packets and answers to connectivity checks that came in; stands still when the link is dead.
+        bytes_sent: bytes that went out on the wire.
+        bytes_accepted: bytes of messages that left the SDK's queue for the transport, which may still hold them.
+        round_trip: the round-trip time in seconds.
+    """
+
+    received: int
     bytes_sent: int
+    bytes_accepted: int
     round_trip: float
 
 
@@ -178,6 +190,7 @@ class SdkRoom(rtc.Room):
             await self.connect(url, token.reveal(), options)
         finally:
             self._proxy.close()
+        self._limit_queue()
 
     def give_up(self) -> None:
         """Let rooms that need another proxy join, although this one is still joining: nobody waits for it any more."""
@@ -189,46 +202,48 @@ class SdkRoom(rtc.Room):
         self._proxy.close()
         await super().disconnect(**options)
 
-    async def traffic(self) -> Traffic:
-        """The bytes sent so far and the round-trip time.
+    async def signs_of_life(self) -> Signs:
+        """What the statistics say of the link. An idle link answers a connectivity check about every two seconds.
 
         Raises:
             RuntimeError: if there is no connection.
         """
         stats = await self.get_rtc_stats()
-        pairs = [
-            each.candidate_pair.candidate_pair
-            for each in (*stats.publisher_stats, *stats.subscriber_stats)
-            if each.WhichOneof("stats") == "candidate_pair"
-        ]
-        return Traffic(
+        every = [*stats.publisher_stats, *stats.subscriber_stats]
+        pairs = [each.candidate_pair.candidate_pair for each in every if each.HasField("candidate_pair")]
+        return Signs(
+            sum(pair.responses_received + pair.requests_received + pair.packets_received for pair in pairs),
             sum(pair.bytes_sent for pair in pairs),
+            sum(each.data_channel.dc.bytes_sent for each in every if each.HasField("data_channel")),
             max((pair.current_round_trip_time for pair in pairs if pair.nominated), default=0.0),
         )
 
-    async def flush(self, within: float) -> None:
-        """Wait until the SDK has sent everything it accepted: leaving drops the rest, up to two megabytes.
+    async def has_received_all(self, identity: str, within: float) -> bool | None:
+        """Whether a participant confirms within `within` seconds that all reliable data sent to it so far has arrived.
 
-        Everything is sent when only keep-alives have gone out for two round trips, or for longer after traffic, because
-        a busy machine also pauses while it sends.
+        None if it leaves. Every SDK answers a call, even of a method that it does not have, and a call arrives after
+        the data before it.
         """
-        deadline = time.monotonic() + within
-        sent, quiet, quiet_since = -1, _QUIET, time.monotonic()
-        unanswered = 0
-        while time.monotonic() < deadline and unanswered < 3:  # a busy machine answers late, a dead link never
-            try:
-                traffic = await asyncio.wait_for(self.traffic(), 1.0)
-            except TimeoutError:
-                unanswered += 1
-                continue
-            except RuntimeError:
-                return  # the connection is gone
-            if traffic.bytes_sent - sent > _KEEP_ALIVE:
-                quiet = _QUIET if sent < 0 else _QUIET_AFTER_TRAFFIC
-                sent, quiet_since = traffic.bytes_sent, time.monotonic()
-            elif time.monotonic() - quiet_since > max(quiet, 2 * traffic.round_trip):
-                return
-            await asyncio.sleep(_QUIET / 4)
+        try:
+            await self.local_participant.perform_rpc(
+                destination_identity=identity,
+                method=_ARRIVED,
+                payload="",
+                response_timeout=within,
+                max_round_trip_latency=within,
+            )
+        except rtc.RpcError as error:
+            return None if error.code in _GONE else error.code not in _UNANSWERED
+        return True
+
+    def _limit_queue(self) -> None:
+        """Have the SDK accept data only while at most 64 kB wait in its queue, not two megabytes as by default."""
+        request = FfiRequest()
+        limit = request.set_data_channel_buffered_amount_low_threshold
+        limit.local_participant_handle = self.local_participant._ffi_handle.handle
+        limit.threshold = QUEUE
+        limit.kind = DataPacketKind.KIND_RELIABLE
+        FfiClient.instance.request(request)
 
     @property
     def server_sid(self) -> str:

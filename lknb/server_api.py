@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from lknb.credentials import Credentials, without_locals
 from lknb.proxies import proxy_for
@@ -36,11 +37,8 @@ async def client(credentials: Credentials, room: str) -> AsyncIterator[Any]:
             yield server
 
 
-async def identities(credentials: Credentials, room: str, *, sending: bool = False) -> set[str] | None:
-    """The identities in the room, including those not announced yet; None if the server does not answer in time.
-
-    With `sending`, only those that may send data.
-    """
+async def participants(credentials: Credentials, room: str) -> list[Any] | None:
+    """The participants of the room, including those not announced yet; None if the server does not answer in time."""
     from livekit import api
 
     try:
@@ -48,9 +46,38 @@ async def identities(credentials: Credentials, room: str, *, sending: bool = Fal
             answer = await asyncio.wait_for(
                 server.room.list_participants(api.ListParticipantsRequest(room=room)), _WITHIN
             )
+    except api.TwirpError as error:
+        return [] if error.code == api.TwirpErrorCode.NOT_FOUND else None
     except Exception:  # only a shortcut: callers have a slower way
         return None
-    return {each.identity for each in answer.participants if each.permission.can_publish_data or not sending}
+    return list(answer.participants)
+
+
+async def identities(credentials: Credentials, room: str, *, sending: bool = False) -> set[str] | None:
+    """The identities in the room, including those not announced yet; None if the server does not answer in time.
+
+    With `sending`, only those that may send data.
+    """
+    present = await participants(credentials, room)
+    if present is None:
+        return None
+    return {each.identity for each in present if each.permission.can_publish_data or not sending}
+
+
+async def is_refusing(url: str) -> bool:
+    """Whether nothing listens any more where the server was. False through a proxy, which may refuse by itself."""
+    if proxy_for(url) is not None:
+        return False
+    address = urlsplit(url)
+    port = address.port or (443 if address.scheme == "wss" else 80)
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(address.hostname, port), _WITHIN)
+    except ConnectionRefusedError:
+        return True
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return False
 
 
 async def room_sid(credentials: Credentials, room: str) -> str | None:

@@ -31,7 +31,7 @@ def blocking(
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         instead = f"await {self._awaitable}.{method.__name__}(...)"
-        return LOOP.run(method(system(self._systems), *args, **kwargs), method.__name__, instead)
+        return LOOP.run(lambda: method(system(self._systems), *args, **kwargs), method.__name__, instead)
 
     # With __wrapped__, inspect would mistake the blocking method for the coroutine function that it waits for.
     call.__signature__ = inspect.signature(call)  # type: ignore[attr-defined]

@@ -195,8 +195,7 @@ def _leave(shell: Any) -> None:
     if "lknb.connecting" in sys.modules:
         from lknb.cells import unwatch_cells
         from lknb.connecting import rooms
-        from lknb.handshake import all_finished
-        from lknb.loop import LOOP
+        from lknb.loop import LOOP, all_finished
 
         for room in rooms():
             room.close()

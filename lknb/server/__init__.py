@@ -20,6 +20,18 @@ from __future__ import annotations
 from lknb.server.command import Progress
 from lknb.server.lifecycle import ensure, install, participants, status, stop
 from lknb.server.log import follow, log_tail
+from lknb.server.owner import is_ours
 from lknb.server.state_file import RunningServer
 
-__all__ = ["Progress", "RunningServer", "ensure", "follow", "install", "log_tail", "participants", "status", "stop"]
+__all__ = [
+    "Progress",
+    "RunningServer",
+    "ensure",
+    "follow",
+    "install",
+    "is_ours",
+    "log_tail",
+    "participants",
+    "status",
+    "stop",
+]

@@ -388,7 +388,7 @@ class ByteStreams(Streams):
             stream_id=event.id,
         )
         with refusals_as("The byte stream could not be opened"):
-            sdk_writer = await self.connection.call(opening, "stream_bytes")
+            sdk_writer = await self.opened(opening, "stream_bytes")
         self.log.add(event)
         return OutgoingBytes(self, event, sdk_writer, progress)
 

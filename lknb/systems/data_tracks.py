@@ -298,7 +298,6 @@ class DataTracks:
             stream = track.subscribe(buffer_size=BUFFER_SIZE)
             try:
                 async for frame in stream:
-                    self._connection.reconnecting.note_received()
                     self._log.add(
                         Event(
                             "data_track",

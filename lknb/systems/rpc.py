@@ -175,7 +175,7 @@ class Rpc:
             limit = timeout + (_TRANSIT if timeout < _SHORTEST else _SLOW_TRANSIT)
             failure: RpcError
             try:
-                return await self._connection.call(calling, f"calling {method!r}", limit=limit)
+                return await self._connection.call(calling, f"calling {method!r}", limit=limit, waits_for_others=True)
             except rtc.RpcError as error:
                 if error.code in _NO_ANSWER and await self._connection.is_interrupted():
                     # When its own session ends, the SDK reports that all participants have left.
@@ -221,7 +221,7 @@ class Rpc:
             self._sync(name)
         else:
             # Blocks, because the method may be called immediately afterwards.
-            LOOP.run(self._synced(name), "rpc")
+            LOOP.run(lambda: self._synced(name), "rpc")
 
     async def _synced(self, name: str) -> None:
         self._sync(name)

@@ -358,12 +358,12 @@ class Attributes(Live, MutableMapping[str, str]):
         return self._current()[key]
 
     def __setitem__(self, key: str, value: str) -> None:
-        LOOP.run(self._state.set_attributes({key: value}), "set_attributes")
+        LOOP.run(lambda: self._state.set_attributes({key: value}), "set_attributes")
 
     def __delitem__(self, key: str) -> None:
         if key not in self._current():
             raise KeyError(key)
-        LOOP.run(self._state.set_attributes({key: ""}), "set_attributes")
+        LOOP.run(lambda: self._state.set_attributes({key: ""}), "set_attributes")
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Set several attributes with one message and one confirmation."""
@@ -371,13 +371,13 @@ class Attributes(Live, MutableMapping[str, str]):
             wanted = dict(*args, **kwargs)
         except (TypeError, ValueError):  # neither a mapping nor pairs
             wanted = checks.attributes(args[0] if args else None)
-        LOOP.run(self._state.set_attributes(wanted), "set_attributes")
+        LOOP.run(lambda: self._state.set_attributes(wanted), "set_attributes")
 
     def clear(self) -> None:
         """Delete all attributes with one message."""
         keys = list(self._current())
         if keys:
-            LOOP.run(self._state.set_attributes(dict.fromkeys(keys, "")), "set_attributes")
+            LOOP.run(lambda: self._state.set_attributes(dict.fromkeys(keys, "")), "set_attributes")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._current())

@@ -15,7 +15,7 @@ from lknb.events import EventLog
 from lknb.files import safe_name
 from lknb.handlers import Handler, Handlers
 from lknb.live import Live
-from lknb.loop import LOOP
+from lknb.loop import LOOP, keep
 from lknb.progress import size as readable
 from lknb.public import public
 from lknb.sdk import StreamError as SdkStreamError
@@ -23,6 +23,7 @@ from lknb.systems.pieces import Pieces
 from lknb.systems.sending import refused
 
 Piece = TypeVar("Piece", str, bytes)
+Writer = TypeVar("Writer")
 
 MAX_STREAM_SIZE = 64 * 1024 * 1024
 """Default for the maximum bytes of an incoming stream."""
@@ -120,9 +121,28 @@ class Streams:
         streams: list[OutgoingStream[Any] | IncomingStream[Any]] = [*self.outgoing, *self.incoming]
         return next((each for each in streams if each.event is event), None)
 
+    async def opened(self, opening: Coroutine[Any, Any, Writer], what: str) -> Writer:
+        """The SDK's writer that `opening` opens. If nobody waits for it any more, it is closed as soon as it is open.
+
+        Raises:
+            NotConnectedError: if the connection is lost.
+            DeliveryTimeoutError: if the SDK does not open it in time.
+        """
+        task = keep(opening)
+        try:
+            return await self.connection.call(asyncio.shield(task), what)
+        except BaseException:
+            task.add_done_callback(_close_unused)
+            raise
+
     def _lost(self, why: str) -> None:
         for stream in list(self.outgoing):
             stream.lost(why)
+
+
+def _close_unused(opening: asyncio.Task[Any]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        keep(opening.result().aclose(reason=reason_to_send(asyncio.CancelledError())))
 
 
 class OpenStreams:
@@ -525,6 +545,7 @@ class AsyncStreamWriter(Live):
     def __init__(self, opening: Coroutine[Any, Any, OutgoingStream[Any]]) -> None:
         self._opening: Coroutine[Any, Any, OutgoingStream[Any]] | None = opening
         self._stream: OutgoingStream[Any] | None = None
+        self._is_abandoned = False
 
     @property
     def event(self) -> Event:
@@ -542,6 +563,8 @@ class AsyncStreamWriter(Live):
         if opening is None:
             raise StreamError("This stream has already been used. Open another one.")
         self._stream = await LOOP.wait(opening)
+        if self._is_abandoned:
+            await LOOP.wait(self._abort_abandoned())
         return self
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -574,6 +597,15 @@ class AsyncStreamWriter(Live):
         """
         await LOOP.wait(self._opened.close())
 
+    def abandon(self) -> None:
+        """Abort the stream, also if it is still being opened: nobody can write to it any more."""
+        self._is_abandoned = True
+        LOOP.submit(self._abort_abandoned())
+
+    async def _abort_abandoned(self) -> None:
+        if self._stream is not None:
+            await self._stream.abort(reason_to_send(asyncio.CancelledError()))
+
     def __del__(self) -> None:
         if self._opening is not None:
             self._opening.close()
@@ -594,11 +626,15 @@ class StreamWriter(Live):
         return self._writer.event
 
     def __enter__(self) -> StreamWriter:
-        LOOP.run(self._writer.__aenter__(), "stream", _AWAITABLE)
-        return self
+        try:
+            LOOP.run(self._writer.__aenter__, "stream", _AWAITABLE)
+            return self
+        except BaseException:
+            self._writer.abandon()  # it may have been interrupted when the stream was already open
+            raise
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        LOOP.run(self._writer.__aexit__(kind, error, trace), "stream", _AWAITABLE)
+        LOOP.run(lambda: self._writer.__aexit__(kind, error, trace), "stream", _AWAITABLE)
 
     def write(self, piece: Any) -> None:
         """Send a piece: a str for text, bytes for a byte stream. Waits while the connection is congested.
@@ -609,7 +645,7 @@ class StreamWriter(Live):
             DeliveryTimeoutError: if the SDK does not accept the piece in time.
             TypeError: for a piece of another type.
         """
-        LOOP.run(self._writer.write(piece), "write", _AWAITABLE)
+        LOOP.run(lambda: self._writer.write(piece), "write", _AWAITABLE)
 
     def close(self) -> None:
         """End the stream before the end of the block.
@@ -619,4 +655,4 @@ class StreamWriter(Live):
             NotConnectedError: if the connection is lost.
             DeliveryTimeoutError: if the SDK does not end the stream in time.
         """
-        LOOP.run(self._writer.close(), "close", _AWAITABLE)
+        LOOP.run(self._writer.close, "close", _AWAITABLE)

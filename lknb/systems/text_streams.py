@@ -235,7 +235,7 @@ class TextStreams(Streams):
     async def _open(self, event: Event, recipients: list[str]) -> OutgoingText:
         opening = open_text(self.connection.local, event.topic, recipients, event.attributes, _header(event))
         with refusals_as("The text stream could not be opened"):
-            sdk_writer = await self.connection.call(opening, "stream_text")
+            sdk_writer = await self.opened(opening, "stream_text")
         amend(event, data="")
         self.log.add(event)
         return OutgoingText(self, event, sdk_writer)
