@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from lknb.event import now
+from lknb.loop import keep
 from lknb.sdk import QUEUE, SdkRoom, Signs
 
 EVERY = 1.0
 """Seconds between two looks at the statistics."""
+
+ODD = 3
+"""Looks in a row that find nothing new: an idle link has up to two."""
 
 _ANSWER_WITHIN = 2.0
 # Data may be on its way, or wait for a repetition, for this long and for so many round trips.
@@ -31,7 +35,7 @@ class Heartbeat:
     """Follows the link of one session.
 
     Args:
-        silent: awaited at each look that finds nothing new, with the number of such looks in a row.
+        silent: called at each look that finds nothing new, with the number of such looks in a row.
         sending: returns whether a send is waiting for the SDK now.
 
     Attributes:
@@ -40,7 +44,7 @@ class Heartbeat:
         silence: looks in a row that found nothing new; a link is silent for about two of them even if all is well.
     """
 
-    def __init__(self, silent: Callable[[int], Awaitable[None]], sending: Callable[[], bool]) -> None:
+    def __init__(self, silent: Callable[[int], None], sending: Callable[[], bool]) -> None:
         self._silent = silent
         self._sending = sending
         self._watching: asyncio.Task[None] | None = None
@@ -67,11 +71,15 @@ class Heartbeat:
     async def _watch(self, session: SdkRoom) -> None:
         while self._watching is asyncio.current_task():
             if await self._look(session):
+                if self.silence >= ODD:
+                    session.limit_queue()
                 self.silence = 0
             else:
                 # Counted in looks: time for which this process was suspended says nothing about the link.
                 self.silence += 1
-                await self._silent(self.silence)
+                if self.silence == ODD:
+                    keep(session.release_sends())
+                self._silent(self.silence)
             await asyncio.sleep(EVERY)
 
     async def _look(self, session: SdkRoom) -> bool:

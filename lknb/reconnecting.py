@@ -18,7 +18,7 @@ from livekit import rtc
 from lknb import server, server_api
 from lknb.errors import ConnectError, LknbError, ServerError
 from lknb.event import Event, now
-from lknb.heartbeat import Heartbeat
+from lknb.heartbeat import ODD, Heartbeat
 from lknb.losses import Losses
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ RETRY_FOR = 600.0
 """Seconds for which lknb tries to join again after the SDK has given up."""
 
 _RETRY_PAUSE = 10.0
-# Looks without a sign of life: an idle link has up to two. From the third on, lknb asks whether the session still
-# exists. The SDK itself gives up waiting after 12 to 15.
-_ODD = 3
+# Looks without a sign of life. The SDK itself gives up waiting after 12 to 15.
 _DEAD = 20
 # Seconds that the SDK gets for its ten attempts to reconnect, which take about 25.
 _SDK_ATTEMPTS = 45.0
@@ -65,6 +63,7 @@ class Reconnecting:
         self.room_sid = ""
         self.retrying: asyncio.Task[None] | None = None
         self.restoring = False
+        self._asking: asyncio.Task[None] | None = None
         self.heartbeat = Heartbeat(self._silent, connection.is_sending)
         self.losses = Losses(connection.log)
         self.session_began = now()
@@ -93,14 +92,17 @@ class Reconnecting:
 
     # What the heartbeat reports
 
-    async def _silent(self, looks: int) -> None:
+    def _silent(self, looks: int) -> None:
         """Nothing has come over the link for some time: find out whether the session is gone."""
-        connection = self._connection
-        if connection.state != "connected":
+        if self._connection.state != "connected":
             return
         if looks >= _DEAD:
             self._take_over("nothing came over the link any more")
-        elif looks >= _ODD and await self._is_gone() and connection.state == "connected":
+        elif looks >= ODD and (self._asking is None or self._asking.done()):
+            self._asking = self._connection.start(self._leave_if_gone())
+
+    async def _leave_if_gone(self) -> None:
+        if await self._is_gone() and self._connection.state == "connected":
             self._take_over("the server does not know this session any more")
 
     async def _is_gone(self) -> bool:
