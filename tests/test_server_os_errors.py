@@ -81,14 +81,26 @@ def test_disk_that_fills_later_leaves_no_process(disk: Path) -> None:
     full = fill(disk)
     with pytest.raises(ServerError, match=f"directory {disk}/state cannot be used: No space left"):
         server.ensure()
-    assert children_of_livekit(disk) == []
+    eventually(lambda: not processes_on(disk))
     full.unlink()
     assert server.is_ours(server.ensure().url)
 
 
-def children_of_livekit(disk: Path) -> list[int]:
+@pytest.mark.slow("waits for a room to join again")
+def test_room_comes_back_when_there_is_space_again(disk: Path) -> None:
+    room = lknb.connect("studio", "alice")
+    full = fill(disk)
+    os.kill(server.ensure().pid, signal.SIGKILL)
+    eventually(lambda: f"{disk}/state cannot be used: No space left" in room.state_reason, 60)
+    assert room.state == "reconnecting"
+    full.unlink()
+    eventually(lambda: room.state == "connected", 60)
+    room.close()
+
+
+def processes_on(disk: Path) -> list[int]:
     """Return the livekit-servers and watchers with files on this disk."""
-    return [each.pid for each in psutil.process_iter() if str(disk) in " ".join(each.cmdline())]
+    return [each.pid for each in psutil.process_iter(["cmdline"]) if str(disk) in " ".join(each.info["cmdline"] or ())]
 
 
 def test_running_server_is_used_and_stopped_on_a_full_disk(disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -230,6 +242,17 @@ def test_directory_in_place_of_a_file_is_an_error(own_server: Path, name: str) -
     (own_server / name / "full").mkdir(parents=True)
     with pytest.raises(ServerError, match=rf"{own_server} cannot be used: .*Set LKNB_STATE_DIR to a directory"):
         server.ensure()
+
+
+def test_cache_that_cannot_be_used_is_an_error(
+    own_server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.delenv("LKNB_SERVER")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("LKNB_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with pytest.raises(ServerError, match=r"The cache .* for livekit-server cannot be used: Not a dir.*LKNB_CACHE_DIR"):
+        server.install()
 
 
 @pytest.mark.parametrize("verb", ["start", "status", "stop", "log"])

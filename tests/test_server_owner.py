@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import re
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
+import jwt
 import pytest
 from strangers import NOBODY, a_thief
 from waiting import eventually
@@ -39,7 +42,7 @@ def join_with(running: server.RunningServer) -> None:
 
     async def join() -> None:
         sdk = SdkRoom(on_event=lambda *_: None, on_text_stream=lambda *_: None, on_byte_stream=lambda *_: None)
-        await handshake(sdk, credentials, credentials.mint("studio", "alice", {}), "studio", 10)
+        await handshake(sdk, credentials, credentials.mint("studio", "alice", {}), "studio", time.monotonic() + 10)
         await sdk.disconnect()
 
     LOOP.run(join(), "join")
@@ -48,6 +51,8 @@ def join_with(running: server.RunningServer) -> None:
 def test_running_server_is_ours(own_server: Path) -> None:
     running = server.ensure()
     assert server.is_ours(running.url)
+    assert server.is_ours(running.url, running.api_key)
+    assert not server.is_ours(running.url, "another key")
     assert not server.is_ours(f"ws://127.0.0.1:{port_of(running) - 1}")
     server.stop()
     assert not server.is_ours(running.url)
@@ -76,6 +81,7 @@ def test_thief_of_the_port_gets_no_token_of_a_join(own_server: Path, host: str) 
         pytest.skip("this machine has no IPv6")
     gone = killed(server.ensure())
     with a_thief(port_of(gone), host) as thief:
+        thief.wait()
         assert not server.is_ours(gone.url)
         with pytest.raises(lknb.ConnectError, match=rf"user id {NOBODY}\) listens .* No token was sent. Connect again"):
             join_with(gone)
@@ -85,6 +91,7 @@ def test_thief_of_the_port_gets_no_token_of_a_join(own_server: Path, host: str) 
 def test_thief_of_the_port_gets_no_token_for_the_api(own_server: Path) -> None:
     gone = killed(server.ensure())
     with a_thief(port_of(gone)) as thief:
+        thief.wait()
         known = state_file.read(own_server)
         assert known is not None
         # The process in the record lives, and the port is another's.
@@ -102,12 +109,36 @@ def test_room_joins_again_on_another_port(own_server: Path) -> None:
     room.close()
     killed(first)
     with a_thief(port_of(first)) as thief:
+        thief.wait()
         room.rejoin()
         again = server.ensure()
         assert again.url != first.url
         assert server.participants() == {"studio": 1}
         room.close()
         assert thief.end() == ""
+
+
+@pytest.mark.slow("waits for a room to join again")
+def test_open_room_leaves_a_stolen_port(own_server: Path) -> None:
+    room = lknb.connect("studio", "alice")
+    changes = room.listen("connection", topic="connected")
+    first = server.ensure()
+    with a_thief(port_of(first)) as thief:
+        os.kill(first.pid, signal.SIGKILL)
+        thief.wait()
+        changes.next(timeout=60)
+        again = server.ensure()
+        assert again.url != first.url
+        assert server.participants() == {"studio": 1}
+        room.close()
+        # The SDK may have sent the token of the server that died. The next one has another key.
+        assert again.api_key not in keys_in(thief.end())
+
+
+def keys_in(received: str) -> set[str]:
+    """Return the keys of all tokens in what a thief received."""
+    tokens = re.findall(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", received)
+    return {jwt.decode(each, options={"verify_signature": False})["iss"] for each in tokens}
 
 
 def test_join_of_server_that_ended_says_so(own_server: Path) -> None:

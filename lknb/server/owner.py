@@ -35,15 +35,27 @@ _LOOPBACK = _as_in_table(socket.inet_aton("127.0.0.1"))
 _OTHERS = tuple(map(_as_in_table, (bytes(10) + b"\xff\xff" + socket.inet_aton("127.0.0.1"), bytes(4), bytes(16))))
 
 
-def is_ours(url: str) -> bool:
+def is_ours(url: str, api_key: str | None = None) -> bool:
     """Whether the embedded server at `url` is alive, and its port belongs to this user. Takes less than 1 ms on Linux.
 
-    False also if that cannot be found out, for example because this process has too many open files. On systems other
-    than Linux, the port's owner is not checked.
+    On systems other than Linux, only the server's process is checked, and not who listens on its port.
+
+    Args:
+        url: the server's URL, as `ensure` returned it.
+        api_key: the server's key, as `ensure` returned it: a server that was started later has another one. If not
+            given, any server of this user at `url` will do.
+
+    Returns:
+        False also if that cannot be found out, for example because this process has too many open files.
     """
     try:
         known = state_file.read(settings.state_dir())
-        return known is not None and known.http_port == _port(url) and holds_port(known)
+        return (
+            known is not None
+            and known.http_port == _port(url)
+            and api_key in (None, known.api_key)
+            and holds_port(known)
+        )
     except OSError:
         return False
 
