@@ -11,7 +11,7 @@ LknbError
 ├── StateError                the server did not confirm a state change
 ├── RpcError                  a remote method call failed, or a handler answers it with an error
 ├── StreamError               a text or byte stream was aborted or refused, or a data track is not published
-└── ServerError               the embedded livekit-server could not be found, built or started
+└── ServerError               the embedded livekit-server could not be found, built, started or reached
 
 Arguments that can never work raise Python's own TypeError or ValueError.
 Every message says what failed, what is valid, and what to do next. None contains a token or a secret.
@@ -120,7 +120,7 @@ class StreamError(LknbError):
 
 @public
 class ServerError(LknbError):
-    """The embedded livekit-server could not be found, built or started."""
+    """The embedded livekit-server could not be found, built, started or reached."""
 
 
 @public

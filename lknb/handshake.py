@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import psutil
 from livekit import rtc
 
-from lknb import refusals, server_api
+from lknb import refusals, server, server_api
 from lknb.credentials import Credentials, Secret, scrub
 from lknb.errors import ConnectError
 from lknb.loop import keep
@@ -42,7 +42,7 @@ async def handshake(sdk: SdkRoom, credentials: Credentials, token: Secret, room:
     except TimeoutError:
         raise ConnectError("Ten other rooms are still being joined. Try again when they have finished.") from None
     limit = max(0.1, deadline - time.monotonic())
-    joining = keep(_join(sdk, url, token, limit))
+    joining = keep(_join(sdk, credentials, token, limit))
     joining.add_done_callback(lambda _: turns.release())
     try:
         done, _ = await asyncio.wait((joining,), timeout=limit)
@@ -89,14 +89,16 @@ def _has_network() -> bool:
     return not all(address.is_loopback for address in addresses)
 
 
-async def _join(sdk: SdkRoom, url: str, token: Secret, limit: float) -> str | None:
+async def _join(sdk: SdkRoom, credentials: Credentials, token: Secret, limit: float) -> str | None:
     """Connect; return the reason if that fails.
 
     The SDK's exception contains the token, so it must not become the context of another exception.
     """
+    if credentials.embedded:
+        await asyncio.to_thread(server.check_ours, credentials.url)
     try:
         # The SDK tries four times; the first attempt gets half of the time.
-        await sdk.join(url, token, attempt_timeout=max(1.0, limit / 2))
+        await sdk.join(credentials.url, token, attempt_timeout=max(1.0, limit / 2))
     except rtc.ConnectError as error:
         return scrub(error.message)
     except Exception as error:

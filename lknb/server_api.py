@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from lknb.credentials import Credentials, without_locals
 from lknb.proxies import proxy_for
+from lknb.server import check_ours
 
 _WITHIN = 1.0
 _ANSWER_WITHIN = 10.0
@@ -20,10 +21,16 @@ _ANSWER_WITHIN = 10.0
 
 @contextlib.asynccontextmanager
 async def client(credentials: Credentials, room: str) -> AsyncIterator[Any]:
-    """LiveKit's API client for one room."""
+    """LiveKit's API client for one room.
+
+    Raises:
+        ConnectError: if another user's process took the embedded server's port.
+    """
     import aiohttp
     from livekit import api
 
+    if credentials.embedded:
+        await asyncio.to_thread(check_ours, credentials.url)
     proxy = proxy_for(credentials.url)
     token = credentials.token or credentials.mint_for_api(room)
     with without_locals():  # the client's frames hold the token

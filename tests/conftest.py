@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -82,6 +83,16 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 def livekit(_clean_environment: None) -> server.RunningServer:
     """Return the running embedded server."""
     return server.ensure()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give the test a server of its own, which it may break, and return the directory; it is not started yet."""
+    monkeypatch.setenv("LKNB_SERVER", str(server.install()))
+    monkeypatch.setenv("LKNB_STATE_DIR", str(tmp_path / "state"))
+    yield tmp_path / "state"
+    with contextlib.suppress(lknb.ServerError):
+        server.stop()
 
 
 @pytest.fixture

@@ -4,10 +4,12 @@
     livekit_config.py  the configuration that keeps the server on loopback
     lifecycle.py       starts and stops the server, and reports its status
     state_file.py      the server's record, in memory and on disk
+    owner.py           who listens on the server's port: this user, or another one of this machine
     api.py             the calls of the server's HTTP API that running it needs
     watch.py           the process that stops the server when its rooms are empty
     log.py             the server's log
     paths.py           directories and locks
+    os_errors.py       what the operating system refused, in words
     process.py         processes
     command.py         commands with a time limit
 
@@ -20,12 +22,13 @@ from __future__ import annotations
 from lknb.server.command import Progress
 from lknb.server.lifecycle import ensure, install, participants, status, stop
 from lknb.server.log import follow, log_tail
-from lknb.server.owner import is_ours
+from lknb.server.owner import check_ours, is_ours
 from lknb.server.state_file import RunningServer
 
 __all__ = [
     "Progress",
     "RunningServer",
+    "check_ours",
     "ensure",
     "follow",
     "install",

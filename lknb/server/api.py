@@ -1,4 +1,7 @@
-"""The calls of LiveKit's HTTP API that running the server needs. `http.client` never uses a proxy."""
+"""The calls of LiveKit's HTTP API that running the server needs. `http.client` never uses a proxy.
+
+No token is sent unless the server holds its port: another user of this machine can take it when the server has ended.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 import jwt
 
+from lknb.server import os_errors, owner
 from lknb.server.state_file import Record
 
 _TIMEOUT = 2.0
@@ -44,11 +48,17 @@ def _rooms(server: Record) -> list[str] | None:
 
 def _call(server: Record, method: str, grants: dict[str, Any], body: dict[str, Any]) -> dict[str, Any] | None:
     """Call a method of the room service; None without an answer, or if the server refuses."""
+    if not owner.holds_port(server):
+        return None
     now = int(time.time())
     claims = {"iss": server.api_key, "nbf": now - 60, "exp": now + 60, "video": grants}
     token = jwt.encode(claims, server.api_secret, algorithm="HS256")
     connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=_TIMEOUT)
     try:
+        connection.connect()
+        # It held its port before and after connecting, so nobody else accepted the connection.
+        if not owner.holds_port(server):
+            return None
         connection.request(
             "POST",
             f"/twirp/livekit.RoomService/{method}",
@@ -61,7 +71,9 @@ def _call(server: Record, method: str, grants: dict[str, Any], body: dict[str, A
             return {}
         found = json.loads(text) if response.status == 200 else None
         return found if isinstance(found, dict) else None
-    except (OSError, http.client.HTTPException, ValueError):
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        if isinstance(error, OSError) and os_errors.is_shortage(error):
+            raise  # it says nothing about the server, which must not be taken for dead
         return None
     finally:
         connection.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lknb import settings
 from lknb.errors import ServerError
-from lknb.server import paths
+from lknb.server import os_errors, paths
 from lknb.server.command import Progress, StepFailedError, clean_environment, run
 
 VERSION = "1.13.5"
@@ -37,6 +37,7 @@ class Binary:
     version: str
 
 
+@os_errors.explained(os_errors.CACHE)
 def find(progress: Progress) -> Binary:
     """The first livekit-server in the search order, installed into the cache if necessary.
 
@@ -119,13 +120,7 @@ def _cached(tried: list[str]) -> Binary | None:
 
 def _install(tried: list[str], progress: Progress) -> Binary:
     cache = settings.cache_dir()
-    try:
-        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ServerError(
-            f"The cache {cache} for livekit-server cannot be created: {error.strerror or error}. "
-            "Set LKNB_CACHE_DIR to a directory that you can write to."
-        ) from error
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def waiting() -> None:
         progress("another process is installing livekit-server; waiting for it (usually 1 to 4 minutes)")

@@ -10,6 +10,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
+
+from lknb.server import os_errors
 
 Progress = Callable[[str], None]
 """Called with a one-line message when a slow step starts: the step, and how long it usually takes."""
@@ -40,9 +43,10 @@ def run(
 
     Raises:
         StepFailedError: if it cannot be run, fails, or takes longer than `timeout` seconds.
+        OSError: if this process or machine is out of files, processes or memory.
     """
     name = Path(argv[0]).name
-    with tempfile.TemporaryFile() as output:  # not a pipe, which a leftover grandchild would keep open
+    with _output() as output:
         try:
             process = subprocess.Popen(
                 [*map(str, argv)],
@@ -54,6 +58,8 @@ def run(
                 start_new_session=True,
             )
         except OSError as error:
+            if os_errors.is_shortage(error):
+                raise  # it says nothing about the command
             raise StepFailedError(f"{argv[0]} cannot be run: {error.strerror or error}") from error
         try:
             code = process.wait(timeout)
@@ -68,6 +74,13 @@ def run(
     if code:
         raise StepFailedError(f"{name} failed with exit code {code}: {_last_lines(text)}")
     return text
+
+
+def _output() -> IO[bytes]:
+    """A file for a command's output: not a pipe, which a leftover grandchild would keep open."""
+    if sys.platform == "linux":
+        return os.fdopen(os.memfd_create("lknb"), "w+b")  # in memory: a full disk must not look like a broken command
+    return tempfile.TemporaryFile()
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -1,11 +1,13 @@
 """Starts the embedded server when it is first needed, shares it between processes, and stops it.
 
-One lock file serialises every start and stop. The record of the last server names its process, ports and keys. It
-counts only if that process is alive and accepts its key.
+One lock file serialises every start and stop. The record of the last server names its process, ports and key. It
+counts only if that process is alive, holds its port and accepts its key. Each server has a key of its own, so a token
+that another user caught on the port of a server that had ended is of no use.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -21,15 +23,18 @@ from lknb.credentials import without_locals
 from lknb.errors import ServerError
 from lknb.server import api, binary, livekit_config, log, paths, process, state_file
 from lknb.server.command import Progress, clean_environment, to_stderr
+from lknb.server.os_errors import STATE, explained
 from lknb.server.state_file import Record, RunningServer
 
 # Seconds. On a busy machine, a healthy server may not answer for some seconds; it must not be ended for that.
 _PATIENCE = 10.0
 _START = 15.0
 _LOCK = 60.0
+_OTHER_BINARY = "If that binary is broken, remove it and run `lknb server install`, or set LKNB_SERVER to another."
 
 
 @without_locals()
+@explained(STATE)
 def ensure(progress: Progress = to_stderr) -> RunningServer:
     """Start the embedded server if it is not running, and return it. Blocks; call this from any thread.
 
@@ -37,7 +42,7 @@ def ensure(progress: Progress = to_stderr) -> RunningServer:
         progress: called with a message when a slow step starts, if the binary must be built or downloaded first.
 
     Raises:
-        ServerError: if the server cannot be found, installed or started.
+        ServerError: if the server cannot be found, installed or started, or its directory cannot be used.
     """
     state = _state()
     idle = settings.server_idle()
@@ -45,29 +50,44 @@ def ensure(progress: Progress = to_stderr) -> RunningServer:
         found = _wanted(state, idle)
     if found is None:
         server = binary.find(progress)  # not under the lock: it may take minutes
-        with paths.locked(state / state_file.LOCK, timeout=_LOCK):
+        with paths.locked(_state() / state_file.LOCK, timeout=_LOCK):
             found = _wanted(state, idle) or _start(state, server, idle)
     return found.public(state)
 
 
 @without_locals()
+@explained(STATE)
 def status() -> RunningServer | None:
-    """The embedded server if it is running and answers, otherwise None. Does not start it, or count as use."""
+    """The embedded server if it is running and answers, otherwise None. Does not start it, or count as use.
+
+    Raises:
+        ServerError: if that cannot be found out, for example because its directory cannot be used.
+    """
     state = _state()
     known = state_file.read(state)
     return known.public(state) if known is not None and known.alive and api.answers(known) else None
 
 
 @without_locals()
+@explained(STATE)
 def participants() -> dict[str, int]:
-    """The number of participants in each room of the embedded server; empty if it is not running."""
+    """The number of participants in each room of the embedded server; empty if it is not running.
+
+    Raises:
+        ServerError: if that cannot be found out, for example because its directory cannot be used.
+    """
     known = state_file.read(_state())
     return (api.participants(known) or {}) if known is not None and known.alive else {}
 
 
 @without_locals()
+@explained(STATE)
 def stop() -> bool:
-    """Stop the embedded server within 3 s, even if its rooms are in use. Returns False if it was not running."""
+    """Stop the embedded server within 3 s, even if its rooms are in use. Returns False if it was not running.
+
+    Raises:
+        ServerError: if it does not end, or its directory cannot be used.
+    """
     state = _state()
     with paths.locked(state / state_file.LOCK, timeout=_LOCK):
         known = state_file.read(state)
@@ -126,7 +146,7 @@ def _wanted(state: Path, idle: float) -> Record | None:
 
 
 def _start(state: Path, server: binary.Binary, idle: float) -> Record:
-    """Start a server with the last one's keys, and its ports if they are free, so that its clients find it again."""
+    """Start a server with a new key, and with the last one's ports if they are free."""
     last = state_file.read(state)
     log.cut(state)
     for attempt in range(3):
@@ -135,8 +155,8 @@ def _start(state: Path, server: binary.Binary, idle: float) -> Record:
         begun = Record(
             http_port=livekit_config.free_port(socket.SOCK_STREAM, last.http_port if last and reuse else 0),
             udp_port=livekit_config.free_port(socket.SOCK_DGRAM, last.udp_port if last and reuse else 0),
-            api_key=last.api_key if last else f"lknb{secrets.token_hex(6)}",
-            api_secret=last.api_secret if last else secrets.token_urlsafe(36),
+            api_key=f"lknb{secrets.token_hex(6)}",
+            api_secret=secrets.token_urlsafe(36),
             pid=0,
             born="",
             version=server.version,
@@ -146,7 +166,11 @@ def _start(state: Path, server: binary.Binary, idle: float) -> Record:
         )
         started = _launched(state, server, begun)
         if started is not None:
-            return _watched(state, started, idle)
+            try:
+                return _watched(state, started, idle)
+            except BaseException:
+                process.end(started.pid, started.born)  # nothing would end it when idle
+                raise
     raise ServerError(
         "livekit-server found its ports taken three times in a row. Try again; `lknb server log` shows its log."
     )
@@ -168,7 +192,9 @@ def _launched(state: Path, server: binary.Binary, begun: Record) -> Record | Non
                 [server.path, "--config", state / state_file.CONFIG], output=output, env=clean_environment(), cwd=state
             )
         except OSError as error:
-            raise ServerError(f"{server.path} cannot be run: {error.strerror or error}.") from error
+            if error.filename != str(server.path):  # the directory is gone, or there are too many processes
+                raise
+            raise ServerError(f"{server.path} cannot be run: {error.strerror or error}. {_OTHER_BINARY}") from error
     try:
         started = replace(begun, pid=child.pid, born=process.birth(child.pid) or "")
         deadline = time.monotonic() + _START
@@ -191,7 +217,8 @@ def _failure(state: Path, server: binary.Binary, child: subprocess.Popen[bytes],
     code = child.poll()
     if code is None:
         child.kill()
-    child.wait(5)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(5)
     process.reap()
     with (state / state_file.LOG).open("rb") as file:
         file.seek(before)
@@ -202,7 +229,7 @@ def _failure(state: Path, server: binary.Binary, child: subprocess.Popen[bytes],
     return ServerError(
         f"livekit-server {server.version} ({server.path}) {what}. The end of its log:\n"
         f"{log.tail(state, 5)}\n"
-        "If that binary is broken, remove it and run `lknb server install`, or set LKNB_SERVER to another."
+        f"{_OTHER_BINARY}"
     )
 
 
@@ -219,6 +246,10 @@ def _watched(state: Path, server: Record, idle: float) -> Record:
             env=environment,
             cwd=state,
         )
-    watched = replace(server, watch_pid=child.pid, watch_born=process.birth(child.pid) or "")
-    state_file.write(state, watched)
+    try:
+        watched = replace(server, watch_pid=child.pid, watch_born=process.birth(child.pid) or "")
+        state_file.write(state, watched)
+    except BaseException:
+        child.kill()
+        raise
     return watched

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from lknb.server import paths, state_file
+from lknb.server.os_errors import STATE, explained
 
 MOST = 5 * 1024 * 1024
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -17,17 +18,30 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TAIL = 512 * 1024
 
 
+@explained(STATE)
 def log_tail(lines: int = 50) -> str:
     """The last `lines` lines of the server's log, even after it has ended; empty if it has never run.
 
     Tokens and secrets are replaced, and control characters removed.
+
+    Raises:
+        ServerError: if the log cannot be read.
     """
     state = paths.state_dir()
     return tail(state, lines)
 
 
 def follow(lines: int = 50) -> Iterator[str]:
-    """Yield the last `lines` lines of the log, then each new line as it is written. Never ends by itself."""
+    """Yield the last `lines` lines of the log, then each new line as it is written. Never ends by itself.
+
+    Raises:
+        ServerError: if the log cannot be read.
+    """
+    with explained(STATE):
+        yield from _followed(lines)
+
+
+def _followed(lines: int) -> Iterator[str]:
     state = paths.state_dir()
     shown = tail(state, lines)
     path = state / state_file.LOG

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -13,6 +14,10 @@ import filelock
 
 from lknb import settings
 from lknb.errors import ServerError
+from lknb.server.os_errors import STATE, explained
+
+# From a file system without locks.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 def state_dir() -> Path:
@@ -21,18 +26,13 @@ def state_dir() -> Path:
     Raises:
         ServerError: if it belongs to another user, or cannot be created.
     """
-    path = settings.state_dir()
-    try:
+    with explained(STATE):
+        path = settings.state_dir()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.lstat()
         ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
         if ours and stat.S_IMODE(found.st_mode) != 0o700:
             path.chmod(0o700)
-    except OSError as error:
-        raise ServerError(
-            f"The embedded server's directory {path} cannot be used: {error.strerror or error}. "
-            "Set LKNB_STATE_DIR to a directory that you can write to."
-        ) from error
     if not ours:
         raise ServerError(
             f"{path} is a link or belongs to another user, so lknb stores no secrets there. "
@@ -59,7 +59,8 @@ def locked(path: Path, *, timeout: float, waiting: Callable[[], None] = lambda: 
     """Hold the lock file `path` against other processes and threads. Call `waiting` if it is taken.
 
     Raises:
-        ServerError: if it does not become free within `timeout` seconds, or cannot be created.
+        ServerError: if it does not become free within `timeout` seconds, or the file system has no locks.
+        OSError: if it cannot be created.
     """
     lock = filelock.FileLock(path, mode=0o600)  # a new object each time: a thread can acquire the same object twice
     try:
@@ -72,7 +73,9 @@ def locked(path: Path, *, timeout: float, waiting: Callable[[], None] = lambda: 
         raise ServerError(
             f"Another process has held {path} for {timeout:.0f} s. Wait for it or end it, then try again."
         ) from None
-    except (OSError, NotImplementedError) as error:  # the latter from a file system without locks
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
         raise ServerError(
             f"The lock {path} cannot be taken: {error}. "
             "Set LKNB_CACHE_DIR and LKNB_STATE_DIR to directories on a local disk."

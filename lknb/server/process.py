@@ -43,24 +43,31 @@ def reap() -> None:
 
 
 def birth(pid: int) -> str | None:
-    """Identifies a live process, even if its pid is used again; None if there is none, or only a zombie."""
+    """Identifies a live process, even if its pid is used again; None if there is none, or only a zombie.
+
+    Raises:
+        OSError: if this cannot be found out, for example because this process has too many open files.
+    """
     if sys.platform == "linux":
         try:
             text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        except OSError:
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
             return None
         # The second field, the name in parentheses, may contain anything. The third is the state, the 20th the number
         # of threads, the 22nd the start time. Threads may outlive the first one for a moment, and hold its ports.
         fields = text.rpartition(")")[2].split()
         return None if fields[0] in "ZX" and int(fields[17]) <= 1 else f"{_boot()} {fields[19]}"
-    shown = subprocess.run(
-        ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],
-        capture_output=True,
-        text=True,
-        timeout=5,
-        check=False,
-        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
-    ).stdout.split(maxsplit=1)
+    try:
+        shown = subprocess.run(
+            ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+        ).stdout.split(maxsplit=1)
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError("ps did not answer within 5 s") from error
     return None if len(shown) < 2 or shown[0].startswith("Z") else shown[1].strip()
 
 

@@ -41,7 +41,7 @@ class RunningServer:
 
 @dataclass(frozen=True)
 class Record:
-    """The server that was started last. Kept after it has ended, so that the next one uses the same ports and keys."""
+    """The server that was started last. Kept after it has ended, so that the next one uses the same ports."""
 
     http_port: int
     udp_port: int
@@ -78,12 +78,16 @@ class Record:
 
 
 def read(state: Path) -> Record | None:
-    """The record in a state directory; None if it is missing or invalid."""
+    """The record in a state directory; None if it is missing or invalid.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
     try:
         known = json.loads((state / RECORD).read_text(encoding="utf-8"))
         record = Record(**known)
         datetime.fromisoformat(record.started_at)
-    except (OSError, ValueError, TypeError):
+    except (FileNotFoundError, ValueError, TypeError, RecursionError):
         return None
     well_typed = all(type(getattr(record, item.name)).__name__ == item.type for item in fields(Record))
     return record if well_typed else None

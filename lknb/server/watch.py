@@ -22,14 +22,24 @@ def watch(state: Path, idle: float) -> None:
     pause = min(max(idle / 20, 0.1), 15.0)
     wanted = state_file.last_wanted(state)
     since = time.monotonic()  # does not advance while the machine sleeps
-    while server.alive:
+    while _runs(server):
         time.sleep(pause)
-        log.cut(state)
-        if state_file.last_wanted(state) != wanted or _in_use(server):
-            wanted = state_file.last_wanted(state)
-            since = time.monotonic()
-        elif time.monotonic() - since >= idle and _ended_unwanted(state, server, wanted):
-            return
+        try:
+            log.cut(state)
+            if state_file.last_wanted(state) != wanted or _in_use(server):
+                wanted = state_file.last_wanted(state)
+                since = time.monotonic()
+            elif time.monotonic() - since >= idle and _ended_unwanted(state, server, wanted):
+                return
+        except OSError:
+            continue  # the directory is gone, or the machine has too many open files; the next round tries again
+
+
+def _runs(server: state_file.Record) -> bool:
+    try:
+        return server.alive
+    except OSError:
+        return True  # the machine has too many open files, which says nothing about the server
 
 
 def _in_use(server: state_file.Record) -> bool:
