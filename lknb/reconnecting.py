@@ -32,6 +32,7 @@ _RETRY_PAUSE = 10.0
 _DEAD = 20
 # Seconds that the SDK gets for its ten attempts to reconnect, which take about 25.
 _SDK_ATTEMPTS = 45.0
+_LOOK_AT_SERVER = 0.25
 # Seconds in which a resumed link must show that it works.
 _PROOF_WITHIN = 6.0
 # Seconds to wait for the sign of a new session, if the server answered the announcement and if it did not.
@@ -109,7 +110,7 @@ class Reconnecting:
         """Whether the server has ended, or does not list this participant any more."""
         connection = self._connection
         credentials = connection.credentials
-        if await server_api.is_refusing(credentials.url):
+        if await self._server_ended() or await server_api.is_refusing(credentials.url):
             return True
         if not credentials.can_mint:
             return False
@@ -140,22 +141,33 @@ class Reconnecting:
     async def _bound_attempts(self, session: Any) -> None:
         """Let the SDK try, unless its session cannot come back, and not for ever."""
         connection = self._connection
-        credentials = connection.credentials
-        if credentials.embedded and not await asyncio.to_thread(
-            server.is_ours, credentials.url, credentials.api_key or ""
-        ):
-            # The next server has another key. Whoever listens on its port now would get this participant's token.
-            why = "the embedded server has ended"
-        else:
-            await asyncio.sleep(_SDK_ATTEMPTS)
-            why = "the SDK did not reconnect in time"
+        deadline = time.monotonic() + _SDK_ATTEMPTS
+        why = "the SDK did not reconnect in time"
+        while time.monotonic() < deadline and connection.session is session and connection.state == "reconnecting":
+            if await self._server_ended():
+                why = "the embedded server has ended"
+                break
+            await asyncio.sleep(_LOOK_AT_SERVER)
         if connection.session is session and connection.state == "reconnecting":
             self._take_over(why)
+
+    async def _server_ended(self) -> bool:
+        """Whether the embedded server that this session is on has ended.
+
+        The next one has another key. Whoever listens on its port instead would get this participant's token.
+        """
+        credentials = self._connection.credentials
+        if not credentials.embedded:
+            return False
+        return not await asyncio.to_thread(server.is_ours, credentials.url, credentials.api_key)
 
     async def reconnected(self) -> None:
         """The SDK has reconnected: find out whether it resumed the session or began a new one, and whether it works."""
         connection, session = self._connection, self._connection.session
         if session is None:
+            return
+        if await self._server_ended():
+            self._take_over("the embedded server has ended")
             return
         # A new session's id arrives with this participant's next update: immediately if announced, else up to 3 s late.
         announced = await connection.presence.announce()
