@@ -141,14 +141,40 @@ class Connection:
         Raises:
             PermissionDeniedError: if it does not.
         """
-        permissions = self.local.permissions
-        granted = {
-            "canPublishData": permissions.can_publish_data,
-            "canUpdateOwnMetadata": permissions.can_update_metadata,
-            "canSubscribe": permissions.can_subscribe,
-        }
-        if not granted[grant]:
+        _ = self.local  # raises NotConnectedError
+        if not self.may(grant):
             raise PermissionDeniedError(grant, action)
+
+    def require_still(self, grant: str, action: str) -> None:
+        """Check after a send that this participant had `grant` until its end: the server drops data without a word.
+
+        Raises:
+            PermissionDeniedError: if the grant was taken away.
+        """
+        if not self.may(grant):
+            raise PermissionDeniedError(grant, action, taken=True)
+
+    def may(self, grant: str) -> bool:
+        """Whether this participant has `grant` now; true between sessions."""
+        if self.session is None or not self.session.isconnected():
+            return True
+        permissions = self.session.local_participant.permissions
+        return bool(
+            {
+                "canPublishData": permissions.can_publish_data,
+                "canUpdateOwnMetadata": permissions.can_update_metadata,
+                "canSubscribe": permissions.can_subscribe,
+            }[grant]
+        )
+
+    def on_permissions(self, callback: Callable[[], None]) -> None:
+        """Call `callback()` when this participant's grants have changed."""
+
+        def changed(participant: rtc.Participant, *_: Any) -> None:
+            if participant.identity == self.identity:
+                callback()
+
+        self.on("participant_permissions_changed", changed)
 
     def require_for_later(self, grant: str, action: str) -> None:
         """Check the grant for an `action` that takes effect whenever the room is connected, even if it is not now.

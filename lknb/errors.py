@@ -69,16 +69,19 @@ class UnknownParticipantError(LknbError):
 
 @public
 class PermissionDeniedError(LknbError):
-    """The token of this participant lacks a grant; nothing was sent.
+    """This participant lacks a grant. Nothing was sent; if the grant was taken away meanwhile, a part may have arrived.
 
     Attributes:
         grant: the missing grant, by its name in a LiveKit token.
     """
 
-    def __init__(self, grant: str, action: str) -> None:
+    def __init__(self, grant: str, action: str, *, taken: bool = False) -> None:
         self.grant = grant
         super().__init__(
-            f"{action} needs the grant {grant!r}, which this participant's token does not have. "
+            f"{action} needs the grant {grant!r}, which was taken from this participant meanwhile. What was "
+            "sent before may or may not have arrived. Ask whoever manages the room for the grant, then send it again."
+            if taken
+            else f"{action} needs the grant {grant!r}, which this participant's token does not have. "
             f"Join with a token that grants it (https://docs.livekit.io/home/get-started/authentication/)."
         )
 

@@ -345,6 +345,7 @@ class ByteStreams(Streams):
                 stream_id=event.id,
             )
             await self.connection.call(sending, "send_bytes", limit=time_limit(len(data)))
+            self.connection.require_still("canPublishData", "Sending bytes")
             amend(event, transferred=len(data))
         return event
 

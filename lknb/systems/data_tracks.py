@@ -6,6 +6,7 @@ See https://docs.livekit.io/transport/data/data-tracks/.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -84,6 +85,7 @@ class LocalDataTrack(Live, ReadOnly):
         self.pushed = 0
         self.refused = 0
         self._sdk_track: rtc.LocalDataTrack | None = sdk_track
+        self._is_denied = False
         self._connection = connection
         self._log = log
         self._fix()
@@ -105,6 +107,7 @@ class LocalDataTrack(Live, ReadOnly):
 
         Raises:
             NotConnectedError: while the room is closed or reconnecting.
+            PermissionDeniedError: while this participant does not have the grant canPublishData any more.
             StreamError: if the track is no longer published.
             PayloadTooLargeError: if the frame exceeds 1,000,000 bytes.
             TypeError: for a payload that is not bytes, or a timestamp that is not a number.
@@ -121,6 +124,8 @@ class LocalDataTrack(Live, ReadOnly):
         LOOP.refuse_forked()
         if self._connection.state != "connected":
             raise self._connection.not_connected()
+        if self._is_denied:
+            raise PermissionDeniedError("canPublishData", f"Pushing frames to {self.name!r}", taken=True)
         sdk_track = self._sdk_track  # another thread may be unpublishing it
         if sdk_track is None:
             raise self._unpublished()
@@ -177,6 +182,7 @@ class DataTracks:
         connection.on("data_track_published", self._published)
         connection.on("data_track_unpublished", self._unpublished)
         connection.on_restored(self._restored)
+        connection.on_permissions(self._permissions_changed)
 
     async def publish_data_track(self, name: str) -> LocalDataTrack:
         """Publish a data track. Publishing the same name again returns the same track.
@@ -332,15 +338,34 @@ class DataTracks:
         for key in [key for key, track in self._remote.items() if not track.is_published()]:
             del self._remote[key]
         if anew:
-            for name, track in list(self._local.items()):
-                try:
-                    track._replace(await self._publish(name))
-                except NotConnectedError:
-                    raise
-                except LknbError as error:
-                    track._replace(None)
-                    del self._local[name]
-                    self._log.add(
-                        Event("data_track", "out", topic=name, status="failed", error=f"not published again: {error}")
-                    )
+            await self._publish_again()
         self._update()
+
+    async def _publish_again(self) -> None:
+        for name, track in list(self._local.items()):
+            try:
+                track._replace(await self._publish(name))
+            except NotConnectedError:
+                raise
+            except LknbError as error:
+                track._replace(None)
+                self._local.pop(name, None)
+                self._log.add(
+                    Event("data_track", "out", topic=name, status="failed", error=f"not published again: {error}")
+                )
+
+    def _permissions_changed(self) -> None:
+        """The server unpublishes the tracks of a participant without the grant, and does not say so."""
+        allowed = self._connection.may("canPublishData")
+        back = [track for track in self._local.values() if track._is_denied and allowed]
+        for track in self._local.values():
+            track._is_denied = not allowed
+        if back:
+            self._connection.start(self._publish_denied(back))
+
+    async def _publish_denied(self, tracks: list[LocalDataTrack]) -> None:
+        for track in tracks:
+            with contextlib.suppress(LknbError):
+                await track._unpublish()
+        with contextlib.suppress(NotConnectedError):  # the next session publishes them
+            await self._publish_again()

@@ -108,6 +108,7 @@ class Packets:
                     "publish_data",
                     limit=_SEND_WITHIN,
                 )
+                self._connection.require_still("canPublishData", "Sending packets")
         return event
 
     def _received(self, packet: rtc.DataPacket, sender: str | None) -> None:

@@ -16,7 +16,7 @@ from livekit import rtc
 from lknb import checks
 from lknb.connection import Connection
 from lknb.defaults import RPC_TIMEOUT
-from lknb.errors import RpcError
+from lknb.errors import PermissionDeniedError, RpcError
 from lknb.event import Event, amend
 from lknb.events import EventLog
 from lknb.handlers import Handler, Handlers
@@ -26,7 +26,7 @@ from lknb.participants import Participant
 from lknb.systems.arguments import Arguments
 from lknb.systems.json_values import jsonable
 from lknb.systems.payloads import ERROR_DATA_LIMIT, PAYLOAD_LIMIT, cut, decode_answer, encode
-from lknb.systems.sending import recording
+from lknb.systems.sending import Outcome, recording
 
 METHOD_LIMIT = 64
 
@@ -292,7 +292,10 @@ class Method:
         try:
             with recording(self._log, event) as outcome:
                 try:
-                    return await self._run(call, event)
+                    self._refuse_silenced(call, outcome)
+                    answer = await self._run(call, event)
+                    self._refuse_silenced(call, outcome)
+                    return answer
                 except asyncio.CancelledError:
                     outcome.reason = "the call timed out, or the room was closed"
                     raise
@@ -305,6 +308,14 @@ class Method:
                     raise RpcError(1500, _HANDLER_FAILED) from None
         except RpcError as error:
             raise rtc.RpcError(error.code, error.message, error.data) from None
+
+    def _refuse_silenced(self, call: rtc.RpcInvocationData, outcome: Outcome) -> None:
+        """End the call if this participant has lost the grant to send: the server drops whatever it answers."""
+        if not self._connection.may("canPublishData"):
+            why = PermissionDeniedError("canPublishData", f"Answering {call.method!r}")
+            outcome.reason = str(why)
+            self.handler.say(f"{call.caller_identity!r} gets no answer from {self.handler.name}. {why}")
+            raise RpcError(RpcError.FORBIDDEN, "not permitted to answer")
 
     def _sendable(self, error: RpcError | rtc.RpcError) -> RpcError:
         """A handler's error as LiveKit can send it. An error that it cannot send would leave the caller waiting."""

@@ -9,7 +9,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Generic, Literal, TypeVar
 
 from lknb.connection import Connection
-from lknb.errors import DeliveryTimeoutError, NotConnectedError, PayloadTooLargeError, StreamError
+from lknb.errors import (
+    DeliveryTimeoutError,
+    LknbError,
+    NotConnectedError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    StreamError,
+)
 from lknb.event import Event, amend, set_partial
 from lknb.events import EventLog
 from lknb.files import safe_name
@@ -115,6 +122,7 @@ class Streams:
         self.incoming: set[IncomingStream[Any]] = set()
         self.latest: dict[tuple[str | None, str], asyncio.Future[None]] = {}
         connection.on_lost(self._lost)
+        connection.on_permissions(self._permissions_changed)
 
     def find(self, event: Event) -> OutgoingStream[Any] | IncomingStream[Any] | None:
         """The open stream of this event, if there is one."""
@@ -138,6 +146,11 @@ class Streams:
     def _lost(self, why: str) -> None:
         for stream in list(self.outgoing):
             stream.lost(why)
+
+    def _permissions_changed(self) -> None:
+        if not self.connection.may("canPublishData"):
+            for stream in list(self.outgoing):
+                stream.deny()
 
 
 def _close_unused(opening: asyncio.Task[Any]) -> None:
@@ -387,6 +400,7 @@ class OutgoingStream(ABC, Generic[Piece]):
         self._progress = progress
         self._waits: set[asyncio.Timeout] = set()
         self._is_closing = False
+        self._denied: PermissionDeniedError | None = None
         streams.outgoing.add(self)
 
     @abstractmethod
@@ -413,6 +427,7 @@ class OutgoingStream(ABC, Generic[Piece]):
 
         Raises:
             StreamError: if the stream has ended or was aborted.
+            PermissionDeniedError: if the grant canPublishData was taken away.
             NotConnectedError: if the connection is lost.
             DeliveryTimeoutError: if the SDK does not accept the piece in time.
             TypeError: for a piece of another type.
@@ -439,6 +454,7 @@ class OutgoingStream(ABC, Generic[Piece]):
 
         Raises:
             StreamError: if the stream has ended or was aborted, or is not of the announced size.
+            PermissionDeniedError: if the grant canPublishData was taken away.
             NotConnectedError: if the connection is lost.
             DeliveryTimeoutError: if the SDK does not end the stream in time.
         """
@@ -502,12 +518,20 @@ class OutgoingStream(ABC, Generic[Piece]):
         if self.event.status != "open":
             return
         self._end("failed", why)
-        # The SDK ends a stream only after the write in progress.
-        for wait in self._waits:
-            wait.reschedule(asyncio.get_running_loop().time())
+        self._wake()  # the SDK ends a stream only after the write in progress
         closing = asyncio.ensure_future(self._sdk_writer.aclose(reason=reason_sent or why))
         with contextlib.suppress(Exception):  # the stream has failed already, for the recorded reason
             await asyncio.wait_for(asyncio.shield(closing), _CLOSE_WITHIN)
+
+    def deny(self) -> None:
+        """Fail the stream: the grant to send was taken away, so receivers get neither the rest nor an end."""
+        self._denied = PermissionDeniedError("canPublishData", "Sending a stream", taken=True)
+        self._end("failed", str(self._denied))
+        self._wake()
+
+    def _wake(self) -> None:
+        for wait in self._waits:
+            wait.reschedule(asyncio.get_running_loop().time())
 
     def lost(self, why: str) -> None:
         """Fail the stream: its session has ended, so written data may not arrive."""
@@ -526,11 +550,13 @@ class OutgoingStream(ABC, Generic[Piece]):
             raise StreamError("This stream has ended. Open another one.")
 
     def refuse_aborted(self) -> None:
-        """Raise StreamError if the stream was aborted."""
+        """Raise the reason if the stream was aborted: StreamError, or PermissionDeniedError."""
         if self.event.status == "failed":
             raise self._aborted()
 
-    def _aborted(self) -> StreamError:
+    def _aborted(self) -> LknbError:
+        if self._denied is not None:
+            return self._denied
         if self.event.error == CANCELLED:
             return StreamError(f"This stream was {CANCELLED}, after {self.event.transferred:,} bytes.")
         return StreamError(f"This stream was aborted ({self.event.error}). Open another one.")
@@ -581,6 +607,7 @@ class AsyncStreamWriter(Live):
 
         Raises:
             StreamError: if the stream is not open, has ended or was aborted.
+            PermissionDeniedError: if the grant canPublishData was taken away.
             NotConnectedError: if the connection is lost.
             DeliveryTimeoutError: if the SDK does not accept the piece in time.
             TypeError: for a piece of another type.
@@ -592,6 +619,7 @@ class AsyncStreamWriter(Live):
 
         Raises:
             StreamError: if the stream is not open, has ended or was aborted, or is not of the announced size.
+            PermissionDeniedError: if the grant canPublishData was taken away.
             NotConnectedError: if the connection is lost.
             DeliveryTimeoutError: if the SDK does not end the stream in time.
         """
@@ -641,6 +669,7 @@ class StreamWriter(Live):
 
         Raises:
             StreamError: if the stream is not open, has ended or was aborted.
+            PermissionDeniedError: if the grant canPublishData was taken away.
             NotConnectedError: if the connection is lost.
             DeliveryTimeoutError: if the SDK does not accept the piece in time.
             TypeError: for a piece of another type.
@@ -652,6 +681,7 @@ class StreamWriter(Live):
 
         Raises:
             StreamError: if the stream is not open, has ended or was aborted, or is not of the announced size.
+            PermissionDeniedError: if the grant canPublishData was taken away.
             NotConnectedError: if the connection is lost.
             DeliveryTimeoutError: if the SDK does not end the stream in time.
         """

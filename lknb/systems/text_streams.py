@@ -173,6 +173,7 @@ class TextStreams(Streams):
         with recording(self.log, event, "The text was not sent"):
             sending = send_text(self.connection.local, text, event.topic, recipients, event.attributes, _header(event))
             await self.connection.call(sending, "send_text", limit=time_limit(size))
+            self.connection.require_still("canPublishData", "Sending text")
             amend(event, transferred=size)
 
     async def _send_pieces(self, pieces: Any, event: Event, recipients: list[str]) -> None:
