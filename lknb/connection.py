@@ -209,8 +209,8 @@ class Connection:
         except TimeoutError:
             if bound in self._calls and self.state == "connected":
                 raise DeliveryTimeoutError(
-                    f"{what} did not finish within {limit:g} s; the connection may have stalled. Check room.state, "
-                    "and try again."
+                    f"{what} did not finish within {limit:g} s; the connection may have stalled. It may or may not "
+                    "have taken effect. Check room.state, and try again."
                 ) from None
             raise self.lost_during(what) from None
         finally:

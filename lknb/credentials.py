@@ -26,6 +26,8 @@ import jwt
 
 from lknb.errors import ConnectError
 
+# Seconds by which this machine's clock may be ahead of the server's.
+_CLOCKS_DIFFER = 600
 TOKEN_TTL = dt.timedelta(hours=1)
 
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
@@ -172,7 +174,7 @@ class Credentials:
         assert self.api_key is not None
         assert self.api_secret is not None
         now = int(time.time())
-        lifetime = {"iss": self.api_key, "nbf": now - 10, "exp": now + int(TOKEN_TTL.total_seconds())}
+        lifetime = {"iss": self.api_key, "nbf": now - _CLOCKS_DIFFER, "exp": now + int(TOKEN_TTL.total_seconds())}
         with warnings.catch_warnings():
             # The server determines the secret's length: that of `livekit-server --dev` has six letters.
             warnings.filterwarnings("ignore", "The HMAC key is")
@@ -249,7 +251,10 @@ def check_token(token: Secret, room: str, identity: str | None) -> TokenClaims:
         raise ConnectError("The token does not grant 'roomJoin'. Get a token that grants it.")
     if claims.expires is not None and claims.expires < time.time():
         when = dt.datetime.fromtimestamp(claims.expires, dt.UTC).isoformat(" ", "seconds")
-        raise ConnectError(f"The token expired at {when}. Get a new one and connect again.")
+        raise ConnectError(
+            f"The token expired at {when}, by this machine's clock. Get a new one and connect again. If it is new, set "
+            "the clock."
+        )
     if claims.room != room:
         raise ConnectError(
             f"The token is for room {claims.room!r}, not for {room!r}. "

@@ -305,4 +305,8 @@ class Spool:
 
 def guess_type(name: str) -> str:
     """The MIME type that matches a file name's extension."""
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+    try:
+        found = mimetypes.guess_type(name)[0]
+    except OSError:  # the first call reads the system's tables, which it cannot with too many open files
+        found = None
+    return found or "application/octet-stream"

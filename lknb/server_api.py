@@ -46,17 +46,15 @@ async def client(credentials: Credentials, room: str) -> AsyncIterator[Any]:
 
 async def participants(credentials: Credentials, room: str) -> list[Any] | None:
     """The participants of the room, including those not announced yet; None if the server does not answer in time."""
-    from livekit import api
-
     try:
+        from livekit import api
+
         async with client(credentials, room) as server:
             answer = await asyncio.wait_for(
                 server.room.list_participants(api.ListParticipantsRequest(room=room)), _WITHIN
             )
-    except api.TwirpError as error:
-        return [] if error.code == api.TwirpErrorCode.NOT_FOUND else None
-    except Exception:  # only a shortcut: callers have a slower way
-        return None
+    except Exception as error:  # only a shortcut: callers have a slower way
+        return [] if getattr(error, "code", None) == "not_found" else None
     return list(answer.participants)
 
 
@@ -89,9 +87,9 @@ async def is_refusing(url: str) -> bool:
 
 async def room_sid(credentials: Credentials, room: str) -> str | None:
     """The id of the room with this name; None if there is no such room, or no answer in time."""
-    from livekit import api
-
     try:
+        from livekit import api
+
         async with client(credentials, room) as server:
             answer = await asyncio.wait_for(server.room.list_rooms(api.ListRoomsRequest(names=[room])), _WITHIN)
     except Exception:  # only a shortcut: the SDK gets the id later
@@ -101,9 +99,9 @@ async def room_sid(credentials: Credentials, room: str) -> str | None:
 
 async def is_full(credentials: Credentials, room: str) -> bool | None:
     """Whether the room has as many participants as it may have; None if the server does not say."""
-    from livekit import api
-
     try:
+        from livekit import api
+
         async with client(credentials, room) as server:
             found = await asyncio.wait_for(server.room.list_rooms(api.ListRoomsRequest(names=[room])), _WITHIN)
     except Exception:  # only an explanation: without it, the message names the possible causes

@@ -33,7 +33,6 @@ from lknb.systems.streams import (
     Streams,
     check_header,
     incoming_event,
-    reason_to_send,
     time_limit,
 )
 
@@ -366,7 +365,7 @@ class ByteStreams(Streams):
         except BaseException as error:
             if line:
                 line.close(event.transferred, str(error) or type(error).__name__)
-            await stream.abort(reason_to_send(error))
+            await stream.abort_for(error)
             raise
         if line:
             line.close(size)

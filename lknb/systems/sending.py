@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from lknb.events import EventLog
 from lknb.sdk import PublishDataError, PublishDataTrackError
 from lknb.sdk import StreamError as SdkStreamError
 from lknb.systems.payloads import ERROR_DATA_LIMIT
+
+INTERRUPTED = "interrupted; it may or may not have arrived"
+"""The error of an event whose send was cancelled: the SDK finishes what it has accepted."""
 
 # The SDK's exceptions for refusing to send or to publish.
 _REFUSALS = (SdkStreamError, PublishDataError, PublishDataTrackError)
@@ -88,6 +92,8 @@ def refused(failure: str, error: Exception) -> LknbError:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        return INTERRUPTED
     if isinstance(error, SdkStreamError):
         return error.description
     if isinstance(error, PublishDataError | PublishDataTrackError):

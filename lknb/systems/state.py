@@ -20,6 +20,7 @@ from lknb.credentials import read_token
 from lknb.errors import ConnectError, NotConnectedError, PayloadTooLargeError, PermissionDeniedError, StateError
 from lknb.event import Event
 from lknb.events import EventLog
+from lknb.heartbeat import ODD
 from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
@@ -174,13 +175,22 @@ class ParticipantState:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise StateError(
-                    f"{what}: sent, but not confirmed by the server within {_CONFIRM_WITHIN:g} s. "
-                    "The server silently refuses values over its limits. Read the value back to check it."
+                    f"{what}: sent, but not confirmed by the server within {_CONFIRM_WITHIN:g} s. {self._why()}"
                 )
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), left)
             _ = self._connection.sdk  # raises NotConnectedError if the connection was lost
+            self._connection.require_still("canUpdateOwnMetadata", what)
+
+    def _why(self) -> str:
+        """Why the server may not have confirmed a change, and what to do."""
+        if self._connection.reconnecting.heartbeat.silence >= ODD:
+            return (
+                "Nothing comes from the server any more: the connection has stalled. The change may or may not have "
+                "taken effect. Wait until room.state is 'connected' again, then read the value back."
+            )
+        return "The server silently refuses values over its limits. Read the value back to check it."
 
     def _attributes_changed(self, changed: dict[str, str], participant: rtc.Participant, *_: Any) -> None:
         self._changed.set()

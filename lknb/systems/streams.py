@@ -27,7 +27,7 @@ from lknb.progress import size as readable
 from lknb.public import public
 from lknb.sdk import StreamError as SdkStreamError
 from lknb.systems.pieces import Pieces
-from lknb.systems.sending import refused
+from lknb.systems.sending import INTERRUPTED, refused
 
 Piece = TypeVar("Piece", str, bytes)
 Writer = TypeVar("Writer")
@@ -40,6 +40,7 @@ PIECE = 128 * 1024
 """The largest piece of a stream in one call of the SDK: bytes, or characters."""
 
 CANCELLED = "cancelled here"
+SENDER_INTERRUPTED = "the sender was interrupted"
 # If a stream's end is lost but its sender stays, the reader would otherwise wait as long as the room is open.
 IDLE_LIMIT = 3600.0
 _CLOSE_WITHIN = 5.0
@@ -77,7 +78,7 @@ def check_header(topic: str, attributes: dict[str, str], recipients: list[str], 
 def reason_to_send(error: BaseException) -> str:
     """The reason sent to receivers when a stream aborts: the error's type alone, since its text could leak data."""
     if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
-        return "the sender was interrupted"
+        return SENDER_INTERRUPTED
     return f"the sender stopped with {type(error).__name__}"
 
 
@@ -155,7 +156,7 @@ class Streams:
 
 def _close_unused(opening: asyncio.Task[Any]) -> None:
     if not opening.cancelled() and opening.exception() is None:
-        keep(opening.result().aclose(reason=reason_to_send(asyncio.CancelledError())))
+        keep(opening.result().aclose(reason=SENDER_INTERRUPTED))
 
 
 class OpenStreams:
@@ -523,6 +524,11 @@ class OutgoingStream(ABC, Generic[Piece]):
         with contextlib.suppress(Exception):  # the stream has failed already, for the recorded reason
             await asyncio.wait_for(asyncio.shield(closing), _CLOSE_WITHIN)
 
+    async def abort_for(self, error: BaseException) -> None:
+        """Abort the stream because its sender's code has raised `error`."""
+        reason = reason_to_send(error)
+        await self.abort(INTERRUPTED if reason == SENDER_INTERRUPTED else reason, reason)
+
     def deny(self) -> None:
         """Fail the stream: the grant to send was taken away, so receivers get neither the rest nor an end."""
         self._denied = PermissionDeniedError("canPublishData", "Sending a stream", taken=True)
@@ -595,7 +601,7 @@ class AsyncStreamWriter(Live):
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is not None:
-            await LOOP.wait(self._opened.abort(reason_to_send(error)))
+            await LOOP.wait(self._opened.abort_for(error))
         elif self.event.status == "open":
             await LOOP.wait(self._opened.close())
         else:
@@ -632,7 +638,7 @@ class AsyncStreamWriter(Live):
 
     async def _abort_abandoned(self) -> None:
         if self._stream is not None:
-            await self._stream.abort(reason_to_send(asyncio.CancelledError()))
+            await self._stream.abort_for(asyncio.CancelledError())
 
     def __del__(self) -> None:
         if self._opening is not None:

@@ -32,7 +32,6 @@ from lknb.systems.streams import (
     Streams,
     check_header,
     incoming_event,
-    reason_to_send,
     time_limit,
 )
 from lknb.workers import Workers
@@ -183,7 +182,7 @@ class TextStreams(Streams):
                 async for piece in _each(pieces):
                     await stream.write(piece)
         except BaseException as error:
-            await stream.abort(reason_to_send(error))
+            await stream.abort_for(error)
             raise
         await stream.close()
 
