@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lknb.credentials import Credentials, check_token
+from lknb.defaults import MAX_STREAM_SIZE
 
 TIMEOUT = 10.0
 """Default number of seconds for joining a room."""
@@ -51,6 +52,11 @@ class ConnectOptions:
     def key(self) -> tuple[str, str, str]:
         """Server, room and identity. Only one connection at a time can use the same three."""
         return (self.credentials.url, self.room, self.identity)
+
+    @property
+    def largest_stream(self) -> int:
+        """The most bytes that an incoming stream or call may have. The SDK has one limit for all of them."""
+        return max(self.max_stream_size, MAX_STREAM_SIZE)
 
     @property
     def initial_state(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from lknb import checks, server
 from lknb.connect_options import NAME_LIMIT, TIMEOUT, ConnectOptions, chosen_identity
 from lknb.connection import Connection, of_server
 from lknb.credentials import Credentials, Secret, find, is_token, strip_edges, without_locals
+from lknb.defaults import MAX_STREAM_SIZE
 from lknb.errors import ConnectError
 from lknb.events import EventLog
 from lknb.loop import LOOP, at_exit
@@ -23,7 +24,6 @@ from lknb.public import public
 from lknb.room import Room, joined_room
 from lknb.systems import Systems
 from lknb.systems.state import ATTRIBUTES_LIMIT, check_attributes
-from lknb.systems.streams import MAX_STREAM_SIZE
 from lknb.watchdog import watch
 
 # Jupyter gives a kernel five seconds to shut down.

@@ -311,6 +311,7 @@ class Connection:
             on_event=lambda *args: self._sdk_event(sdk, *args),
             on_text_stream=lambda reader, sender: self._stream_opened(sdk, "text_stream", reader, sender),
             on_byte_stream=lambda reader, sender: self._stream_opened(sdk, "byte_stream", reader, sender),
+            max_stream_size=self.options.largest_stream,
         )
         # Set before the handshake, which already delivers the first events, such as published tracks.
         self.session, self.session_token = sdk, token

@@ -17,3 +17,6 @@ RPC_CONCURRENCY = 8
 
 TELEMETRY_WINDOW = 5_000
 """Number of newest samples that telemetry keeps and shows."""
+
+MAX_STREAM_SIZE = 64 * 1024 * 1024
+"""Maximum bytes of an incoming stream."""

@@ -131,7 +131,8 @@ class RpcError(LknbError):
     """A remote method call failed. Raise it in a handler to answer the caller with an error.
 
     Codes 1001 to 1999 are LiveKit's (https://docs.livekit.io/transport/data/rpc/#errors). lknb itself answers
-    with `INVALID_ARGUMENTS`, `FORBIDDEN` and `INVALID_RESPONSE`. Every other number is free for your own errors.
+    with `INVALID_ARGUMENTS`, `FORBIDDEN`, `INVALID_RESPONSE` and `TOO_MANY_CALLS`. Every other number is free for your
+    own errors.
 
     Args:
         code: a number; choose one outside 1001 to 1999.
@@ -142,11 +143,13 @@ class RpcError(LknbError):
     INVALID_ARGUMENTS: Final = 400
     FORBIDDEN: Final = 403
     INVALID_RESPONSE: Final = 422
+    TOO_MANY_CALLS: Final = 429
 
     NAMES: ClassVar[dict[int, str]] = {
         400: "INVALID_ARGUMENTS",
         403: "FORBIDDEN",
         422: "INVALID_RESPONSE",
+        429: "TOO_MANY_CALLS",
         1400: "UNSUPPORTED_METHOD",
         1401: "RECIPIENT_NOT_FOUND",
         1402: "REQUEST_PAYLOAD_TOO_LARGE",

@@ -403,6 +403,12 @@ class Room(Live, ReadOnly):
         checks.choice(thread, "thread", THREADS)
         if max_size is not None:
             max_size = checks.whole(max_size, "max_size", checks.BYTES)
+            largest = self._connection.options.largest_stream
+            if max_size > largest:
+                raise ValueError(
+                    f"max_size is {max_size:,} bytes, but this connection takes at most {largest:,} bytes in a stream. "
+                    f"Connect with max_stream_size={max_size}."
+                )
 
         def register(function: F) -> F:
             self._refuse_closed()

@@ -116,6 +116,7 @@ class SdkRoom(rtc.Room):
             `data_received` has the sender's identity as a second argument, or None.
         on_text_stream: called with the reader of each text stream, of any topic, and the sender's identity.
         on_byte_stream: the same for byte streams.
+        max_stream_size: the most bytes to which the SDK unpacks a compressed stream or call.
     """
 
     def __init__(
@@ -124,10 +125,12 @@ class SdkRoom(rtc.Room):
         on_event: EventReceived,
         on_text_stream: StreamOpened,
         on_byte_stream: StreamOpened,
+        max_stream_size: int,
     ) -> None:
         quiet_sdk_log()
         super().__init__(loop=asyncio.get_running_loop())
         self._on_event = on_event
+        self._max_stream_size = max_stream_size
         self._url = ""
         self._proxy = contextlib.ExitStack()  # closed unless the SDK is connecting
         self._given_up = False
@@ -182,6 +185,7 @@ class SdkRoom(rtc.Room):
             rtc_config=rtc.RtcConfiguration(
                 continual_gathering_policy=rtc.ContinualGatheringPolicy.GATHER_ONCE,
             ),
+            data_stream=rtc.DataStreamOptions(max_payload_byte_length=self._max_stream_size),
         )
         self._url = url
         await until_free(url)

@@ -393,7 +393,9 @@ class ByteStreams(Streams):
         return OutgoingBytes(self, event, sdk_writer, progress)
 
     def _opened(self, reader: Any, sender: str) -> None:
-        self.connection.start(self._receive(reader, incoming_event(reader, sender, "bytes")))
+        event = incoming_event(reader, sender, "bytes")
+        if self.admits(reader, event):
+            self.connection.start(self._receive(reader, event))
 
     async def _receive(self, reader: Any, event: Event) -> None:
         stream = IncomingStream[bytes](self, event)

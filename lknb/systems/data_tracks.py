@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -35,7 +36,14 @@ FRAME_LIMIT = 1_000_000
 """Maximum bytes of a frame. The SDK drops larger frames silently."""
 
 BUFFER_SIZE = 4096
-"""Maximum frames that the SDK buffers for a subscription. Beyond that, it drops the oldest."""
+"""Maximum frames that the SDK buffers for each of the first 16 subscriptions. Beyond that, it drops the oldest."""
+
+MAX_TRACKS = 256
+"""Maximum tracks of one publisher that a room subscribes to."""
+
+_LARGE_BUFFERS = 16
+# The SDK allocates the whole buffer at once: 80 bytes for each frame.
+_SMALL_BUFFER = 256
 
 NAME_LIMIT = 256
 """Maximum characters of a track's name."""
@@ -177,6 +185,8 @@ class DataTracks:
         # By publisher and name: the sid changes with every reconnect.
         self._remote: dict[tuple[str, str], rtc.RemoteDataTrack] = {}
         self._subscriptions: dict[tuple[str, str], asyncio.Task[None]] = {}
+        # What one publisher has too many of; each is reported once.
+        self._too_many: set[tuple[str, str]] = set()
         connection.presence.data_tracks_of = self._names_of
         log.on_interests(lambda: LOOP.loop.call_soon_threadsafe(self._update))
         connection.on("data_track_published", self._published)
@@ -282,26 +292,42 @@ class DataTracks:
         for key, track in list(self._remote.items()):
             if track.info.sid == sid:
                 del self._remote[key]
+                self._too_many.discard(key)
         self._connection.presence.refresh()
         self._update()
 
     def _update(self) -> None:
+        counts = Counter(publisher for publisher, _ in self._subscriptions)
         for key, track in self._remote.items():
-            if key not in self._subscriptions and self._wanted(key):
-                self._subscriptions[key] = self._connection.start(self._read(key, track))
+            if key in self._subscriptions or not self._wanted(key):
+                continue
+            if counts[key[0]] >= MAX_TRACKS:
+                self._refuse(key)
+                continue
+            counts[key[0]] += 1
+            buffer = BUFFER_SIZE if len(self._subscriptions) < _LARGE_BUFFERS else _SMALL_BUFFER
+            self._subscriptions[key] = self._connection.start(self._read(key, track, buffer))
         for key, task in list(self._subscriptions.items()):
             if key not in self._remote or not self._wanted(key):
                 del self._subscriptions[key]
                 task.cancel()
 
+    def _refuse(self, key: tuple[str, str]) -> None:
+        if key in self._too_many:
+            return
+        self._too_many.add(key)
+        publisher, name = key
+        error = f"not subscribed: {publisher!r} publishes more than {MAX_TRACKS} data tracks"
+        self._log.add(Event("data_track", "in", sender=publisher, topic=name, status="dropped", error=error))
+
     def _wanted(self, key: tuple[str, str]) -> bool:
         publisher, name = key
         return any(each.covers("data_track", name, publisher) for each in self._log.interests)
 
-    async def _read(self, key: tuple[str, str], track: rtc.RemoteDataTrack) -> None:
+    async def _read(self, key: tuple[str, str], track: rtc.RemoteDataTrack, buffer: int) -> None:
         publisher, name = key
         while self._remote.get(key) is track:
-            stream = track.subscribe(buffer_size=BUFFER_SIZE)
+            stream = track.subscribe(buffer_size=buffer)
             try:
                 async for frame in stream:
                     self._log.add(

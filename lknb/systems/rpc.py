@@ -38,6 +38,10 @@ _TRANSIT = 0.25
 # The time that a call and its answer may take on the slowest links, in addition to the handler's time.
 _SLOW_TRANSIT = 4.0
 _IN_FLIGHT = 64
+
+MAX_WAITING = 1_000
+"""Maximum calls of one method that wait for their turn."""
+
 _NO_ANSWER = (1501, 1503, 1505)
 _HANDLER_FAILED = "Application error in method handler"
 
@@ -271,6 +275,7 @@ class Method:
         self._connection = connection
         # For async handlers. A synchronous one continues after its timeout, and its threads limit its concurrency.
         self._turns = asyncio.Semaphore(handler.concurrency)
+        self._waiting = 0
 
     async def answer(self, call: rtc.RpcInvocationData) -> str:
         """Run the handler for one call, and return its answer as text.
@@ -284,7 +289,7 @@ class Method:
             sender=call.caller_identity,
             to=(self._connection.identity,),
             topic=call.method,
-            data=call.payload,
+            data=call.payload if len(call.payload) <= PAYLOAD_LIMIT else None,
             size=len(call.payload.encode()),
             status="open",
             raw=self._arguments.raw,
@@ -338,8 +343,17 @@ class Method:
             raise RpcError(RpcError.FORBIDDEN, f"{call.caller_identity!r} may not call {call.method!r}.")
         amend(event, data=self._arguments.read(call.payload))
         args, kwargs = self._arguments.of(event.data, call)
-        async with self._turns:
+        if self._waiting >= MAX_WAITING:
+            raise RpcError(RpcError.TOO_MANY_CALLS, f"{MAX_WAITING} other calls of {call.method!r} are waiting.")
+        self._waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._waiting -= 1
+        try:
             result = await self.handler.run(*args, **kwargs)
+        finally:
+            self._turns.release()
         is_text = self._arguments.raw and isinstance(result, str)
         value = result if is_text else jsonable(result)
         answer = checks.text(value if is_text else encode(value), f"The answer of {call.method!r}")

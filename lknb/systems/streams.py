@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from lknb.connection import Connection
@@ -32,9 +33,6 @@ from lknb.systems.sending import INTERRUPTED, refused
 Piece = TypeVar("Piece", str, bytes)
 Writer = TypeVar("Writer")
 
-MAX_STREAM_SIZE = 64 * 1024 * 1024
-"""Default for the maximum bytes of an incoming stream."""
-
 HEADER_LIMIT = 15_000
 PIECE = 128 * 1024
 """The largest piece of a stream in one call of the SDK: bytes, or characters."""
@@ -43,6 +41,12 @@ CANCELLED = "cancelled here"
 SENDER_INTERRUPTED = "the sender was interrupted"
 # If a stream's end is lost but its sender stays, the reader would otherwise wait as long as the room is open.
 IDLE_LIMIT = 3600.0
+MAX_OPEN_STREAMS = 256
+"""Maximum text streams, and maximum byte streams, that one sender may have open."""
+
+MAX_OPEN_SIZE = 16
+"""Maximum bytes that one sender's open streams may have together, in units of the limit for one stream."""
+
 _CLOSE_WITHIN = 5.0
 _AWAITABLE = "async with room.aio.stream_text(...) as out:` with `await out.write(...)"
 # The SDK delivers each stream in its own task, so the second of two short streams may overtake the first.
@@ -99,6 +103,14 @@ def incoming_event(reader: Any, sender: str, kind: Literal["text", "bytes"], rep
     )
 
 
+@dataclass
+class Open:
+    """The open streams of one sender: how many, and how many of their bytes have arrived."""
+
+    count: int = 0
+    size: int = 0
+
+
 class Streams:
     """The text or the byte streams of one connection.
 
@@ -112,6 +124,7 @@ class Streams:
         outgoing: the streams being written.
         incoming: the streams being read.
         latest: for each sender and topic, a future that is done when the stream opened last has ended.
+        open_by: for each sender, how many streams it has open, and how many bytes of them have arrived.
     """
 
     def __init__(self, connection: Connection, log: EventLog, handlers: Handlers, max_size: int) -> None:
@@ -122,6 +135,7 @@ class Streams:
         self.outgoing: set[OutgoingStream[Any]] = set()
         self.incoming: set[IncomingStream[Any]] = set()
         self.latest: dict[tuple[str | None, str], asyncio.Future[None]] = {}
+        self.open_by: dict[str | None, Open] = {}
         connection.on_lost(self._lost)
         connection.on_permissions(self._permissions_changed)
 
@@ -143,6 +157,20 @@ class Streams:
         except BaseException:
             task.add_done_callback(_close_unused)
             raise
+
+    def admits(self, reader: Any, event: Event) -> bool:
+        """Whether this new stream may be read. One too many of its sender is closed, and its event dropped.
+
+        Each open stream costs time at every event of the SDK, for everybody.
+        """
+        opened = self.open_by.setdefault(event.sender, Open())
+        if opened.count < MAX_OPEN_STREAMS:
+            opened.count += 1
+            return True
+        reader.close()
+        amend(event, status="dropped", error=f"{event.sender!r} has {MAX_OPEN_STREAMS} other streams open")
+        self.log.add(event)
+        return False
 
     def _lost(self, why: str) -> None:
         for stream in list(self.outgoing):
@@ -254,6 +282,7 @@ class IncomingStream(Generic[Piece]):
         self._live: list[tuple[Handler, Pieces]] = []
         self._key = (event.sender, event.topic)
         self._ended = asyncio.get_running_loop().create_future()
+        self._open = streams.open_by[event.sender]
         self._previous = streams.latest.get(self._key)
         streams.latest[self._key] = self._ended
         streams.log.add(event)
@@ -331,7 +360,9 @@ class IncomingStream(Generic[Piece]):
                 return
             if self._is_cancelled:
                 return
-            amend(event, transferred=event.transferred + sink.keep(piece))
+            size = sink.keep(piece)
+            self._open.size += size
+            amend(event, transferred=event.transferred + size)
             self._check_limit(event.transferred)
             self._deliver(piece)
             sink.progress(event.transferred)
@@ -342,6 +373,9 @@ class IncomingStream(Generic[Piece]):
                 f"over the limit of {readable(self._limit)} per stream; give the handler a larger max_size=, "
                 "or connect with a larger max_stream_size="
             )
+        together = MAX_OPEN_SIZE * max(self._limit, self._streams.max_size)
+        if self._open.size > together:
+            raise StreamError(f"the open streams of {self.event.sender!r} are over the limit of {readable(together)}")
 
     def _deliver(self, piece: Piece) -> None:
         for handler, live in list(self._live):
@@ -361,6 +395,10 @@ class IncomingStream(Generic[Piece]):
     def _end(self, error: str | None) -> None:
         streams = self._streams
         streams.incoming.discard(self)
+        self._open.count -= 1
+        self._open.size -= self.event.transferred
+        if not self._open.count:
+            streams.open_by.pop(self.event.sender, None)
         streams.log.finish(self.event, "failed" if error else "ok", error)
         for _, live in self._live:
             live.end(error)

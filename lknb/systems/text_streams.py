@@ -14,7 +14,7 @@ from typing import Any
 
 from lknb import checks
 from lknb.connection import Connection
-from lknb.defaults import CHAT
+from lknb.defaults import CHAT, MAX_STREAM_SIZE
 from lknb.event import Event, amend, set_partial
 from lknb.events import EventLog
 from lknb.files import open_regular
@@ -24,7 +24,6 @@ from lknb.participants import Participant
 from lknb.sdk import TextHeader, header_of, open_text, send_text
 from lknb.systems.sending import recording, refusals_as
 from lknb.systems.streams import (
-    MAX_STREAM_SIZE,
     AsyncStreamWriter,
     IncomingStream,
     OutgoingStream,
@@ -294,7 +293,8 @@ class TextStreams(Streams):
         event = incoming_event(reader, sender, "text", header.reply_to)
         edits = None if header.version is None else event.id
         amend(event, attachments=header.attachments, version=header.version, edits=edits)
-        self.connection.start(self._receive(reader, event))
+        if self.admits(reader, event):
+            self.connection.start(self._receive(reader, event))
 
     async def _receive(self, reader: Any, event: Event) -> None:
         await IncomingStream[str](self, event).receive(reader, TextSink())

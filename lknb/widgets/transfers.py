@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from lknb.defaults import MAX_STREAM_SIZE
 from lknb.event import Event
 from lknb.files import ReceivedFile
 from lknb.progress import size as readable
-from lknb.systems.streams import MAX_STREAM_SIZE
 from lknb.tables import Table, time_of_day
 from lknb.widgets.content import IMAGE_LIMIT
 from lknb.widgets.part import STATIC_ROWS, Part, Rows, people_values

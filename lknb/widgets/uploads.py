@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+from lknb.defaults import MAX_STREAM_SIZE
 from lknb.files import safe_name
 from lknb.progress import size as readable
-from lknb.systems.streams import MAX_STREAM_SIZE
 from lknb.widgets.part import Action
 from lknb.widgets.rows import UploadStart
 
