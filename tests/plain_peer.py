@@ -400,8 +400,9 @@ class Commands:
         compress: bool = True,
         random_size: int | None = None,
         seed: int = 0,
+        times: int = 1,
     ) -> Json:
-        content = payload_text(text, random_size, seed)
+        content = payload_text(text, random_size, seed) * times
         info = await self._me.send_text(
             content,
             topic=topic,
@@ -561,11 +562,12 @@ class Commands:
         max_round_trip_latency: float | None = None,
         random_size: int | None = None,
         seed: int = 0,
+        times: int = 1,
     ) -> str:
         return await self._me.perform_rpc(
             destination_identity=to,
             method=method,
-            payload=payload_text(payload, random_size, seed),
+            payload=payload_text(payload, random_size, seed) * times,
             response_timeout=response_timeout,
             max_round_trip_latency=max_round_trip_latency,
         )

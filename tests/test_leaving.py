@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from asyncio import wait_for
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from peers import PlainPeer
 from waiting import eventually, slow_work
 
 import lknb
+from lknb.loop import LOOP
+
+Peer = Callable[..., PlainPeer]
 
 
 def test_close_delivers_what_was_sent(alice: lknb.Room, bob: lknb.Room) -> None:
@@ -26,6 +32,61 @@ def test_close_is_quick_without_pending_data(alice: lknb.Room, bob: lknb.Room) -
     began = time.monotonic()
     bob.close()
     assert time.monotonic() - began < 10, "flushing waits for half a minute"
+
+
+def test_closing_waits_for_no_confirmation_of_what_was_confirmed(alice: lknb.Room, bob: lknb.Room) -> None:
+    sent = alice.send_text("hello")
+    alice.close()
+    assert sent.status == "ok"
+
+
+@pytest.mark.slow("waits for a receiver that does not answer")
+def test_what_was_not_confirmed_is_failed_and_the_cell_is_told(alice: lknb.Room, peer: Peer) -> None:
+    dave = peer("dave")
+    eventually(lambda: "dave" in alice.participants)
+    dave.pause()
+    sent = alice.send_text("unheard")
+    with pytest.warns(RuntimeWarning, match=r"closed before 1 message \(7 B\) had been confirmed"):
+        alice.close()
+    assert sent.status == "failed"
+    assert "before 'dave' had confirmed it" in (sent.error or "")
+
+
+def test_interrupted_close_leaves_at_once(alice: lknb.Room, peer: Peer) -> None:
+    dave = peer("dave")
+    eventually(lambda: "dave" in alice.participants)
+    dave.pause()
+    sent = alice.send_text("unheard")
+    closing = LOOP.submit(alice._connection.close())
+    eventually(lambda: alice.state == "closed")
+    closing.cancel()
+    eventually(lambda: sent.status == "failed")
+    alice.rejoin()
+    assert alice.state == "connected"
+
+
+def test_connecting_waits_only_so_long_for_the_previous_connection(alice: lknb.Room, peer: Peer) -> None:
+    dave = peer("dave")
+    eventually(lambda: "dave" in alice.participants)
+    dave.pause()
+    alice.send_text("unheard")
+    closing = LOOP.submit(alice._connection.close())
+    eventually(lambda: alice.state == "closed")
+    with pytest.raises(lknb.ConnectError, match="still delivering what it sent"):
+        lknb.connect(alice.name, "alice", timeout=0.5)
+    closing.cancel()
+    LOOP.run(wait_for(alice._connection.left, 10), "left")
+
+
+def test_another_connection_replaces_one_that_is_still_delivering(
+    alice: lknb.Room, peer: Peer, join: Callable[..., lknb.Room]
+) -> None:
+    dave = peer("dave")
+    eventually(lambda: "dave" in alice.participants)
+    dave.pause()
+    sent = alice.send_text("unheard")
+    again = join("alice", metadata="another", timeout=4)
+    assert (alice.state, again.state, sent.status) == ("closed", "connected", "failed")
 
 
 @pytest.mark.slow("blocks the loop for 6 s")

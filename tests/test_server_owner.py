@@ -41,7 +41,12 @@ def join_with(running: server.RunningServer) -> None:
     credentials = of_server(running)
 
     async def join() -> None:
-        sdk = SdkRoom(on_event=lambda *_: None, on_text_stream=lambda *_: None, on_byte_stream=lambda *_: None, max_stream_size=10**6)
+        sdk = SdkRoom(
+            on_event=lambda *_: None,
+            on_text_stream=lambda *_: None,
+            on_byte_stream=lambda *_: None,
+            max_stream_size=10**6,
+        )
         await handshake(sdk, credentials, credentials.mint("studio", "alice", {}), "studio", time.monotonic() + 10)
         await sdk.disconnect()
 

@@ -382,16 +382,18 @@ class DataTracks:
 
     def _permissions_changed(self) -> None:
         """The server unpublishes the tracks of a participant without the grant, and does not say so."""
-        allowed = self._connection.may("canPublishData")
-        back = [track for track in self._local.values() if track._is_denied and allowed]
-        for track in self._local.values():
-            track._is_denied = not allowed
-        if back:
-            self._connection.start(self._publish_denied(back))
+        if not self._connection.may("canPublishData"):
+            for track in self._local.values():
+                track._is_denied = True
+        elif any(track._is_denied for track in self._local.values()):
+            self._connection.start(self._publish_denied())
 
-    async def _publish_denied(self, tracks: list[LocalDataTrack]) -> None:
-        for track in tracks:
+    async def _publish_denied(self) -> None:
+        denied = [track for track in self._local.values() if track._is_denied]
+        for track in denied:
             with contextlib.suppress(LknbError):
                 await track._unpublish()
         with contextlib.suppress(NotConnectedError):  # the next session publishes them
             await self._publish_again()
+        for track in denied:
+            track._is_denied = not self._connection.may("canPublishData")
