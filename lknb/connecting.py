@@ -157,7 +157,10 @@ def _blocking(parse: Callable[P, Request]) -> Callable[P, Room]:
                 request = parse(*args, **kwargs)
             finally:
                 del args, kwargs  # they hold secrets, and a traceback can show them
-            return LOOP.run(lambda: _connect(*request), "connect", "await lknb.aio.connect(...)")
+            made: list[Room] = []
+            return LOOP.run(
+                lambda: _connect(*request, made), "connect", "await lknb.aio.connect(...)", undo=lambda _: _close(made)
+            )
 
     _name(connect)
     return connect
@@ -171,7 +174,7 @@ def _awaitable(parse: Callable[P, Request]) -> Callable[P, Coroutine[Any, Any, R
                 request = parse(*args, **kwargs)
             finally:
                 del args, kwargs
-            return await LOOP.wait(_connect(*request))
+            return await LOOP.wait(_connect(*request, []))
 
     _name(connect)
     return connect
@@ -190,7 +193,15 @@ connect = _blocking(_request)
 aio_connect = _awaitable(_request)
 
 
-async def _connect(make_options: Callable[[Credentials], ConnectOptions], credentials: Credentials | None) -> Room:
+async def _close(made: list[Room]) -> None:
+    for room in made:
+        await room.aio.close()
+
+
+async def _connect(
+    make_options: Callable[[Credentials], ConnectOptions], credentials: Credentials | None, made: list[Room]
+) -> Room:
+    """Join, and add the room to `made` if it was not open before."""
     if credentials is None:
         credentials = of_server(await asyncio.to_thread(server.ensure))
     options = make_options(credentials)
@@ -204,7 +215,8 @@ async def _connect(make_options: Callable[[Credentials], ConnectOptions], creden
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(existing.connection.close(), options.timeout / 2)
         await _previous_left(options, deadline)
-        return await _join(options, deadline)
+        made.append(await _join(options, deadline))
+        return made[0]
 
 
 @contextlib.asynccontextmanager

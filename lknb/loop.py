@@ -117,7 +117,11 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(coro, loop)
 
     def run(
-        self, work: Coroutine[Any, Any, T] | Callable[[], Coroutine[Any, Any, T]], name: str, instead: str | None = None
+        self,
+        work: Coroutine[Any, Any, T] | Callable[[], Coroutine[Any, Any, T]],
+        name: str,
+        instead: str | None = None,
+        undo: Callable[[T], Coroutine[Any, Any, Any]] | None = None,
     ) -> T:
         """Wait for a coroutine from any thread except the loop's own. An interrupt cancels it.
 
@@ -126,6 +130,7 @@ class LoopThread:
                 no interrupt can leave a coroutine that nobody awaits.
             name: the method's name in the error message.
             instead: the call that the error message recommends; `await room.aio.NAME(...)` if not given.
+            undo: called with the result if the coroutine ends well although an interrupt has ended the wait for it.
 
         Raises:
             LknbError: if called on the loop thread or in a forked child.
@@ -137,7 +142,7 @@ class LoopThread:
             return running.result()
         except BaseException:
             if running is not None:
-                running.cancel()
+                running.cancel(undo)
             elif not callable(work):
                 work.close()
             raise
@@ -192,13 +197,21 @@ class _Running(Generic[T]):
         assert self._task is not None
         return self._task.result()
 
-    def cancel(self) -> None:
-        self._loop.call_soon_threadsafe(self._cancel)
+    def cancel(self, undo: Callable[[T], Coroutine[Any, Any, Any]] | None) -> None:
+        self._loop.call_soon_threadsafe(self._cancel, undo)
 
-    def _cancel(self) -> None:
-        if self._task is not None:
-            # Not at once: a task that has not begun would never run, not even what must run in any case.
-            self._loop.call_soon(self._task.cancel)
+    def _cancel(self, undo: Callable[[T], Coroutine[Any, Any, Any]] | None) -> None:
+        if self._task is None:
+            return
+        # Not at once: a task that has not begun would never run, not even what must run in any case.
+        self._loop.call_soon(self._task.cancel)
+        if undo is not None:
+
+            def undo_result(task: asyncio.Task[T]) -> None:
+                if not task.cancelled() and task.exception() is None:
+                    keep(undo(task.result()))
+
+            self._task.add_done_callback(undo_result)
 
 
 LOOP = LoopThread()

@@ -505,7 +505,11 @@ class OutgoingStream(ABC, Generic[Piece]):
         self._is_closing = True
         with self._failing("The stream could not be ended"):
             closing = self._sdk_writer.aclose(attributes=attributes)
-            await self._streams.connection.call(closing, "ending a stream", limit=time_limit(0))
+            try:
+                await self._streams.connection.call(closing, "ending a stream", limit=time_limit(0))
+            except asyncio.CancelledError:
+                self._end("failed", INTERRUPTED)
+                raise
         amend(self.event, size=self.event.transferred)
         self._end("ok", None)
 
