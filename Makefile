@@ -18,7 +18,7 @@ in_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 # Containers often run as root, which JupyterLab refuses without this option.
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab demo notebook notebooks docs screenshots check test bench dist lock clean setup-lab setup-dev
+.PHONY: help lab demo notebook notebooks docs screenshots check test test-faults bench dist lock clean setup-lab setup-dev
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make demo      run $(NOTEBOOK) without a browser and print its output"
 	@echo "make check     check lint, types and layers, and run the fast tests with coverage (PYTEST_ARGS=... for pytest)"
 	@echo "make test      the same checks, and all tests (PYTEST_ARGS=... for pytest)"
+	@echo "make test-faults  run the long tests of outages, bad links and interrupts, about 20 minutes (PYTEST_ARGS=...)"
 	@echo "make bench     measure lknb against the plain LiveKit SDK (BENCH_ARGS=... for benchmarks/bench.py)"
 	@echo "make screenshots  take the screenshots of the widgets in docs/images"
 	@echo "make notebook  run $(NOTEBOOK) and save it with its outputs"
@@ -47,6 +48,9 @@ check: setup-dev
 
 test: setup-dev
 	@scripts/test.sh $(PYTEST_ARGS)
+
+test-faults: setup-dev
+	@.venv/bin/python -m pytest -m faults --durations 0 tests/faults $(PYTEST_ARGS)
 
 bench: setup-dev
 	@$(in_venv) python benchmarks/bench.py $(BENCH_ARGS)

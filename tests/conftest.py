@@ -52,8 +52,11 @@ def why_slow(path: Path) -> str | None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import slow files for `-m "not slow"`: that takes seconds."""
-    return True if config.getoption("markexpr") == "not slow" and why_slow(collection_path) else None
+    """Do not even import slow files for `-m "not slow"`: that takes seconds. The long faults run only by themselves."""
+    selected = config.getoption("markexpr")
+    if selected != "faults" and collection_path.parent.name == "faults":
+        return True
+    return True if selected == "not slow" and why_slow(collection_path) else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
@@ -62,8 +65,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if why := why_slow(item.path):
             item.add_marker(pytest.mark.slow(why))
-        for mark in item.iter_markers("slow"):
-            assert mark.args, f"{item.nodeid} does not say why it is slow"
+        for mark in [*item.iter_markers("slow"), *item.iter_markers("faults")]:
+            assert mark.args, f"{item.nodeid} does not say why it is {mark.name}"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""A TCP relay in front of the server's signalling: it can delay answers, and cut and refuse connections."""
+"""A TCP relay in front of the server's signalling: it can delay answers, stall, and cut and refuse connections."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Relay:
         self._hold_back = hold_back
         self._open: list[socket.socket] = []
         self._refusing = False
+        self._flowing = threading.Event()
+        self._flowing.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -27,6 +29,7 @@ class Relay:
 
     def __exit__(self, *exc_info: object) -> None:
         self.refuse()
+        self.go_on()
         self._listener.close()
 
     def refuse(self) -> None:
@@ -39,6 +42,14 @@ class Relay:
     def allow(self) -> None:
         """Accept new connections again."""
         self._refusing = False
+
+    def stall(self) -> None:
+        """Hold back everything, without closing a connection: a cable was pulled."""
+        self._flowing.clear()
+
+    def go_on(self) -> None:
+        """Pass on what was held back, and everything after it."""
+        self._flowing.set()
 
     def _accept(self) -> None:
         while True:
@@ -65,6 +76,7 @@ class Relay:
                 if hold_back:
                     slow_work(hold_back)
                     hold_back = 0.0
+                self._flowing.wait()
                 target.sendall(data)
         for each in (source, target):
             with contextlib.suppress(OSError):

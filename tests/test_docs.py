@@ -88,7 +88,7 @@ def test_makefile_has_the_targets_that_workflows_run() -> None:
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert phony
-    described = set(re.findall(r'@echo "make ([a-z]+)', makefile))
+    described = set(re.findall(r'@echo "make ([a-z-]+)', makefile))
     assert targets - {"help"} == described == set(phony[1].split()) - {"help", "setup-lab", "setup-dev"}
     used = set()
     for path in (ROOT / ".github" / "workflows").glob("*.yml"):
@@ -159,6 +159,6 @@ def test_map_of_code_is_complete() -> None:
                 continue
             assert module.stem in named, f"{folder}/{module.name} is not on the map in CONTRIBUTING.md"
     for name in named:
-        folders = ("lknb", "lknb/systems", "tests", "tests/browser", "scripts", "benchmarks")
+        folders = ("lknb", "lknb/systems", "tests", "tests/browser", "tests/faults", "scripts", "benchmarks")
         homes = [ROOT / folder / f"{name}.py" for folder in folders]
         assert any(home.exists() for home in homes), f"{name}.py is on the map, and nowhere else"
