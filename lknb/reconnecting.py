@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from livekit import rtc
 
 from lknb import server, server_api
+from lknb.credentials import scrub
 from lknb.errors import ConnectError, LknbError, ServerError
 from lknb.event import Event, now
 from lknb.heartbeat import ODD, Heartbeat
@@ -253,12 +254,14 @@ class Reconnecting:
     async def _retry_joining(self) -> None:
         """Try to join again, for ten minutes."""
         connection = self._connection
-        connection.drop_session()
         begun, attempt = time.monotonic(), 0
         while time.monotonic() - begun < RETRY_FOR:
             attempt += 1
+            if (session := connection.drop_session()) is not None:
+                connection.leave_behind(session)
             try:
                 await connection.join_again()
+                await self.begin_session(anew=True)
             except Exception as error:
                 refused = any(part in str(error) for part in ("refused the token", "refused the join"))
                 if refused and not connection.credentials.can_mint:
@@ -268,8 +271,8 @@ class Reconnecting:
                 pause = min(_RETRY_PAUSE, 0.25 * 2**attempt)
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, no secret
                 continue
-            await self.begin_session(anew=True)
-            self.retrying = None
+            if self.retrying is asyncio.current_task():  # the new session may be lost already
+                self.retrying = None
             return
         await connection.close(f"the server could not be reached for {RETRY_FOR / 60:g} minutes")
 
@@ -282,4 +285,4 @@ class Reconnecting:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, LknbError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, LknbError) else scrub(f"{type(error).__name__}: {error}")
