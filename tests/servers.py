@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from waiting import eventually
+from waiting import eventually, slow_work
 
 from lknb import server
 from lknb.server import livekit_config
@@ -67,9 +67,14 @@ class Server:
     def end(self) -> None:
         """End it as an administrator does; it does not wait for participants."""
         assert self._child is not None
-        for _ in range(2):
-            self._child.terminate()
-        self._child.wait()
+        # The first signal makes it wait for its participants, the next one ends it.
+        while self._is_running():
+            self.signal(signal.SIGTERM)
+            slow_work(0.3)
+
+    def _is_running(self) -> bool:
+        assert self._child is not None
+        return self._child.poll() is None
 
 
 @contextlib.contextmanager
