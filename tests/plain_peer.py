@@ -585,8 +585,9 @@ class Commands:
     ) -> None:
         """Serve a method; also works before connecting.
 
-        Modes: `echo`; `reply` with `text`, repeated `times` times; `sleep` for `seconds`, then reply with `text` or the payload; `raise` an
-        ordinary exception that says `message`; `rpc_error` with `code`, `message`, `data`; `none`, which returns None.
+        Modes: `echo`; `reply` with `text`, repeated `times` times; `sleep` for `seconds`, then reply with `text` or the
+        payload; `raise` an ordinary exception that says `message`; `rpc_error` with `code`, `message`, `data`; `none`,
+        which returns None.
         """
         if mode not in ("echo", "reply", "sleep", "raise", "rpc_error", "none"):
             raise ValueError(f"unknown mode {mode!r}")
