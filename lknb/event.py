@@ -36,6 +36,7 @@ STATUSES: tuple[str, ...] = get_args(Status)
 STATE_KINDS = frozenset({"attributes", "participant_metadata", "room_metadata", "participant", "connection", "loss"})
 
 _OVERHEAD = 600  # approximate bytes of an Event's own objects
+_PARSED = 4  # a payload as Python objects takes some times the bytes of its JSON
 
 _numbers = itertools.count(1)
 
@@ -48,14 +49,16 @@ def now() -> dt.datetime:
 class _InProgress:
     """What an open event needs. These are not fields of an event, so copies and tables of events do not have them."""
 
-    __slots__ = ("_partial", "_started")
+    __slots__ = ("_answer_size", "_partial", "_started")
 
     _started: float
     _partial: Callable[[], Any] | None
+    _answer_size: int
 
     def _begin(self, elapsed: float = 0.0) -> None:
         object.__setattr__(self, "_started", monotonic() - elapsed)
         object.__setattr__(self, "_partial", None)
+        object.__setattr__(self, "_answer_size", 0)
 
     def _set_partial(self, partial: Callable[[], Any] | None) -> None:
         object.__setattr__(self, "_partial", partial)
@@ -199,6 +202,12 @@ def set_partial(event: Event, partial: Callable[[], Any]) -> None:
     event._set_partial(partial)
 
 
+def set_answer(event: Event, answer: Any, size: int) -> None:
+    """Set the answer to a call, which took `size` bytes."""
+    amend(event, result=answer)
+    object.__setattr__(event, "_answer_size", size if isinstance(answer, str) else _PARSED * size)
+
+
 def set_ended(event: Event, status: Status, error: str | None) -> None:
     """Set how and when `event` ended."""
     # The status last: other threads read it as "this event is complete".
@@ -215,15 +224,14 @@ def end_of(event: Event) -> dt.datetime:
 def weight(event: Event) -> tuple[int, int]:
     """Bytes needed to keep `event`: in memory, on disk."""
     data = event.data
+    # A peer chooses the length of each of these.
+    header = len(event.topic) + len(event.id) + len(event.name or "") + len(event.reply_to or "")
+    header += sum(map(len, event.attachments)) + sum(len(key) + len(each) for key, each in event.attributes.items())
+    memory = _OVERHEAD + header + event._answer_size
     if isinstance(data, str | bytes):
-        return len(data) + _OVERHEAD, 0
-    if event.kind == "bytes" and data is not None:
-        return (_OVERHEAD, data.size) if data.on_disk else (data.size + _OVERHEAD, 0)
-    if event.kind in ("text", "bytes"):
-        return _OVERHEAD, 0  # sent, failed or only announced: its payload is not kept
-    size = event.size or 0
-    if event.kind == "rpc":
-        size += sum(map(len, event.attributes.values()))
-    if isinstance(event.result, str):
-        size += len(event.result)
-    return size + _OVERHEAD, 0
+        return memory + len(data), 0
+    if data is None:  # sent, failed, refused or only announced: its payload is not kept
+        return memory, 0
+    if event.kind == "bytes":
+        return (memory, data.size) if data.on_disk else (memory + data.size, 0)
+    return memory + _PARSED * (event.size or 0), 0

@@ -21,7 +21,7 @@ from lknb.belongings import Belongings
 from lknb.cells import Cell, current_cell, format_error
 from lknb.errors import did_you_mean
 from lknb.event import Event, now, weight
-from lknb.events import EventLog
+from lknb.events import MAX_SPOOLED, EventLog
 from lknb.functions import is_async, name_of, signature_of
 from lknb.interest import Interest
 from lknb.live import Live
@@ -90,8 +90,8 @@ class Handler(Live, ReadOnly):
         self._signature = inspect.Signature() if self.kind == "rpc" else event_signature(self.function)
         self._main_loop = main_loop() if self.thread == "main" else None
         self._workers = Workers(_STREAMS_AT_ONCE if self.streams else self.concurrency, self.name)
-        self._waiting: deque[tuple[Event, int]] = deque()
-        self._waiting_bytes = 0
+        self._waiting: deque[tuple[Event, int, int]] = deque()
+        self._waiting_bytes = self._waiting_files = 0
         self._drain: asyncio.Task[None] | None = None
         self._reports = Throttle(self._count_not_shown)
         self._seconds = 0.0
@@ -190,22 +190,39 @@ class Handler(Live, ReadOnly):
         """Queue an event for the function; called on the loop thread."""
         if not self.active:
             return
-        size = weight(event)[0]
-        self._waiting.append((event, size))
-        self._waiting_bytes += size
-        while len(self._waiting) > 1 and (len(self._waiting) > _WAITING_LIMIT or self._waiting_bytes > _WAITING_BYTES):
-            self._waiting_bytes -= self._waiting.popleft()[1]
-            self.dropped += 1
-            if self.dropped == 1:
-                self.say(f"{self!r} cannot keep up. From now on its oldest events are dropped and counted.")
+        memory, disk = weight(event)
+        self._waiting.append((event, memory, disk))
+        self._waiting_bytes += memory
+        self._waiting_files += disk
+        while len(self._waiting) > 1 and self._waiting_too_much():
+            self._take()
+            self.drop("its oldest events")
         if self._drain is None:
             self._drain = asyncio.get_running_loop().create_task(self._run_waiting())
+
+    def _waiting_too_much(self) -> bool:
+        return (
+            len(self._waiting) > _WAITING_LIMIT
+            or self._waiting_bytes > _WAITING_BYTES
+            or self._waiting_files > MAX_SPOOLED
+        )
+
+    def _take(self) -> Event:
+        event, memory, disk = self._waiting.popleft()
+        self._waiting_bytes -= memory
+        self._waiting_files -= disk
+        return event
+
+    def drop(self, what: str) -> None:
+        """Count an event that is dropped because the function cannot keep up, and say so at the first one."""
+        self.dropped += 1
+        if self.dropped == 1:
+            self.say(f"{self!r} cannot keep up. From now on {what} are dropped and counted.")
 
     async def _run_waiting(self) -> None:
         try:
             while self._waiting:
-                event, size = self._waiting.popleft()
-                self._waiting_bytes -= size
+                event = self._take()
                 await self.serve(event, event.data)
         finally:
             self._drain = None
@@ -243,7 +260,7 @@ class Handler(Live, ReadOnly):
         self.active = False
         if self.kind != "connection":  # it must still receive the event that the room was closed
             self._waiting.clear()
-            self._waiting_bytes = 0
+            self._waiting_bytes = self._waiting_files = 0
         self._workers.stop()
         self._reports.flush()
 

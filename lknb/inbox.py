@@ -14,7 +14,7 @@ from typing import Any
 from lknb import checks
 from lknb.errors import DeliveryTimeoutError, NotConnectedError
 from lknb.event import Event, weight
-from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
+from lknb.events import MAX_BYTES, MAX_EVENTS, MAX_SPOOLED, EventLog
 from lknb.interest import Interest
 from lknb.live import Live
 from lknb.loop import LOOP
@@ -29,9 +29,9 @@ TIMEOUT = 10.0
 class Inbox(Live, ReadOnly):
     """The events received since `room.listen` that match its arguments, in order. Each is read once.
 
-    Iterate over it (`for`, or `async for` on any event loop), or read one event with `next`. At most 10,000 events and
-    64 MiB wait to be read; beyond that the oldest are dropped and counted. Iteration waits for events, and ends when
-    the inbox or the room is closed and everything has been read.
+    Iterate over it (`for`, or `async for` on any event loop), or read one event with `next`. At most 10,000 events,
+    64 MiB in memory and 4 GiB of files on disk wait to be read; beyond that the oldest are dropped and counted.
+    Iteration waits for events, and ends when the inbox or the room is closed and everything has been read.
 
     Attributes:
         aio: `next` as a coroutine, for code on an event loop.
@@ -42,17 +42,24 @@ class Inbox(Live, ReadOnly):
     _counted = frozenset({"dropped"})
 
     def __init__(
-        self, log: EventLog, interest: Interest, *, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES
+        self,
+        log: EventLog,
+        interest: Interest,
+        *,
+        max_events: int = MAX_EVENTS,
+        max_bytes: int = MAX_BYTES,
+        max_spooled: int = MAX_SPOOLED,
     ) -> None:
         self.interest = interest
         self.dropped = 0
         self.aio = AioInbox(self)
         self._max_events = checks.whole(max_events, "max_events")
         self._max_bytes = checks.whole(max_bytes, "max_bytes", checks.BYTES)
-        self._items: deque[tuple[Event, int]] = deque()
-        self._bytes = 0
+        self._max_spooled = max_spooled
+        self._items: deque[tuple[Event, int, int]] = deque()
+        self._bytes = self._spooled = 0
         self._closed = False
-        # Guards the four above; notified on every arrival and on close.
+        # Guards the items and what they take; notified on every arrival and on close.
         self._changed = threading.Condition()
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         # The log refers to an inbox weakly, so an inbox is freed when no variable refers to it any more.
@@ -80,14 +87,19 @@ class Inbox(Live, ReadOnly):
     def _arrived(self, event: Event) -> None:
         if event.status == "open" or not self.interest.receives(event):
             return
-        size = weight(event)[0]
+        memory, disk = weight(event)
         with self._changed:
             if self._closed:
                 return
-            self._items.append((event, size))
-            self._bytes += size
-            while len(self._items) > 1 and (len(self._items) > self._max_events or self._bytes > self._max_bytes):
-                self._bytes -= self._items.popleft()[1]
+            self._items.append((event, memory, disk))
+            self._bytes += memory
+            self._spooled += disk
+            while len(self._items) > 1 and (
+                len(self._items) > self._max_events
+                or self._bytes > self._max_bytes
+                or self._spooled > self._max_spooled
+            ):
+                self._take()
                 self.dropped += 1
             self._wake()
 
@@ -102,8 +114,9 @@ class Inbox(Live, ReadOnly):
 
     def _take(self) -> Event | None:
         if self._items:
-            event, size = self._items.popleft()
-            self._bytes -= size
+            event, memory, disk = self._items.popleft()
+            self._bytes -= memory
+            self._spooled -= disk
             return event
         return None
 

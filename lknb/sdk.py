@@ -27,8 +27,13 @@ EventReceived = Callable[..., None]
 
 StreamError = rtc.StreamError
 
+TOO_LARGE = "stream payload exceeds maximum size"
+"""The SDK's words for a stream, a call or an answer over `max_stream_size`."""
+
 __all__ = [
     "QUEUE",
+    "TOO_LARGE",
+    "CallRefused",
     "PublishDataError",
     "PublishDataTrackError",
     "SdkRoom",
@@ -91,6 +96,18 @@ class TextHeader(NamedTuple):
     attachments: tuple[str, ...] = ()
 
 
+class CallRefused(rtc.RpcError):
+    """The answer to a call that failed. It frees the call's payload when the SDK sends it.
+
+    The SDK keeps the error in a frame of the error's own traceback: a cycle, which keeps the payload in memory until
+    the garbage collector finds it.
+    """
+
+    def _to_proto(self) -> Any:
+        self.__traceback__ = self.__context__ = None
+        return super()._to_proto()
+
+
 class Signs(NamedTuple):
     """What the SDK's statistics say of the link to the server.
 
@@ -116,7 +133,8 @@ class SdkRoom(rtc.Room):
             `data_received` has the sender's identity as a second argument, or None.
         on_text_stream: called with the reader of each text stream, of any topic, and the sender's identity.
         on_byte_stream: the same for byte streams.
-        max_stream_size: the most bytes to which the SDK unpacks a compressed stream or call.
+        max_stream_size: the most bytes of an incoming stream, call or answer, unpacked. The SDK ends a larger one, but
+            reports a larger call only to its caller.
     """
 
     def __init__(

@@ -581,11 +581,13 @@ class Commands:
         code: int = 2000,
         message: str = "refused by the plain peer",
         data: str | None = None,
+        times: int = 1,
     ) -> None:
         """Serve a method; also works before connecting.
 
-        Modes: `echo`; `reply` with `text`; `sleep` for `seconds`, then reply with `text` or the payload; `raise` an
-        ordinary exception that says `message`; `rpc_error` with `code`, `message`, `data`; `none`, which returns None.
+        Modes: `echo`; `reply` with `text`, repeated `times` times; `sleep` for `seconds`, then reply with `text` or the
+        payload; `raise` an ordinary exception that says `message`; `rpc_error` with `code`, `message`, `data`; `none`,
+        which returns None.
         """
         if mode not in ("echo", "reply", "sleep", "raise", "rpc_error", "none"):
             raise ValueError(f"unknown mode {mode!r}")
@@ -606,7 +608,7 @@ class Commands:
                     reason = call.cancel_reason
                     emit("rpc_cancelled", **head, reason=None if reason is None else int(reason))
                     raise
-            return call.payload if text is None else text
+            return call.payload if text is None else text * times
 
         self._rpc[method] = serve
         if self._room is not None and self._room.isconnected():

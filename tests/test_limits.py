@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -11,8 +13,12 @@ from peers import PeerError, PlainPeer
 from waiting import eventually
 
 import lknb
+from lknb import connect_options
+from lknb.event import weight
+from lknb.inbox import Inbox
+from lknb.interest import Interest
+from lknb.systems import rpc, streams
 from lknb.systems.data_tracks import MAX_TRACKS
-from lknb.systems.rpc import MAX_WAITING
 from lknb.systems.streams import MAX_OPEN_STREAMS
 
 Join = Callable[..., lknb.Room]
@@ -61,7 +67,7 @@ def test_compressed_text_over_the_limit_is_recorded_as_failed(alice: lknb.Room, 
     refused = texts.next(timeout=30)
     assert peak.stop() < ALLOWED
     assert refused.status == "failed"
-    assert "over the limit of 67.1 MB" in (refused.error or "")
+    assert "over the limit of 67.1 MB per stream; connect with a larger max_stream_size=" in (refused.error or "")
 
 
 def test_call_over_the_limit_of_payloads_is_not_kept(alice: lknb.Room, peer: Peer) -> None:
@@ -90,7 +96,10 @@ def test_streams_that_never_end_are_limited_for_each_sender(alice: lknb.Room, pe
         evil.call("open_text", topic="endless")
     eventually(lambda: len(alice.events.filter("text", status="dropped")) == 10)
     assert len(alice.events.filter("text", status="open")) == MAX_OPEN_STREAMS
-    assert alice.events.filter("text", status="dropped")[-1].error == "'evil' has 256 other streams open"
+    assert (
+        alice.events.filter("text", status="dropped")[-1].error
+        == "'evil' has 256 other text streams open, which is the limit"
+    )
     texts = alice.listen("text", sender="honest")
     honest.call("send_text", text="hello")
     assert texts.next(timeout=10).data == "hello"
@@ -120,8 +129,10 @@ def test_tracks_of_one_publisher_are_limited(alice: lknb.Room, peer: Peer) -> No
     frames.close()
 
 
-@pytest.mark.slow("makes a thousand calls")
-def test_calls_that_wait_for_their_turn_are_limited(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_calls_that_wait_for_their_turn_are_limited_for_each_caller(
+    alice: lknb.Room, bob: lknb.Room, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc, "MAX_WAITING", 3)
     end = threading.Event()
 
     @alice.rpc("slow", concurrency=1)
@@ -129,17 +140,159 @@ def test_calls_that_wait_for_their_turn_are_limited(alice: lknb.Room, bob: lknb.
         end.wait(60)
         return 1
 
-    method = alice._systems.rpc._methods["slow"]
-    method._waiting = MAX_WAITING  # as many calls as it takes minutes to make
+    carol = join("carol")
+    with ThreadPoolExecutor(5) as threads:
+        calls = [threads.submit(bob.perform_rpc, "alice", "slow", timeout=60) for _ in range(4)]
+        eventually(lambda: len(alice.events.filter("rpc", sender="bob", status="open")) == 4)
+        try:
+            with pytest.raises(lknb.RpcError, match="3 other calls of 'slow' by 'bob' are waiting") as refused:
+                bob.perform_rpc("alice", "slow", timeout=10)
+            assert (refused.value.code, refused.value.name) == (429, "TOO_MANY_CALLS")
+            assert alice.events.filter("rpc")[-1].status == "failed"
+            honest = threads.submit(carol.perform_rpc, "alice", "slow", timeout=60)
+            eventually(lambda: alice.events.filter("rpc", sender="carol", status="open"))
+        finally:
+            end.set()
+        assert [call.result(30) for call in [*calls, honest]] == [1] * 5
+
+
+def test_payloads_of_calls_that_wait_are_limited_in_bytes(
+    alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc, "MAX_WAITING_SIZE", 25_000)
+    end = threading.Event()
+
+    @alice.rpc("slow", concurrency=1)
+    def slow(text: str) -> int:
+        end.wait(60)
+        return len(text)
+
+    with ThreadPoolExecutor(3) as threads:
+        calls = [threads.submit(bob.perform_rpc, "alice", "slow", "x" * 10_000, timeout=60) for _ in range(3)]
+        eventually(lambda: len(alice.events.filter("rpc", status="open")) == 3)
+        try:
+            with pytest.raises(lknb.RpcError, match="429 TOO_MANY_CALLS"):
+                bob.perform_rpc("alice", "slow", "x" * 10_000, timeout=10)
+        finally:
+            end.set()
+        assert [call.result(30) for call in calls] == [10_000] * 3
+
+
+def test_json_of_too_many_parts_is_refused(alice: lknb.Room, peer: Peer) -> None:
+    @alice.rpc("count")
+    def count(values: list[list[int]]) -> int:
+        return len(values)
+
+    evil = peer("evil")
+    payload = "[" + "[]," * 1_000_000 + "[]]"
+    with pytest.raises(PeerError, match="more than 1,000,000 objects and arrays"):
+        evil.call("perform_rpc", to="alice", method="count", payload=payload)
+    assert evil.call("perform_rpc", to="alice", method="count", payload="[[], []]") == "2"
+
+
+@pytest.mark.slow("compresses 300 MB")
+def test_compressed_answer_over_the_limit_is_an_error_that_names_it(alice: lknb.Room, peer: Peer) -> None:
+    evil, peak = peer("evil"), Peak()
+    evil.call("register_rpc", method="big", mode="reply", text=LETTERS, times=300)
+    with pytest.raises(lknb.RpcError, match=r"1504 .* over the limit of 67.1 MB of this connection"):
+        alice.perform_rpc("evil", "big", timeout=60)
+    assert peak.stop() < ALLOWED
+
+
+@pytest.mark.slow("compresses 480 MB")
+def test_refused_calls_free_their_payloads_and_stay_in_the_log(alice: lknb.Room, peer: Peer) -> None:
+    @alice.rpc("echo", raw=True)
+    def echo(payload: str) -> str:
+        return payload
+
+    evil, before = peer("evil"), psutil.Process().memory_info().rss
+    gc.disable()  # a call must not have to wait for the garbage collector
     try:
-        first = threading.Thread(target=lambda: bob.perform_rpc("alice", "slow", timeout=60))
-        with pytest.raises(lknb.RpcError) as refused:
-            bob.perform_rpc("alice", "slow", timeout=10)
-        assert (refused.value.code, refused.value.name) == (429, "TOO_MANY_CALLS")
-        assert alice.events.filter("rpc")[-1].status == "failed"
+        for _ in range(8):
+            with pytest.raises(PeerError, match="exceeds 15,728,640 bytes"):
+                evil.call("perform_rpc", to="alice", method="echo", payload=LETTERS, times=60, timeout=60)
+        eventually(lambda: psutil.Process().memory_info().rss - before < 240_000_000, within=20)
     finally:
-        method._waiting = 0
-        end.set()
-    first.start()
-    first.join(20)
-    assert not first.is_alive()
+        gc.enable()
+    assert len(alice.events.filter("rpc", status="failed")) == 8
+
+
+def test_stream_that_the_sdk_ends_at_the_limit_names_it(
+    join: Join, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect_options, "MAX_STREAM_SIZE", 100_000)
+    alice = join("alice", max_stream_size=100_000)
+    texts, evil = alice.listen("text"), peer("evil")
+    handle = evil.call("open_text", topic="long")
+    for _ in range(20):
+        evil.call("write_text", handle=handle, text="a" * 10_000)
+    ended = texts.next(timeout=20)
+    assert ended.status == "failed"
+    assert ended.error == "over the limit of 100.0 kB per stream; connect with a larger max_stream_size="
+
+
+def test_streams_that_wait_for_a_live_handler_are_limited_in_bytes(
+    alice: lknb.Room, peer: Peer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(streams, "MAX_BACKLOG", 50_000)
+    monkeypatch.setattr(alice._systems.text, "max_size", 40_000)
+    release = threading.Event()
+    ended: list[str] = []
+
+    @alice.on_text("live", stream=True)
+    def slow(data: Iterator[str]) -> None:
+        release.wait(60)
+        try:
+            ended.append(str(len("".join(data))))
+        except lknb.StreamError as error:
+            ended.append(str(error))
+
+    evil = peer("evil")
+    for _ in range(3):
+        evil.call("send_text", text="a" * 20_000, topic="live", compress=False)
+    handler = alice.handlers[0]
+    eventually(lambda: handler.dropped == 1)
+    assert "cannot keep up. From now on streams of which too much waits are dropped" in capsys.readouterr().err
+    eventually(lambda: len(alice.events.filter("text", status="ok")) == 3)
+    release.set()
+    eventually(lambda: len(ended) == 3)
+    assert sorted(ended) == ["20000", "20000", "more than 50.0 kB wait for this handler"]
+    evil.call("send_text", text="a" * 20_000, topic="live", compress=False)
+    eventually(lambda: ended[3:] == ["20000"])
+
+
+def test_number_of_streams_that_wait_for_a_live_handler_is_limited(
+    alice: lknb.Room, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MAX_LIVE", 2)
+    release = threading.Event()
+
+    @alice.on_text("live", stream=True)
+    def slow(data: Iterator[str]) -> None:
+        release.wait(60)
+
+    evil = peer("evil")
+    for _ in range(5):
+        evil.call("send_text", text="a", topic="live")
+    handler = alice.handlers[0]
+    eventually(lambda: handler.dropped == 3)
+    assert handler.calls == 2
+    release.set()
+
+
+def test_unread_files_of_an_inbox_are_limited_on_disk(alice: lknb.Room, peer: Peer) -> None:
+    inbox = Inbox(alice.events, Interest.of("bytes"), max_spooled=12_000_000)
+    evil = peer("evil")
+    for number in range(3):
+        evil.call("send_bytes", data=b"a" * 5_000_000, topic="files", name=f"{number}.bin")
+    eventually(lambda: inbox.dropped == 1, within=20)
+    assert [inbox.next().name for _ in range(2)] == ["1.bin", "2.bin"]
+    inbox.close()
+
+
+def test_long_topics_count_in_the_size_of_the_log(alice: lknb.Room, peer: Peer) -> None:
+    evil, inbox = peer("evil"), alice.listen("data")
+    evil.call("publish_data", data=b"", topic="t" * 50_000)
+    packet = inbox.next()
+    assert len(packet.topic) == 50_000
+    assert weight(packet)[0] > 50_000

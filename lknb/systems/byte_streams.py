@@ -142,6 +142,8 @@ class FileSink(Sink[bytes]):
 class ByteStreams(Streams):
     """Sends and receives the byte streams of one connection."""
 
+    max_open = 8  # more than for text, because larger files go to the disk
+
     def __init__(self, connection: Connection, log: EventLog, handlers: Handlers, max_size: int) -> None:
         super().__init__(connection, log, handlers, max_size)
         connection.on("byte_stream", self._opened)

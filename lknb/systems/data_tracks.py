@@ -305,6 +305,7 @@ class DataTracks:
                 self._refuse(key)
                 continue
             counts[key[0]] += 1
+            self._too_many.discard(key)
             buffer = BUFFER_SIZE if len(self._subscriptions) < _LARGE_BUFFERS else _SMALL_BUFFER
             self._subscriptions[key] = self._connection.start(self._read(key, track, buffer))
         for key, task in list(self._subscriptions.items()):
@@ -363,6 +364,7 @@ class DataTracks:
     async def _restored(self, anew: bool) -> None:
         for key in [key for key, track in self._remote.items() if not track.is_published()]:
             del self._remote[key]
+        self._too_many &= set(self._remote)
         if anew:
             await self._publish_again()
         self._update()

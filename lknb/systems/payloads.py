@@ -11,6 +11,9 @@ from lknb.errors import PayloadTooLargeError, RpcError
 PAYLOAD_LIMIT = 15 * 1024 * 1024
 """Maximum bytes of a request or an answer in lknb. Peers older than RPC v2 accept 15 KiB."""
 
+MAX_CONTAINERS = 1_000_000
+"""Maximum objects and arrays in received JSON: an empty one takes three bytes of text, and 70 in memory."""
+
 ERROR_MESSAGE_LIMIT = 256
 """Maximum bytes of an error's message in LiveKit."""
 
@@ -36,10 +39,12 @@ def decode(text: str) -> Any:
     """JSON text as Python values; the empty text is None.
 
     Raises:
-        ValueError: for text that is not JSON, or is nested too deeply.
+        ValueError: for text that is not JSON, is nested too deeply, or has too many objects and arrays.
     """
     if not text:
         return None
+    if len(text) > MAX_CONTAINERS and text.count("[") + text.count("{") > MAX_CONTAINERS:
+        raise ValueError(f"more than {MAX_CONTAINERS:,} objects and arrays")
     try:
         return pydantic_core.from_json(text, allow_inf_nan=False)
     except RecursionError:
@@ -54,10 +59,11 @@ def decode_answer(method: str, text: str) -> Any:
     """
     try:
         return decode(text)
-    except ValueError:
+    except ValueError as error:
         raise RpcError(
             RpcError.INVALID_RESPONSE,
-            f"{method!r} answered with text that is not JSON. Use raw=True for methods that answer in plain text.",
+            f"{method!r} answered with text that is not JSON ({error}). "
+            "Use raw=True for methods that answer in plain text.",
             text,
         ) from None
 

@@ -13,6 +13,33 @@ from lknb.errors import StreamError
 from lknb.loop import LOOP
 
 
+class Backlog:
+    """What waits for one handler: the pieces of all its streams that it has not taken yet. Safe from any thread.
+
+    Attributes:
+        streams: number of streams whose pieces the handler, or anybody to whom it passed them, can still take.
+    """
+
+    def __init__(self) -> None:
+        self.streams = 0
+        self._size = 0
+        self._lock = threading.RLock()  # re-entrant: the garbage collector may end a stream's pieces at any point
+
+    def add(self, size: int, limit: int) -> bool:
+        """Count a piece, unless more than `limit` bytes would wait then."""
+        with self._lock:
+            if self._size + size > limit:
+                return False
+            self._size += size
+            return True
+
+    def count(self, streams: int, size: int) -> None:
+        """Change both counts."""
+        with self._lock:
+            self.streams += streams
+            self._size += size
+
+
 class Pieces:
     """The pieces of an open stream, for a handler that receives them as they arrive.
 
@@ -23,19 +50,30 @@ class Pieces:
             handler, where it would stop every room.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, backlog: Backlog) -> None:
         self._items: deque[Any] = deque()
+        self._backlog = backlog
+        backlog.count(1, 0)
         self._ended = False
         self._error: str | None = None
         self._changed = threading.Condition()
         # The async iterations: each waits on the loop of its own task.
         self._arrivals: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
-    def put(self, piece: Any) -> None:
-        """Add a piece. Call this and `end` on the loop thread."""
+    def __del__(self) -> None:
+        self._backlog.count(-1, -sum(map(len, self._items)))
+
+    def put(self, piece: Any, limit: int) -> bool:
+        """Add a piece, unless more than `limit` bytes would wait for the handler.
+
+        Call this and `end` on the loop thread.
+        """
+        if not self._backlog.add(len(piece), limit):
+            return False
         with self._changed:
             self._items.append(piece)
             self._notify()
+        return True
 
     def end(self, error: str | None) -> None:
         """End the iteration after the pieces added so far, with a StreamError if there was an error."""
@@ -51,7 +89,9 @@ class Pieces:
 
     def _take(self) -> tuple[bool, Any]:
         if self._items:
-            return True, self._items.popleft()
+            piece = self._items.popleft()
+            self._backlog.count(0, -len(piece))
+            return True, piece
         if self._ended and self._error:
             raise StreamError(self._error)
         return False, None

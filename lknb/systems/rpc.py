@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from livekit import rtc
@@ -17,12 +18,14 @@ from lknb import checks
 from lknb.connection import Connection
 from lknb.defaults import RPC_TIMEOUT
 from lknb.errors import PermissionDeniedError, RpcError
-from lknb.event import Event, amend
+from lknb.event import Event, amend, set_answer
 from lknb.events import EventLog
 from lknb.handlers import Handler, Handlers
 from lknb.interest import Interest
 from lknb.loop import LOOP
 from lknb.participants import Participant
+from lknb.progress import size as readable
+from lknb.sdk import TOO_LARGE, CallRefused
 from lknb.systems.arguments import Arguments
 from lknb.systems.json_values import jsonable
 from lknb.systems.payloads import ERROR_DATA_LIMIT, PAYLOAD_LIMIT, cut, decode_answer, encode
@@ -39,8 +42,11 @@ _TRANSIT = 0.25
 _SLOW_TRANSIT = 4.0
 _IN_FLIGHT = 64
 
-MAX_WAITING = 1_000
-"""Maximum calls of one method that wait for their turn."""
+MAX_WAITING = 256
+"""Maximum calls of one participant that wait for their turn at one method."""
+
+MAX_WAITING_SIZE = 4 * PAYLOAD_LIMIT
+"""Maximum bytes of their payloads together."""
 
 _NO_ANSWER = (1501, 1503, 1505)
 _HANDLER_FAILED = "Application error in method handler"
@@ -164,7 +170,7 @@ class Rpc:
         """Perform a call, and put the answer into its event."""
         with recording(self._log, event):
             answer = await self._perform(event.to[0], event.topic, request, timeout)
-            amend(event, result=answer if event.raw else decode_answer(event.topic, answer))
+            set_answer(event, answer if event.raw else decode_answer(event.topic, answer), len(answer))
 
     async def _perform(self, to: str, method: str, request: str, timeout: float) -> str:
         async with self._in_flight:
@@ -190,6 +196,8 @@ class Rpc:
         raise failure
 
     def _explain(self, error: rtc.RpcError, to: str, method: str, timeout: float) -> RpcError:
+        if TOO_LARGE in (error.data or ""):
+            return self._too_large(error, to, method)
         message = {
             1400: f"{to!r} does not serve a method {method!r}.",
             1501: f"{to!r} did not respond to {method!r} within {_ROUND_TRIP:g} s; it may be gone or stalled.",
@@ -198,6 +206,12 @@ class Rpc:
             1500: f"{method!r} failed at {to!r}, where the cause is shown.",
         }.get(error.code, error.message)
         return RpcError(error.code, message, error.data or None)
+
+    def _too_large(self, error: rtc.RpcError, to: str, method: str) -> RpcError:
+        if "request" in (error.data or ""):
+            return RpcError(1402, f"{to!r} does not take a payload of this size. Send it as a byte stream.")
+        limit = readable(self._connection.options.largest_stream)
+        return RpcError(1504, f"The answer of {method!r} is over the limit of {limit} of this connection.")
 
     # Serving
 
@@ -249,12 +263,20 @@ class Rpc:
     async def _invoked(self, call: rtc.RpcInvocationData) -> str:
         method = self._methods.get(call.method)
         if method is None:
-            raise rtc.RpcError(1400, RpcError.NAMES[1400])
+            raise CallRefused(1400, RpcError.NAMES[1400])
         return await method.answer(call)
 
     async def _restored(self, anew: bool) -> None:
         for name in self._methods:
             self._register(name)
+
+
+@dataclass
+class Waiting:
+    """The calls of one participant that wait for their turn: how many, and the bytes of their payloads."""
+
+    count: int = 0
+    size: int = 0
 
 
 class Method:
@@ -275,7 +297,7 @@ class Method:
         self._connection = connection
         # For async handlers. A synchronous one continues after its timeout, and its threads limit its concurrency.
         self._turns = asyncio.Semaphore(handler.concurrency)
-        self._waiting = 0
+        self._waiting: dict[str, Waiting] = {}
 
     async def answer(self, call: rtc.RpcInvocationData) -> str:
         """Run the handler for one call, and return its answer as text.
@@ -312,7 +334,7 @@ class Method:
                     # Without the error's text: it could leak local paths and values to the caller.
                     raise RpcError(1500, _HANDLER_FAILED) from None
         except RpcError as error:
-            raise rtc.RpcError(error.code, error.message, error.data) from None
+            raise CallRefused(error.code, error.message, error.data) from None
 
     def _refuse_silenced(self, call: rtc.RpcInvocationData, outcome: Outcome) -> None:
         """End the call if this participant has lost the grant to send: the server drops whatever it answers."""
@@ -343,24 +365,43 @@ class Method:
             raise RpcError(RpcError.FORBIDDEN, f"{call.caller_identity!r} may not call {call.method!r}.")
         amend(event, data=self._arguments.read(call.payload))
         args, kwargs = self._arguments.of(event.data, call)
-        if self._waiting >= MAX_WAITING:
-            raise RpcError(RpcError.TOO_MANY_CALLS, f"{MAX_WAITING} other calls of {call.method!r} are waiting.")
-        self._waiting += 1
-        try:
-            await self._turns.acquire()
-        finally:
-            self._waiting -= 1
-        try:
+        async with self._turn(call.caller_identity, event.size or 0):
             result = await self.handler.run(*args, **kwargs)
-        finally:
-            self._turns.release()
         is_text = self._arguments.raw and isinstance(result, str)
         value = result if is_text else jsonable(result)
         answer = checks.text(value if is_text else encode(value), f"The answer of {call.method!r}")
-        amend(event, result=value)
+        set_answer(event, value, len(answer))
         if len(answer.encode()) > PAYLOAD_LIMIT:
             raise RpcError(1504, f"The answer of {call.method!r} exceeds {PAYLOAD_LIMIT:,} bytes.")
         return answer
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, caller: str, size: int) -> AsyncIterator[None]:
+        """Wait for a turn, and keep it in this block.
+
+        Raises:
+            RpcError: TOO_MANY_CALLS if this caller has too many calls, or too many bytes, that wait.
+        """
+        waiting = self._waiting.setdefault(caller, Waiting())
+        if waiting.count >= MAX_WAITING or (waiting.count and waiting.size + size > MAX_WAITING_SIZE):
+            raise RpcError(
+                RpcError.TOO_MANY_CALLS,
+                f"{waiting.count} other calls of {self.handler.topic!r} by {caller!r} are waiting, with "
+                f"{readable(waiting.size)} of payloads. Wait for their answers first.",
+            )
+        waiting.count += 1
+        waiting.size += size
+        try:
+            await self._turns.acquire()
+        finally:
+            waiting.count -= 1
+            waiting.size -= size
+            if not waiting.count:
+                del self._waiting[caller]
+        try:
+            yield
+        finally:
+            self._turns.release()
 
 
 def _raw_payload(payload: Any) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from lknb.connection import Connection
 from lknb.errors import (
@@ -26,8 +27,9 @@ from lknb.live import Live
 from lknb.loop import LOOP, keep
 from lknb.progress import size as readable
 from lknb.public import public
+from lknb.sdk import TOO_LARGE
 from lknb.sdk import StreamError as SdkStreamError
-from lknb.systems.pieces import Pieces
+from lknb.systems.pieces import Backlog, Pieces
 from lknb.systems.sending import INTERRUPTED, refused
 
 Piece = TypeVar("Piece", str, bytes)
@@ -44,8 +46,11 @@ IDLE_LIMIT = 3600.0
 MAX_OPEN_STREAMS = 256
 """Maximum text streams, and maximum byte streams, that one sender may have open."""
 
-MAX_OPEN_SIZE = 16
-"""Maximum bytes that one sender's open streams may have together, in units of the limit for one stream."""
+MAX_BACKLOG = 256 * 1024 * 1024
+"""Maximum bytes that wait for one handler of open streams, unless one stream may be larger."""
+
+MAX_LIVE = 1_000
+"""Maximum streams that wait for one handler of open streams, or run in it."""
 
 _CLOSE_WITHIN = 5.0
 _AWAITABLE = "async with room.aio.stream_text(...) as out:` with `await out.write(...)"
@@ -125,7 +130,11 @@ class Streams:
         incoming: the streams being read.
         latest: for each sender and topic, a future that is done when the stream opened last has ended.
         open_by: for each sender, how many streams it has open, and how many bytes of them have arrived.
+        backlogs: for each handler of open streams, what waits for it.
+        max_open: the most bytes that one sender's open streams may have together, in units of the limit for one stream.
     """
+
+    max_open: ClassVar[int]
 
     def __init__(self, connection: Connection, log: EventLog, handlers: Handlers, max_size: int) -> None:
         self.connection = connection
@@ -136,6 +145,7 @@ class Streams:
         self.incoming: set[IncomingStream[Any]] = set()
         self.latest: dict[tuple[str | None, str], asyncio.Future[None]] = {}
         self.open_by: dict[str | None, Open] = {}
+        self.backlogs: weakref.WeakKeyDictionary[Handler, Backlog] = weakref.WeakKeyDictionary()
         connection.on_lost(self._lost)
         connection.on_permissions(self._permissions_changed)
 
@@ -168,7 +178,9 @@ class Streams:
             opened.count += 1
             return True
         reader.close()
-        amend(event, status="dropped", error=f"{event.sender!r} has {MAX_OPEN_STREAMS} other streams open")
+        what = "text" if event.kind == "text" else "byte"
+        error = f"{event.sender!r} has {MAX_OPEN_STREAMS} other {what} streams open, which is the limit"
+        amend(event, status="dropped", error=error)
         self.log.add(event)
         return False
 
@@ -296,7 +308,11 @@ class IncomingStream(Generic[Piece]):
         return self._matching[0] if self._matching else None
 
     def _serve_live(self, handler: Handler) -> None:
-        pieces = Pieces()
+        backlog = self._streams.backlogs.setdefault(handler, Backlog())
+        if backlog.streams >= MAX_LIVE:
+            handler.drop("further streams")
+            return
+        pieces = Pieces(backlog)
         self._live.append((handler, pieces))
         self._streams.connection.start(handler.serve(self.event, pieces))
 
@@ -340,6 +356,8 @@ class IncomingStream(Generic[Piece]):
         except _EndedEarly as ended:
             error = str(ended)
         except SdkStreamError as aborted:
+            if aborted.description == TOO_LARGE:
+                return None, str(self._too_large())
             # For a stream of known size, the SDK reports only that it is incomplete, whatever reason the sender gave.
             so_far = f" after {event.transferred:,} of {event.size:,} bytes" if event.size else ""
             error = f"the stream was aborted{so_far}: {aborted.description}"
@@ -369,21 +387,32 @@ class IncomingStream(Generic[Piece]):
 
     def _check_limit(self, size: int) -> None:
         if size > self._limit:
-            raise StreamError(
-                f"over the limit of {readable(self._limit)} per stream; give the handler a larger max_size=, "
-                "or connect with a larger max_stream_size="
-            )
-        together = MAX_OPEN_SIZE * max(self._limit, self._streams.max_size)
+            raise self._too_large()
+        together = self._streams.max_open * max(self._limit, self._streams.max_size)
         if self._open.size > together:
-            raise StreamError(f"the open streams of {self.event.sender!r} are over the limit of {readable(together)}")
+            raise StreamError(
+                f"the open streams of {self.event.sender!r} are over the limit of {readable(together)} in total"
+            )
+
+    def _too_large(self) -> StreamError:
+        handler_may_raise_it = self._limit < self._streams.connection.options.largest_stream
+        return StreamError(
+            f"over the limit of {readable(self._limit)} per stream; "
+            f"{'give the handler a larger max_size=, or ' if handler_may_raise_it else ''}"
+            "connect with a larger max_stream_size="
+        )
 
     def _deliver(self, piece: Piece) -> None:
+        backlog = max(MAX_BACKLOG, self._limit)
         for handler, live in list(self._live):
-            if handler.takes(self.event.transferred):
-                live.put(piece)
-            else:
+            if not handler.takes(self.event.transferred):
                 live.end(f"over the handler's limit of {readable(handler.max_size or 0)}")
-                self._live.remove((handler, live))
+            elif not live.put(piece, backlog):
+                live.end(f"more than {readable(backlog)} wait for this handler")
+                handler.drop("streams of which too much waits")
+            else:
+                continue
+            self._live.remove((handler, live))
 
     async def _wait_for_previous(self) -> None:
         """Let the previous stream of this sender and topic end first, if it is ending now."""

@@ -91,6 +91,8 @@ class TextStreams(Streams):
         send_file: `ByteStreams.send_attachment`, which sends the files attached to a text.
     """
 
+    max_open = 4
+
     def __init__(
         self, connection: Connection, log: EventLog, handlers: Handlers, max_size: int, send_file: SendFile
     ) -> None:
