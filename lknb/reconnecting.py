@@ -111,7 +111,7 @@ class Reconnecting:
         """Whether the server has ended, or does not list this participant any more."""
         connection = self._connection
         credentials = connection.credentials
-        if await self._server_ended() or await server_api.is_refusing(credentials.url):
+        if await self._server_ended() or await server_api.has_ended(credentials.url):
             return True
         if not credentials.can_mint:
             return False

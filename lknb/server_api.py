@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from lknb.credentials import Credentials, without_locals
 from lknb.proxies import proxy_for
@@ -69,20 +68,27 @@ async def identities(credentials: Credentials, room: str, *, sending: bool = Fal
     return {each.identity for each in present if each.permission.can_publish_data or not sending}
 
 
-async def is_refusing(url: str) -> bool:
-    """Whether nothing listens any more where the server was. False through a proxy, which may refuse by itself."""
+async def has_ended(url: str) -> bool:
+    """Whether the server's address says that there is no server now: by refusing, by hanging up, or as a gateway.
+
+    False if nothing comes back at all, as on a dead link, and through a proxy, which may refuse by itself.
+    """
     if proxy_for(url) is not None:
         return False
-    address = urlsplit(url)
-    port = address.port or (443 if address.scheme == "wss" else 80)
+    import aiohttp
+
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(address.hostname, port), _WITHIN)
-    except ConnectionRefusedError:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_WITHIN)) as session,
+            session.get(url.replace("ws", "http", 1), allow_redirects=False) as answer,
+        ):
+            return answer.status in (502, 503, 504)
+    except (ConnectionError, aiohttp.ServerDisconnectedError):
         return True
-    except (OSError, TimeoutError):
+    except aiohttp.ClientOSError as error:
+        return isinstance(error.__cause__, ConnectionError)
+    except (OSError, TimeoutError, aiohttp.ClientError, ValueError):
         return False
-    writer.close()
-    return False
 
 
 async def room_sid(credentials: Credentials, room: str) -> str | None:
