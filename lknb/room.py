@@ -656,7 +656,8 @@ class Room(Live, ReadOnly):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        # Not by `close`, so that a warning names the line of the `with`.
+        leaving.warn(self.name, LOOP.run(self._connection.close, "close"))
 
     async def __aenter__(self) -> Room:
         return self
@@ -664,7 +665,7 @@ class Room(Live, ReadOnly):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.aio.close()
+        leaving.warn(self.name, await LOOP.wait(self._connection.close()))
 
 
 def joined_room(systems: Systems, rejoin: Rejoin) -> Room:

@@ -45,9 +45,9 @@ def test_what_was_not_confirmed_is_failed_and_the_cell_is_told(alice: lknb.Room,
     dave = peer("dave")
     eventually(lambda: "dave" in alice.participants)
     dave.pause()
-    sent = alice.send_text("unheard")
-    with pytest.warns(RuntimeWarning, match=r"closed before 1 message \(7 B\) had been confirmed"):
-        alice.close()
+    with pytest.warns(RuntimeWarning, match=r"closed before 1 message \(7 B\) had been confirmed") as told, alice:
+        sent = alice.send_text("unheard")
+    assert told[0].filename == __file__, "the warning names the cell's line"
     assert sent.status == "failed"
     assert "before 'dave' had confirmed it" in (sent.error or "")
 
