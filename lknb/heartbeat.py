@@ -42,6 +42,7 @@ class Heartbeat:
         heard: when the link was alive last, for sure.
         unsent: seconds before `heard` in which accepted data may still have been waiting here.
         silence: looks in a row that found nothing new; a link is silent for about two of them even if all is well.
+        round_trip: seconds to the server and back, by the last look; 0 before the first.
     """
 
     def __init__(self, silent: Callable[[int], None], sending: Callable[[], bool]) -> None:
@@ -54,6 +55,7 @@ class Heartbeat:
         self.heard = now()
         self.unsent = dt.timedelta(seconds=_ON_ITS_WAY)
         self.silence = 0
+        self.round_trip = 0.0
 
     def begin(self, session: SdkRoom) -> None:
         """Follow a new session, which is alive now."""
@@ -92,6 +94,7 @@ class Heartbeat:
         if signs is None:
             return False
         last, self._last = self._last, signs
+        self.round_trip = signs.round_trip
         before, self._looked = self._looked, looked
         if last is None:
             return True

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import functools
-import http.server
 import importlib.util
 import json
 import os
@@ -13,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 from browser.lab import launch
 from IPython.core.error import UsageError
+from javascript import CLIENT, page_with_client
 from peers import mint
 from playwright.sync_api import Browser, Error, sync_playwright
 from shells import Shell, a_shell
@@ -331,11 +329,6 @@ def test_javascript_parses(block: Block, folder: Path) -> None:
     subprocess.run([node, "--check", "snippet.mjs"], cwd=folder, check=True, timeout=30)
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        """Print nothing."""
-
-
 def build(folder: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(
@@ -437,64 +430,47 @@ def test_web_page_joins_notebook_room(
     shell: Shell, livekit: server.RunningServer, browser: Browser, folder: Path
 ) -> None:
     """Run the JavaScript of other-sdks.md in a page with the client that it names."""
-    client = ROOT / "node_modules" / "livekit-client"
     said = re.search(r"those of version (\d+\.\d+)\.", (DOCS / "other-sdks.md").read_text())
     assert said
-    assert json.loads((client / "package.json").read_text())["version"].startswith(said[1])
+    assert json.loads((CLIENT / "package.json").read_text())["version"].startswith(said[1])
     (script,) = (each for each in blocks(DOCS / "other-sdks.md") if each.language == "js")
     (serving,) = (each for each in blocks(DOCS / "other-sdks.md") if '@alice.rpc("average")' in each.code)
     (folder / "bob.js").write_text(script.code)
-    shutil.copy(client / "dist" / "livekit-client.esm.mjs", folder)
-    (folder / "index.html").write_text(
-        '<script type="importmap">{"imports": {"livekit-client": "./livekit-client.esm.mjs"}}</script>'
-        '<script type="module">import { join } from "./bob.js"; window.join = join;</script>'
-    )
     shell.user_ns["lknb"] = lknb
     shell.cell(serving.code)
     alice = shell.user_ns["alice"]
     inbox = alice.listen(["text", "data"], sender="bob")
 
     logged: list[str] = []
-    page = browser.new_page()
-    page.on("console", lambda message: logged.append(message.text))
+    with page_with_client(browser, folder, 'import { join } from "./bob.js"; window.join = join;') as page:
+        page.on("console", lambda message: logged.append(message.text))
 
-    def logs(text: str) -> None:
-        for _ in range(100):
-            if any(text in line for line in logged):
-                return
-            page.wait_for_timeout(100)
-        raise AssertionError(f"{text!r} was not logged, but: {logged!r}")
+        def logs(text: str) -> None:
+            for _ in range(100):
+                if any(text in line for line in logged):
+                    return
+                page.wait_for_timeout(100)
+            raise AssertionError(f"{text!r} was not logged, but: {logged!r}")
 
-    handler = functools.partial(QuietHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as pages:
-        threading.Thread(target=pages.serve_forever, daemon=True).start()
-        try:
-            page.goto(f"http://127.0.0.1:{pages.server_port}/index.html")
-            page.wait_for_function("() => window.join !== undefined")
-            token = mint(livekit.api_key, livekit.api_secret, "studio", "bob", can_update_own_metadata=True)
-            page.evaluate("async ([url, token]) => { window.room = await join(url, token) }", [livekit.url, token])
-            logs("average 4")
-            came = [inbox.next(timeout=10) for _ in range(2)]
-            assert {(each.kind, each.topic) for each in came} == {("text", "lk.chat"), ("data", "imu")}
-            eventually(
-                lambda: "bob" in alice.participants and alice.participants["bob"].attributes == {"status": "ready"}
-            )
-            assert alice.perform_rpc("bob", "add", {"a": 1, "b": 2}) == 3
-            alice.send_text("hello", to="bob")
-            logs("alice says hello")
-            alice.send_bytes(bytes(1_000), topic="pictures", name="dot.bin", to="bob")
-            logs("dot.bin 1000 bytes")
-            alice.publish_data("1.5 2.5", topic="imu")
-            logs("alice imu 1.5 2.5")
-            alice.attributes["mood"] = "good"
-            logs("mood")
-            track = alice.publish_data_track("camera")
-            for _ in range(1000):  # a subscription takes a moment
-                track.push(b"123")
-                page.wait_for_timeout(20)
-                if "camera 3" in logged:
-                    break
-            logs("camera 3")
-        finally:
-            page.close()
-            pages.shutdown()
+        token = mint(livekit.api_key, livekit.api_secret, "studio", "bob", can_update_own_metadata=True)
+        page.evaluate("async ([url, token]) => { window.room = await join(url, token) }", [livekit.url, token])
+        logs("average 4")
+        came = [inbox.next(timeout=10) for _ in range(2)]
+        assert {(each.kind, each.topic) for each in came} == {("text", "lk.chat"), ("data", "imu")}
+        eventually(lambda: "bob" in alice.participants and alice.participants["bob"].attributes == {"status": "ready"})
+        assert alice.perform_rpc("bob", "add", {"a": 1, "b": 2}) == 3
+        alice.send_text("hello", to="bob")
+        logs("alice says hello")
+        alice.send_bytes(bytes(1_000), topic="pictures", name="dot.bin", to="bob")
+        logs("dot.bin 1000 bytes")
+        alice.publish_data("1.5 2.5", topic="imu")
+        logs("alice imu 1.5 2.5")
+        alice.attributes["mood"] = "good"
+        logs("mood")
+        track = alice.publish_data_track("camera")
+        for _ in range(1000):  # a subscription takes a moment
+            track.push(b"123")
+            page.wait_for_timeout(20)
+            if "camera 3" in logged:
+                break
+        logs("camera 3")

@@ -35,11 +35,10 @@ METHOD_LIMIT = 64
 
 # The SDK waits this long for the peer to acknowledge a call, and subtracts it from the handler's deadline.
 _ROUND_TRIP = 7.0
-# The shortest deadline that the SDK can send. Shorter timeouts are enforced here, with an allowance for the transit.
-_SHORTEST = 1.0
+# What a call and its answer may take in addition to the handler's time: a moment, round trips, and the payload's way.
 _TRANSIT = 0.25
-# The time that a call and its answer may take on the slowest links, in addition to the handler's time.
-_SLOW_TRANSIT = 4.0
+_ROUND_TRIPS = 4
+_BYTES_PER_SECOND = 1_000_000
 _IN_FLIGHT = 64
 
 MAX_WAITING = 256
@@ -84,7 +83,7 @@ class Rpc:
             method: the method's name.
             payload: any value that JSON can express; a dict becomes the arguments of an lknb handler. Times are sent as
                 ISO text, arrays and columns as lists, tables as a list of rows.
-            timeout: the seconds that the handler has to answer.
+            timeout: the seconds that the handler has to answer, including the way of a large answer.
             raw: send `payload`, a str, unchanged, and return the answer as a str.
 
         Returns:
@@ -94,8 +93,8 @@ class Rpc:
             RpcError: with the code UNSUPPORTED_METHOD (1400), immediately, if the participant does not serve it;
                 RESPONSE_TIMEOUT (1502) after the timeout; RECIPIENT_DISCONNECTED (1503) if the participant left;
                 CONNECTION_TIMEOUT (1501) if it has not responded for 7 s; INVALID_RESPONSE (422) if the answer is not
-                JSON; or the error that the handler raised. If the participant stalls, the call takes at most 4 s longer
-                than `timeout`.
+                JSON; or the error that the handler raised. The call takes at most a transit longer than `timeout`:
+                0.25 s, four round trips to the server, and a second for each megabyte of the payload.
             UnknownParticipantError: if no participant with that identity is in the room.
             NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             PermissionDeniedError: without the grant canPublishData.
@@ -181,8 +180,8 @@ class Rpc:
                 response_timeout=timeout + _ROUND_TRIP,
                 max_round_trip_latency=_ROUND_TRIP,
             )
-            # The SDK sends the deadline max(response_timeout - 7 s, 1 s), so shorter timeouts are enforced here.
-            limit = timeout + (_TRANSIT if timeout < _SHORTEST else _SLOW_TRANSIT)
+            # Enforced here, too: the SDK sends no deadline below 1 s, and JavaScript peers do not stop their handlers.
+            limit = timeout + self._transit(request)
             failure: RpcError
             try:
                 return await self._connection.call(calling, f"calling {method!r}", limit=limit, waits_for_others=True)
@@ -194,6 +193,10 @@ class Rpc:
             except TimeoutError:
                 failure = RpcError(1502, f"{to!r} did not answer {method!r} within {timeout:g} s.")
         raise failure
+
+    def _transit(self, request: str) -> float:
+        round_trip = self._connection.reconnecting.heartbeat.round_trip
+        return _TRANSIT + _ROUND_TRIPS * round_trip + len(request) / _BYTES_PER_SECOND
 
     def _explain(self, error: rtc.RpcError, to: str, method: str, timeout: float) -> RpcError:
         if TOO_LARGE in (error.data or ""):

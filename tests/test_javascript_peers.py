@@ -1,0 +1,56 @@
+"""Participants on LiveKit's JavaScript SDK, where it behaves otherwise than the one that lknb stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from browser.lab import launch
+from javascript import participant
+from playwright.sync_api import Error, Page, sync_playwright
+from waiting import eventually
+
+import lknb
+from lknb import server
+
+Join = Callable[..., lknb.Room]
+
+
+@pytest.fixture
+def alice(join: Join) -> lknb.Room:
+    return join("alice")
+
+
+@pytest.fixture
+def bob(alice: lknb.Room, livekit: server.RunningServer, tmp_path: Path) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        try:
+            browser = launch(playwright)
+        except Error as error:
+            pytest.skip(f"No browser: {error.message.splitlines()[0]}")
+        with participant(browser, tmp_path, livekit, alice.name, "bob") as page:
+            eventually(lambda: "bob" in alice.participants)
+            yield page
+        browser.close()
+
+
+@pytest.mark.parametrize("timeout", [0.5, 1.5])
+def test_a_call_ends_at_its_timeout_though_the_handler_answers_later(
+    alice: lknb.Room, bob: Page, timeout: float
+) -> None:
+    bob.evaluate(
+        "(seconds) => room.registerRpcMethod('late',"
+        " () => new Promise((resolve) => setTimeout(resolve, seconds * 1000, '1')))",
+        timeout + 1,
+    )
+    with pytest.raises(lknb.RpcError, match=f"did not answer 'late' within {timeout:g} s"):
+        alice.perform_rpc("bob", "late", timeout=timeout)
+    (call,) = alice.events.filter("rpc")
+    assert call.duration is not None
+    assert call.duration < timeout + 1
+
+
+def test_an_answer_in_time_is_received(alice: lknb.Room, bob: Page) -> None:
+    bob.evaluate("() => room.registerRpcMethod('add', async ({ payload }) => String(JSON.parse(payload).a + 2))")
+    assert alice.perform_rpc("bob", "add", {"a": 1}, timeout=5) == 3
