@@ -204,6 +204,54 @@ def test_part_out_of_view_is_sent_when_it_is_shown() -> None:
     browser.channel.close()
 
 
+def test_second_browser_gets_whole_what_the_first_one_shows(browser: Browser) -> None:
+    browser.send("hello", "one", parts=["counting"])
+    eventually(lambda: browser.whole())
+    browser.send("hello", "two", parts=[])  # a page says so before it has drawn anything
+    browser.send("shows", "two", parts=["counting"])
+    eventually(lambda: len(browser.whole()) == 2)
+
+
+def test_browser_that_has_a_part_gets_no_second_snapshot_of_it(browser: Browser) -> None:
+    browser.send("hello", "one", parts=["counting"])
+    eventually(lambda: browser.whole())
+    browser.send("hello", "two", parts=["counting"])
+    eventually(lambda: len(browser.whole()) == 2)
+    browser.send("shows", "two", parts=[])
+    browser.send("shows", "two", parts=["counting"])
+    browser.parts[0].add(1)
+    eventually(lambda: browser.states[-1]["parts"]["counting"].get("put"))
+    assert len(browser.whole()) == 2
+
+
+def test_browser_gets_whole_what_nobody_had_in_view(browser: Browser) -> None:
+    browser.send("hello", "one", parts=["counting"])
+    eventually(lambda: browser.whole())
+    browser.send("shows", "one", parts=[])
+    browser.parts[0].add(1)
+    settle()
+    remains(lambda: len(browser.states) == 1, 2 * EVERY)
+    browser.send("shows", "one", parts=["counting"])
+    eventually(lambda: len(browser.whole()) == 2)
+
+
+def test_widget_of_a_deleted_output_is_let_go_unless_another_browser_shows_it() -> None:
+    removed: list[bool] = []
+    part = Counting()
+    browser = Browser(part)
+    browser.channel = Channel(browser.take, [part], lambda: removed.append(True))
+    browser.send("hello", "one", parts=[])
+    browser.send("hello", "two", parts=["counting"])
+    settle()
+    browser.send("removed", "one")
+    assert not removed
+    browser.send("bye", "two")
+    settle()
+    browser.send("removed", "one")
+    assert removed == [True]
+    browser.channel.close()
+
+
 def test_two_browsers_are_served_until_both_have_left(browser: Browser) -> None:
     browser.send("hello", "one", parts=["counting"])
     eventually(lambda: browser.whole())

@@ -2,8 +2,12 @@
 
 From the kernel: `state` (a number, and for each part a snapshot or the changes), `taken` and `reply` for a call, and
 `forgotten` to a browser that the kernel no longer knows, which then sends `hello` again.
-From a browser: `hello` (requests a snapshot), `shows` (the parts in view), `ack` (of a state's number), `do` (a call)
-and `bye`. A browser that has missed a state sends `hello` again. While no browser shows anything, nothing is sent.
+From a browser: `hello` (requests snapshots), `shows` (the parts in view), `ack` (of a state's number), `do` (a call),
+`bye`, and `removed` (the notebook no longer has the widget's output). A browser that has missed a state, or receives
+changes of a part that it does not have, sends `hello` again. While no browser shows anything, nothing is sent.
+
+All browsers receive all messages. So a part is sent whole if one that shows it does not have it, and the others replace
+theirs.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ UNACKNOWLEDGED = 0.5
 
 _AHEAD = 2  # states that may be unacknowledged while a browser still counts as keeping up
 _BROWSERS = 64
-_BEHIND = 500  # a browser this many states behind another one is considered gone: pages close without notice
+_BEHIND = 50  # a browser this many states behind another one is considered gone: pages close without notice
 _logger = logging.getLogger("lknb")
 
 Send = Callable[[Json, list[bytes]], None]
@@ -36,8 +40,9 @@ Send = Callable[[Json, list[bytes]], None]
 
 @dataclass
 class _Browser:
-    shows: frozenset[str] = field(default_factory=frozenset)
-    acknowledged: int = 0
+    acknowledged: int
+    shows: frozenset[str] = frozenset()
+    has: set[str] = field(default_factory=set)  # the parts that were sent whole, and all their changes since
 
 
 class Channel:
@@ -46,10 +51,12 @@ class Channel:
     Args:
         send: sends a message to all browsers.
         parts: the parts to show.
+        removed: called when the notebook no longer has the widget's output, and no other browser shows it.
     """
 
-    def __init__(self, send: Send, parts: Sequence[Part]) -> None:
+    def __init__(self, send: Send, parts: Sequence[Part], removed: Callable[[], object] = lambda: None) -> None:
         self._send = send
+        self._removed = removed
         self._parts = {part.name: part for part in parts}
         self._browsers: dict[str, _Browser] = {}
         self._stale: set[str] = set(self._parts)
@@ -78,6 +85,9 @@ class Channel:
             # Sent before the action runs, so that a browser can tell a busy kernel from a slow answer.
             self._send({"type": "taken", "id": message.get("id")}, [])
             LOOP.submit(self._run_action(message, [bytes(each) for each in buffers]))
+        elif message.get("type") == "removed":
+            if not self._in_view():
+                self._removed()
         else:
             LOOP.loop.call_soon_threadsafe(self._handle, message)
 
@@ -91,7 +101,7 @@ class Channel:
         if kind == "bye":
             return
         if kind == "hello":
-            browser = _Browser(acknowledged=self._number)
+            browser = _Browser(self._number)
         if browser is None:
             if kind in ("ack", "shows"):
                 self._send({"type": "forgotten", "browser": who}, [])
@@ -107,8 +117,7 @@ class Channel:
         elif kind in ("hello", "shows"):
             named = message.get("parts")
             shows = frozenset(name for name in self._parts if isinstance(named, list) and name in named)
-            # Changes of parts that nobody had in view were not sent, so these parts need a snapshot.
-            self._stale |= shows if kind == "hello" else shows - self._in_view()
+            self._stale |= shows - browser.has
             browser.shows = shows
             if self._stale & shows:
                 self.changed()
@@ -130,16 +139,23 @@ class Channel:
             return
         parts: dict[str, Json] = {}
         polls: list[float] = []
-        for name in sorted(self._in_view()):
+        in_view = self._in_view()
+        for browser in list(self._browsers.values()):
+            browser.has &= in_view  # changes of the others are not sent
+        for name in sorted(in_view):
             part = self._parts[name]
+            is_stale = name in self._stale
             try:
-                update = part.whole() if name in self._stale else part.changes()
+                update = part.whole() if is_stale else part.changes()
             except Exception:
                 # One part's failure must not stop the others. It gets a snapshot next time.
                 _logger.exception("The widget's part %s could not be shown", name)
                 self._stale.add(name)
                 continue
-            self._stale.discard(name)
+            if is_stale:
+                self._stale.discard(name)
+                for browser in list(self._browsers.values()):
+                    browser.has.add(name)
             if update:
                 parts[name] = update
             if part.poll_after is not None:

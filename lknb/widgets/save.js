@@ -59,6 +59,17 @@ export function saveSnapshots(model, source) {
 }
 
 /**
+ * Whether an output of the notebook shows the model with this id; undefined in front ends that do not tell.
+ * @param {Model} model
+ * @param {string} id
+ */
+export function isDisplayed(model, id) {
+	const { model: notebook } = model.widget_manager?.context ?? {};
+	if (!id || !notebook?.cells || notebook.isDisposed) return undefined;
+	return displayedModels(notebook).has(id);
+}
+
+/**
  * Write a snapshot into the notebook's metadata, and remove those of widgets that are no longer displayed.
  * @param {NotebookModel} notebook
  * @param {Model} model

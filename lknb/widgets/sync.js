@@ -95,6 +95,8 @@ export class Store {
 		this.id = "";
 		/** Messages that were lost, and replaced by a snapshot. */
 		this.missed = 0;
+		/** Whether something is missing until the next snapshot. */
+		this.isOutdated = false;
 		/** @type {Map<string, { values: object, rows: Record<string, Map<string, object>> }>} */
 		this.parts = new Map();
 		/** @type {Set<() => void>} */
@@ -115,6 +117,11 @@ export class Store {
 		this.session = model.widget_manager?.context?.sessionContext;
 		this.session?.statusChanged?.connect(this.statusChanged, this);
 		this.session?.kernelChanged?.connect(this.kernelChanged, this);
+	}
+
+	/** Tell the kernel that the notebook no longer shows this widget, so that it can let go of it. */
+	outputRemoved() {
+		this.send({ type: "removed" });
 	}
 
 	/** End, because the room was closed, the cell runs again, or the page removes the widget. */
@@ -163,6 +170,7 @@ export class Store {
 	/** Request a snapshot of all parts in view. */
 	hello() {
 		this.askedAt = Date.now();
+		this.isOutdated = false;
 		this.send({ type: "hello", parts: this.partsInView() });
 	}
 
@@ -186,13 +194,17 @@ export class Store {
 		if (message?.type === "state") this.receiveState(message);
 		else if (message?.type === "taken") this.callTaken(message.id);
 		else if (message?.type === "reply") this.receiveReply(message, buffers);
-		else if (message?.type === "forgotten" && message.browser === this.browser && !this.gone) this.recover();
+		else if (message?.type === "forgotten" && message.browser === this.browser && !this.gone) {
+			this.isOutdated = true;
+			this.recover();
+		}
 	}
 
 	/** @param {{ number: number, model?: string, parts: Record<string, Snapshot | Changes> }} message */
 	receiveState(message) {
 		const expected = this.number + 1;
 		const isGap = this.ready && message.number > expected;
+		let isPartMissing = false;
 		this.gone = false;
 		this.id = message.model ?? "";
 		this.number = message.number;
@@ -200,24 +212,26 @@ export class Store {
 			const known = this.parts.get(name);
 			if ("rows" in update) this.parts.set(name, stateOf(update));
 			else if (known) apply(known, update);
+			else isPartMissing ||= this.partsInView().includes(name);
 		}
 		this.ready = true;
 		this.send({ type: "ack", number: message.number });
 		if (isGap) {
 			this.missed += message.number - expected;
-			this.recover();
+			this.isOutdated = true;
 		}
+		if (this.isOutdated || isPartMissing) this.recover();
 		this.refresh();
 	}
 
-	/** Request a snapshot, but not more often than `HELLO_EVERY` allows. */
+	/** Request a snapshot if it is still needed, but not more often than `HELLO_EVERY` allows. */
 	recover() {
 		const wait = Math.min(HELLO_EVERY, this.askedAt + HELLO_EVERY - Date.now()); // in case the clock was set back
 		if (wait <= 0) this.hello();
 		else if (!this.recovering) {
 			this.recovering = setTimeout(() => {
 				this.recovering = undefined;
-				this.hello();
+				if (this.isOutdated || this.partsInView().some((name) => !this.parts.has(name))) this.hello();
 			}, wait);
 		}
 	}

@@ -1,6 +1,6 @@
 // The basis of all widgets: a store, and views that follow it while they are visible.
 import { h, setText } from "./dom.js";
-import { saveSnapshots } from "./save.js";
+import { isDisplayed, saveSnapshots } from "./save.js";
 import { Store } from "./sync.js";
 
 /** @import { Answer, Model, Part, PartState } from "./sync.js" */
@@ -29,6 +29,9 @@ import { Store } from "./sync.js";
 /** @typedef {(parts: string[]) => void} SetInView */
 /** @typedef {(contexts: Record<string, Context>, setInView: SetInView, model: Model) => HTMLElement} ShowAll */
 
+/** Milliseconds after which a removed output counts as deleted: until then, the user may paste it or undo. */
+const REMOVED_AFTER = 60_000;
+
 /**
  * Make the default export of a widget's module.
  * @param {string} label for screen readers
@@ -43,6 +46,8 @@ export function widget(label, partsOf, show) {
 		let parts = [];
 		/** @type {HTMLElement[]} */
 		const roots = [];
+		/** @type {ReturnType<typeof setTimeout> | undefined} */
+		let removing;
 		return {
 			/** @param {{ model: Model }} props */
 			initialize({ model }) {
@@ -51,6 +56,7 @@ export function widget(label, partsOf, show) {
 				store.hello();
 				const endSaving = saveSnapshots(model, () => ({ id: store.id, root: roots.at(-1) }));
 				return () => {
+					clearTimeout(removing);
 					store.end();
 					endSaving();
 				};
@@ -62,6 +68,10 @@ export function widget(label, partsOf, show) {
 				return () => {
 					view.end();
 					roots.splice(roots.indexOf(view.root), 1);
+					clearTimeout(removing);
+					removing = setTimeout(() => {
+						if (!roots.length && isDisplayed(store.model, store.id) === false) store.outputRemoved();
+					}, REMOVED_AFTER);
 				};
 			},
 		};

@@ -45,7 +45,7 @@ class RoomWidget(Live, anywidget.AnyWidget):
         self.cell: Cell | None = current_cell()
         self.active = True
         self._displays: list[tuple[Cell | None, Any]] = []
-        self._channel = Channel(self._to_browsers, parts)
+        self._channel = Channel(self._to_browsers, parts, self.close)
         self.on_msg(lambda widget, content, buffers: self._channel.received(content, buffers))
         for part in parts:
             part.start(self._channel.changed)

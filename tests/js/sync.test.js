@@ -66,6 +66,34 @@ test("a gap is counted and a snapshot is requested", () => {
 	}
 });
 
+test("changes of a part in view that this page does not have request a snapshot", () => {
+	mock.timers.enable({ apis: ["setTimeout", "Date"], now: 10_000 });
+	try {
+		const { model, store } = listening();
+		store.setInView({}, ["feed"]);
+		model.receive({ type: "state", number: 7, parts: { feed: { set: { total: 3 } } } });
+		mock.timers.tick(1000);
+		assert.equal(model.sentOf("hello").length, 2);
+		assert.equal(store.missed, 0);
+	} finally {
+		mock.timers.reset();
+	}
+});
+
+test("no snapshot is requested if it comes in the meantime", () => {
+	mock.timers.enable({ apis: ["setTimeout", "Date"], now: 10_000 });
+	try {
+		const { model, store } = listening();
+		store.setInView({}, ["feed"]);
+		model.receive({ type: "state", number: 7, parts: { feed: { set: { total: 3 } } } });
+		model.receive(whole(8, []));
+		mock.timers.tick(1000);
+		assert.equal(model.sentOf("hello").length, 1);
+	} finally {
+		mock.timers.reset();
+	}
+});
+
 test("several gaps request at most one snapshot a second", () => {
 	mock.timers.enable({ apis: ["setTimeout", "Date"], now: 10_000 });
 	try {

@@ -212,3 +212,33 @@ test("an outcome is cleared by success and shows a failure", async () => {
 	outcome.show("done");
 	assert.equal(outcome.element.dataset.kind, "");
 });
+
+/** A notebook whose outputs show these models. */
+const notebookOf = (/** @type {string[]} */ ...ids) => ({
+	getMetadata: () => undefined,
+	setMetadata() {},
+	deleteMetadata() {},
+	cells: ids.map((id) => ({
+		outputs: { length: 1, get: () => ({ data: { "application/vnd.jupyter.widget-view+json": { model_id: id } } }) },
+	})),
+});
+
+for (const [what, ids, expected] of /** @type {[string, string[], number][]} */ ([
+	["deleted", [], 1],
+	["moved", ["m1"], 0],
+])) {
+	test(`the kernel is told of an output that was ${what}: ${expected} times`, () => {
+		mock.timers.enable({ apis: ["setTimeout"] });
+		try {
+			const { model, show } = start();
+			Object.assign(model, { widget_manager: { context: { model: notebookOf(...ids) } } });
+			const view = show();
+			model.receive(snapshot(1, "hello"));
+			view.remove();
+			mock.timers.tick(120_000);
+			assert.equal(model.sentOf("removed").length, expected);
+		} finally {
+			mock.timers.reset();
+		}
+	});
+}
