@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Error, Locator, expect
 
 import lknb
 from browser.lab import Lab, Notebook, busy_until, load
@@ -208,3 +209,44 @@ def test_kernel_that_is_shut_down_or_restarted_leaves_the_last_state(
     saved = book.save()
     assert set(saved["cells"][1]["outputs"][0]["data"]) == {"text/html", "text/plain"}
     assert "widgets" not in saved["metadata"]
+
+
+def test_second_window_shows_what_the_first_one_shows(notebook: Open, lab: Lab, join: Join, room_name: str) -> None:
+    first = notebook(joined(room_name), "room.feed()")
+    first.run()
+    bob = join("bob")
+    bob.send_text("before the second window")
+    expect(row(first.output(1), "before the second window")).to_be_visible()
+    first.save()
+    page = lab.new_page()
+    try:
+        second = Notebook(page, first.name, first.path)
+        expect(row(second.output(1), "before the second window")).to_be_visible()
+        bob.send_text("for both")
+        for each in (first, second):
+            expect(row(each.output(1), "for both")).to_be_visible()
+    finally:
+        page.close()
+
+
+def test_page_that_comes_after_a_crashed_one_is_live(notebook: Open, lab: Lab, join: Join, room_name: str) -> None:
+    page = lab.new_page()
+    crashed = notebook(joined(room_name), "room.panel('feed', 'participants')", page=page)
+    crashed.run()
+    bob = join("bob")
+    bob.send_text("before the crash")
+    expect(row(crashed.output(1), "before the crash")).to_be_visible()
+    crashed.save()
+    with contextlib.suppress(Error):  # the page is gone
+        page.goto("chrome://crash", timeout=5_000)
+    page.close()
+    bob.send_text("meanwhile")
+    after = lab.new_page()
+    try:
+        book = Notebook(after, crashed.name, crashed.path)
+        expect(row(book.output(1), "meanwhile")).to_be_visible()
+        bob.send_text("afterwards")
+        expect(row(book.output(1), "afterwards")).to_be_visible()
+    finally:
+        Notebook.close(book)
+        after.close()
