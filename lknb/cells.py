@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lknb.credentials import scrub
+from lknb.inert import inert
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
@@ -87,9 +88,7 @@ def format_error(error: BaseException) -> str:
         trace = trace.tb_next
     lines = traceback.format_exception(type(error), error, trace)
     text = name_cells("".join(lines))
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in scrub(text)
-    )
+    return inert(scrub(text))
 
 
 def name_cells(text: str) -> str:

@@ -7,6 +7,9 @@ import sys
 import time
 from typing import Any
 
+from lknb.inert import inert_line
+from lknb.tables import room_html
+
 APPEARS_AFTER = 0.5
 _EVERY = 0.25
 
@@ -50,9 +53,9 @@ class Progress:
 
     def _show(self, line: str, *, last: bool = False) -> None:
         kernel = _display()
-        line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
+        line = inert_line(line)
         if kernel is not None:
-            bundle = {"text/plain": line, "text/html": f"<code>{html.escape(line)}</code>"}
+            bundle = {"text/plain": line, "text/html": room_html(f"<code>{html.escape(line)}</code>")}
             if self._line is None:
                 self._line = kernel(bundle, raw=True, display_id=True)
             else:

@@ -7,6 +7,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from lknb.inert import inert_line
 from lknb.public import public
 
 _WIDEST = 60
@@ -56,24 +57,26 @@ class Table:
 
     def _repr_html_(self) -> str:
         if not self.rows:
-            return f"<em>{html.escape(self._empty)}</em>"
+            return room_html(f"<em>{html.escape(self._empty)}</em>")
         head = "".join(f'<th scope="col" style="text-align: left">{html.escape(each)}</th>' for each in self.columns)
         body = "".join("<tr>" + "".join(_cell(plain(value)) for value in row) + "</tr>" for row in self.rows)
         note = f"<p><em>{html.escape(self._note)}</em></p>" if self._note else ""
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+        return room_html(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}")
+
+
+def room_html(escaped: str) -> str:
+    """HTML with text from a room, in which no front end typesets mathematics: `$` is what somebody wrote."""
+    # The classes of MathJax 3 and later (JupyterLab), and of MathJax 2 (nbconvert).
+    return f'<div class="mathjax_ignore tex2jax_ignore">{escaped}</div>'
 
 
 def plain(value: Any) -> str:
     """`value` as one short line, without characters that control a terminal or the text direction."""
     if value is None:
         return ""
-    if isinstance(value, str):
-        text = value
-    elif isinstance(value, dt.datetime):
-        text = value.isoformat(" ", "seconds")
-    else:
-        text = str(value)
-    text = "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in text[: 4 * _WIDEST])
+    if isinstance(value, dt.datetime):
+        value = value.astimezone().strftime("%Y-%m-%d %H:%M:%S")  # local, as all times that are shown
+    text = inert_line(str(value)[: 4 * _WIDEST])
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 

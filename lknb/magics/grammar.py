@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 
+from lknb.inert import inert
+
 Build = Callable[["VerbParser"], None]
 
 SECRETS = (
@@ -220,4 +222,4 @@ def split(line: str) -> list[str]:
 
 def one_line(text: str) -> str:
     """`text` as one line, without characters that control a terminal."""
-    return "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in " ".join(text.split()))
+    return inert(" ".join(text.split()))

@@ -1,5 +1,6 @@
 // Draws samples with perspective, as lines or as a table, from the kernel's batches.
-import { h, inert } from "./dom.js";
+import { h } from "./dom.js";
+import { inert } from "./inert.js";
 import { loadPerspective } from "./perspective.js";
 
 /** @import { Client, Table, Viewer } from "./perspective.js" */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any, cast
 
 from lknb.event import Event
@@ -68,7 +69,7 @@ def content_of(event: Event) -> tuple[Content, str]:
     """What the payload is (`text`, `json` or `hex`), and the payload as text."""
     if isinstance(event.data, bytes):
         text = event.text()
-        if text is None or any(not (char.isprintable() or char in "\r\n\t") for char in text[:200]):
+        if text is None or any(_is_binary(char) for char in text[:200]):
             return "hex", event.data[:TEXT_LIMIT].hex(" ")
     else:
         text = event.text() or ""
@@ -82,6 +83,11 @@ def _preview(event: Event) -> tuple[Content, str]:
     if event.kind == "bytes" and isinstance(file, ReceivedFile):
         return ("image" if file.image_type else "file"), f"{file.name} ({file.mime_type})"
     return content_of(event)
+
+
+def _is_binary(char: str) -> bool:
+    """Whether no text contains this character: a control character, or a code point without a meaning."""
+    return char not in "\r\n\t" and unicodedata.category(char) in ("Cc", "Cn", "Co", "Cs")
 
 
 def _answer(result: Any) -> str:

@@ -1,23 +1,8 @@
 // Creates elements without markup: all text is set as text, and characters that could disguise it are made visible.
-
-/**
- * Control and direction characters, which could hide or reverse parts of a line. Not included: tabs, line ends, and the
- * joiner between two emoji.
- */
-const DISGUISING =
-	/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|(?<!\p{Extended_Pictographic}\ufe0f?|\p{Emoji_Modifier})\u200d|\u200d(?!\p{Extended_Pictographic})/gu;
+import { inert } from "./inert.js";
 
 const ATTRIBUTES = new Set(["role", "for", "scope", "colspan", "list"]);
 const TEXT_PROPERTIES = new Set(["title", "textContent", "placeholder", "label", "alt"]);
-
-/**
- * Make text safe to show.
- * @param {unknown} value
- */
-export function inert(value) {
-	const text = value === null || value === undefined ? "" : String(value);
-	return text.replace(DISGUISING, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
-}
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
 

@@ -19,6 +19,7 @@ from lknb.cells import Cell, current_cell
 from lknb.credentials import scrub
 from lknb.errors import LknbError, NotConnectedError, did_you_mean
 from lknb.event import Event
+from lknb.inert import inert_line
 from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
@@ -312,5 +313,5 @@ def _json(text: str) -> Iterator[Any]:
 
 def _line(text: object, limit: int = 600) -> str:
     """`text` as one line of limited length, without characters that control a terminal."""
-    line = "".join(char if char.isprintable() else " " for char in str(text)[: limit + 1]).strip().rstrip(".")
+    line = inert_line(str(text)[: limit + 1]).strip().rstrip(".")
     return line if len(line) <= limit else line[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"

@@ -167,7 +167,7 @@ function renderSaved({ model, el }) {
 	/** @type {Snapshot} */
 	const { at, lines } = model.get("saved");
 	const root = document.createElement("section");
-	root.className = "lknb-saved";
+	root.className = "lknb-saved mathjax_ignore tex2jax_ignore";
 	const add = (/** @type {HTMLElement} */ parent, /** @type {string} */ tag, text = "") => {
 		const element = document.createElement(tag);
 		element.textContent = text;

@@ -25,6 +25,7 @@ from lknb import checks
 from lknb.defaults import TELEMETRY_WINDOW
 from lknb.errors import LknbError
 from lknb.event import Event, Kind
+from lknb.inert import inert, inert_line
 from lknb.interest import Interest
 from lknb.participants import Participant
 from lknb.public import public
@@ -202,8 +203,7 @@ class TelemetryPart(Part):
     def _failed(self, event: Event, reason: str) -> None:
         self._undecoded += 1
         source = f"{event.kind} {event.topic!r} from {event.sender or 'the server'}"
-        text = f"{source[:120]}: {reason[:300]}"
-        self._reason = "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in text)
+        self._reason = inert_line(f"{source[:120]}: {reason[:300]}")
 
     def _split(self, row: Row, event: Event) -> tuple[float | None, Row]:
         """A sample's own time in seconds, and its numbers by the names of their columns."""
@@ -415,7 +415,7 @@ def packed(samples: list[_Sample], fields: list[str], *, snapshot: bool) -> Batc
 
 def _column_name(name: str) -> str:
     """A field's name as a column: control and direction characters escaped, and different from all reserved names."""
-    name = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in name)
+    name = "".join(f"\\u{ord(char):04x}" if char in "\t\n\r" else char for char in inert(name))
     return f"{name} (field)" if name in _RESERVED or name.startswith(_INTERNAL) else name
 
 

@@ -99,7 +99,12 @@ class View {
 			this.updateInView();
 		};
 		const content = show(contexts, setInView, store.model);
-		this.root = h("section", { class: "lknb", "aria-label": label }, content, statusLine(store, signal));
+		this.root = h(
+			"section",
+			{ class: "lknb mathjax_ignore tex2jax_ignore", "aria-label": label },
+			content,
+			statusLine(store, signal),
+		);
 		keepKeysFromJupyter(this.root, signal);
 		el.append(this.root);
 		this.watch = new IntersectionObserver((entries) => {

@@ -11,7 +11,7 @@ import anywidget
 
 from lknb.cells import Cell, current_cell, shell
 from lknb.live import Live
-from lknb.tables import Table, plain
+from lknb.tables import Table, plain, room_html
 from lknb.widgets.channel import Channel
 from lknb.widgets.modules import stylesheet
 from lknb.widgets.part import Part
@@ -76,7 +76,7 @@ class RoomWidget(Live, anywidget.AnyWidget):
         parts = [f"<div>{html.escape(self.headline())}</div>"]
         for title, table in self._tables():
             parts.append(f"<div><strong>{html.escape(title)}</strong></div>{table._repr_html_()}")
-        return "".join(parts)
+        return room_html("".join(parts))
 
     def headline(self) -> str:
         """This participant, the room, the connection's state, and the number of events."""

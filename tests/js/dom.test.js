@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { downloads, NASTY, scrollIntoSight } from "./page.js";
 
-const { formatDuration, formatSize, formatTime, h, inert, KeyedList, offerDownload, onceVisible, quoted, textView } =
+const { formatDuration, formatSize, formatTime, h, KeyedList, offerDownload, onceVisible, quoted, textView } =
 	await import("../../lknb/widgets/dom.js");
+const { inert } = await import("../../lknb/widgets/inert.js");
 
 test("markup in a text stays text", () => {
 	const element = h("p", null, NASTY, quoted(NASTY));
@@ -16,29 +17,6 @@ test("markup in an attribute stays text", () => {
 	const element = h("button", { "aria-label": `"><script>`, title: NASTY });
 	assert.equal(element.getAttribute("aria-label"), `"><script>`);
 	assert.equal(element.childElementCount, 0);
-});
-
-test("characters that reverse a line or move a cursor are made visible", () => {
-	assert.equal(inert("a\u202eb\u001b[31m\u0000\u2028"), "a\\u202eb\\u001b[31m\\u0000\\u2028");
-	assert.equal(inert("line\n\ttab"), "line\n\ttab");
-});
-
-test("emoji stay whole, and joiners hide nothing else", () => {
-	for (const emoji of [
-		"\u{1f469}\u200d\u{1f4bb}",
-		"\u2764\ufe0f\u200d\u{1f525}",
-		"\u{1f469}\u{1f3fd}\u200d\u{1f680}",
-	]) {
-		assert.equal(inert(emoji), emoji);
-	}
-	assert.equal(inert("a\u200db"), "a\\u200db");
-	assert.equal(inert("\u{1f469}\u200db"), "\u{1f469}\\u200db");
-});
-
-test("a missing value becomes an empty text", () => {
-	assert.equal(inert(null), "");
-	assert.equal(inert(undefined), "");
-	assert.equal(inert(0), "0");
 });
 
 /** A list of texts. */

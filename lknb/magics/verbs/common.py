@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lknb.event import KINDS
+from lknb.inert import inert
 from lknb.magics.grammar import VerbParser, identifier
 from lknb.magics.session import Session
 
@@ -24,7 +25,7 @@ class Text:
         self.text = text
 
     def __repr__(self) -> str:
-        return "".join(char if char.isprintable() or char in "\n\t" else "\N{MIDDLE DOT}" for char in self.text)
+        return inert(self.text)
 
 
 def to(parser: VerbParser) -> None:
