@@ -9,11 +9,11 @@ import datetime as dt
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from lknb import checks, event_table
-from lknb.event import DIRECTIONS, STATUSES, Direction, Event, Kind, Status, amend, set_ended, weight
+from lknb.event import DIRECTIONS, KINDS, STATUSES, Direction, Event, Kind, Status, amend, set_ended, weight
 from lknb.interest import Interest
 from lknb.live import Live
 from lknb.participants import Participant
@@ -175,7 +175,8 @@ class EventLog(Live, Events):
         # Events come from the loop thread and from any thread that pushes a frame; any thread reads the log.
         # Re-entrant: an inbox may be garbage-collected at any point, and then unsubscribes.
         self._lock = threading.RLock()
-        self._readers: tuple[Reader, ...] = ()
+        self._readers: tuple[tuple[Reader, Collection[str]], ...] = ()
+        self._readers_of: dict[str, tuple[Reader, ...]] = {}
         self._interests: tuple[Interest, ...] = ()
         self._interests_changed: Callable[[], Any] = lambda: None
 
@@ -252,7 +253,7 @@ class EventLog(Live, Events):
             self._spooled -= disk
 
     def _notify(self, event: Event) -> None:
-        for reader in self._readers:
+        for reader in self._readers_of.get(event.kind, ()):
             try:
                 reader(event)
             except Exception:  # a failing reader must not keep the event from the others
@@ -286,19 +287,25 @@ class EventLog(Live, Events):
         """Call `callback()`, from any thread, when `interests` have changed."""
         self._interests_changed = callback
 
-    def subscribe(self, reader: Reader) -> Callable[[], None]:
-        """Call `reader` with each event as it is added, and again when an open event ends.
+    def subscribe(self, reader: Reader, kinds: Collection[Kind] | None = None) -> Callable[[], None]:
+        """Call `reader` with each event, or each of these kinds, as it is added, and again when an open event ends.
 
         Returns a function that unsubscribes.
         """
+        subscription = (reader, KINDS if kinds is None else kinds)
         with self._lock:
-            self._readers = (*self._readers, reader)
+            self._set_readers((*self._readers, subscription))
 
         def unsubscribe() -> None:
             with self._lock:
-                self._readers = tuple(other for other in self._readers if other is not reader)
+                self._set_readers(tuple(other for other in self._readers if other is not subscription))
 
         return unsubscribe
+
+    def _set_readers(self, readers: tuple[tuple[Reader, Collection[str]], ...]) -> None:
+        self._readers = readers
+        # Replaced as a whole, because `_notify` reads it without the lock.
+        self._readers_of = {kind: tuple(reader for reader, kinds in readers if kind in kinds) for kind in KINDS}
 
 
 def _preview(event: Event) -> str:

@@ -1,6 +1,7 @@
 """Takes the screenshots in docs/images: each widget in JupyterLab, in the light and the dark theme.
 
-They show a room with three other participants, on the embedded server.
+They show a room with three other participants, on the embedded server. To look at a change, take more of them elsewhere:
+`scripts/screenshots.py --folder /tmp/looks --themes light dark contrast --widths 1180 480`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from waiting import eventually  # noqa: E402
 import lknb  # noqa: E402
 
 IMAGES = HERE.parent / "docs" / "images"
-THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark", "contrast": "JupyterLab Dark High Contrast"}
+WIDTH = 1180
 ROOM = "studio"
 TABS = ("participants", "feed", "chat", "transfers", "rpc", "telemetry")
 
@@ -78,10 +80,11 @@ def act(book: Notebook, others: dict[str, lknb.Room]) -> None:
     book.run(2)
 
 
-def picture(book: Notebook, index: int, name: str) -> None:
-    """Save a screenshot of a cell and its output, in both themes."""
-    cell = book.output(index).locator("xpath=ancestor::*[@data-windowed-list-index]")
-    for theme, title in THEMES.items():
+def picture(book: Notebook, index: int, name: str, folder: Path, themes: list[str]) -> None:
+    """Save a screenshot of a cell and its output, in each theme."""
+    cell = book.show(index).locator("xpath=ancestor::*[@data-windowed-list-index]")
+    for theme in themes:
+        title = THEMES[theme]
         book.page.evaluate(
             "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme }).then(() => true)", title
         )
@@ -91,22 +94,26 @@ def picture(book: Notebook, index: int, name: str) -> None:
         time.sleep(1)  # for the theme's style sheet
         charts = cell.locator("perspective-viewer")
         if charts.count():
-            follows = f"async (viewer) => (await viewer.save()).theme === 'Pro {theme.title()}'"
+            follows = f"async (viewer) => (await viewer.save()).theme === 'Pro {'Light' if theme == 'light' else 'Dark'}'"
             eventually(lambda charts=charts, follows=follows: charts.evaluate(follows), within=30)
             time.sleep(1)  # for the chart to be drawn
-        target = IMAGES / f"{name}-{theme}.png"
+        target = folder / f"{name}-{theme}.png"
         cell.scroll_into_view_if_needed()
         book.page.mouse.move(0, 0)  # JupyterLab highlights what is under the pointer
         cell.screenshot(path=target)
-        print(target.relative_to(HERE.parent))
+        print(target)
 
 
 def main() -> int:
     """Take all screenshots, or those named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(('panel', *TABS))}; all if not given")
-    wanted = parser.parse_args().names or ["panel", *TABS]
-    IMAGES.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--folder", type=Path, default=IMAGES, help="docs/images if not given")
+    parser.add_argument("--themes", nargs="+", choices=THEMES, default=["light", "dark"])
+    parser.add_argument("--widths", nargs="+", type=int, default=[WIDTH], help="of the page, in pixels")
+    args = parser.parse_args()
+    wanted = args.names or ["panel", *TABS]
+    args.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         os.environ["LKNB_STATE_DIR"] = str(Path(folder, "state"))
         root = Path(folder, "notebooks")
@@ -123,7 +130,7 @@ def main() -> int:
                     "room.perform_rpc('agent', 'weather', {'city': 'Berlin', 'days': 2})",
                     *shown,
                 )
-                lab.page.set_viewport_size({"width": 1180, "height": 1000})
+                lab.page.set_viewport_size({"width": WIDTH, "height": 1000})
                 book.command("application:toggle-left-area")
                 book.run(0, 1, *range(3, 3 + len(shown)))
                 act(book, others)
@@ -131,7 +138,10 @@ def main() -> int:
                     if name == "telemetry":
                         book.output(index).scroll_into_view_if_needed()
                         time.sleep(15)  # for the charts to load, and the lines to grow
-                    picture(book, index, name)
+                    for width in args.widths:
+                        lab.page.set_viewport_size({"width": width, "height": 1000})
+                        shot = name if width == WIDTH else f"{name}-{width}"
+                        picture(book, index, shot, args.folder, args.themes)
         finally:
             lab.close()
             browser.close()

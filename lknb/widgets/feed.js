@@ -1,13 +1,14 @@
-// Feed: every event as it happens, newest first, to filter, open, copy and download.
-import { contentLine, eventDetails } from "./content.js";
-import { formatSize, formatTime, h, KeyedList, offerDownload, quoted, setText } from "./dom.js";
+// Feed: every event as it happens, newest first, to filter, sort, open, copy and download.
+import { eventDetails } from "./content.js";
+import { h, offerDownload, setText } from "./dom.js";
+import { EventGrid } from "./event_grid.js";
+import { Menu } from "./menu.js";
 import { Outcome, widget } from "./view.js";
 
 /** @import { EventRow, FeedOnly, FeedPart, FeedValues } from "./rows.js" */
 /** @import { PartState } from "./sync.js" */
 /** @import { Ask, Context } from "./view.js" */
 
-const COLUMNS = ["Time", "", "Kind", "From", "Topic", "Size", "Content"];
 /** Milliseconds without a key press after which a filter is applied. */
 const TYPING_PAUSE = 250;
 
@@ -30,11 +31,10 @@ class Feed {
 		this.state = undefined;
 		this.counts = h("span", { class: "lknb-counts" }, "Waiting for the kernel");
 		this.pause = h("button", { type: "button", "aria-pressed": "false", onclick: () => this.togglePause() }, "Pause");
-		this.empty = h("p", { class: "lknb-empty" });
-		const table = h("table", { class: "lknb-feed" }, h("thead", null, h("tr", null, COLUMNS.map(columnHead))));
-		this.entries = new KeyedList(
-			table,
-			(/** @type {string} */ key) => new Entry(() => this.outcome.report(ask("read", { number: key }))),
+		this.grid = new EventGrid((number) => this.details.show(number, this.grid.events.get(number)), signal);
+		this.details = new Details(
+			(number) => this.outcome.report(ask("read", { number })),
+			() => this.close(),
 		);
 		this.element = h(
 			"div",
@@ -50,7 +50,7 @@ class Feed {
 				this.counts,
 			),
 			this.outcome.element,
-			h("div", { class: "lknb-scroll", role: "region", tabIndex: 0, "aria-label": "Events" }, table, this.empty),
+			h("div", { class: "lknb-feed-body" }, this.grid.element, this.details.element),
 		);
 		follow((state) => this.draw(state));
 	}
@@ -61,12 +61,13 @@ class Feed {
 		const { values, rows } = state;
 		this.filters.draw(values);
 		setText(this.counts, describeCounts(values, this.isPaused));
+		this.counts.title = explainCounts(values);
 		if (!this.isPaused) {
-			// By number, because a row that waited during a burst arrives after newer ones.
-			this.entries.draw([...rows.events].sort(([one], [other]) => Number(other) - Number(one)));
+			this.grid.draw(new Map(rows.events));
+			this.details.update(rows.events);
 		}
-		this.empty.hidden = this.entries.size > 0;
-		setText(this.empty, describeEmpty(values));
+		this.grid.empty.hidden = this.grid.events.size > 0;
+		setText(this.grid.empty, describeEmpty(values));
 	}
 
 	togglePause() {
@@ -74,6 +75,11 @@ class Feed {
 		this.pause.setAttribute("aria-pressed", String(this.isPaused));
 		setText(this.pause, this.isPaused ? "Resume" : "Pause");
 		if (this.state) this.draw(this.state);
+	}
+
+	close() {
+		this.grid.show("");
+		this.grid.table.focus();
 	}
 
 	/**
@@ -94,7 +100,7 @@ class Feed {
 	}
 }
 
-/** The four filters. All views of a feed share them. */
+/** The filters. All views of a feed share them. */
 class Filters {
 	/**
 	 * @param {Ask<FeedPart>} ask
@@ -104,22 +110,27 @@ class Filters {
 	constructor(ask, outcome, signal) {
 		this.ask = ask;
 		this.outcome = outcome;
-		this.kind = h("select", { "aria-label": "Kind" }, h("option", { value: "" }, "all kinds"));
+		this.kinds = new Menu("Kinds", () => this.changed(), signal);
+		this.senders = new Menu("Senders", () => this.changed(), signal);
 		this.topic = searchField("Topic", "topic");
-		this.sender = searchField("Sender", "sender");
 		this.text = searchField("Text", "text");
-		this.elements = [this.kind, this.topic, this.sender, this.text];
+		this.elements = [this.kinds.element, this.senders.element, this.topic, this.text];
 		/** @type {ReturnType<typeof setTimeout> | undefined} */
 		this.typing = undefined;
 		this.drawn = "{}";
-		for (const element of this.elements) element.addEventListener("input", () => this.changed(), { signal });
+		for (const field of [this.topic, this.text]) field.addEventListener("input", () => this.changed(), { signal });
 	}
 
 	changed() {
 		clearTimeout(this.typing);
 		const timer = setTimeout(async () => {
-			const { kind, topic, sender, text } = this;
-			const filter = { kind: kind.value, topic: topic.value, sender: sender.value, text: text.value };
+			const { kinds, senders, topic, text } = this;
+			const filter = {
+				kinds: [...kinds.chosen],
+				senders: [...senders.chosen],
+				topic: topic.value,
+				text: text.value,
+			};
 			await this.outcome.report(this.ask("filter", filter));
 			if (this.typing === timer) this.typing = undefined;
 		}, TYPING_PAUSE);
@@ -127,93 +138,77 @@ class Filters {
 	}
 
 	/** @param {FeedValues} values */
-	draw({ kinds, filter }) {
-		if (this.kind.options.length === 1) this.kind.append(...kinds.map((name) => h("option", { value: name }, name)));
+	draw({ kinds, senders, filter }) {
+		this.kinds.offer(kinds);
+		this.senders.offer(senders);
 		// Another view may have set the filter, but must not overwrite what the user types here.
-		const isEdited = this.typing !== undefined || this.elements.some((element) => element === document.activeElement);
+		const isEdited = this.typing !== undefined || this.elements.some((each) => each.contains(document.activeElement));
 		const now = JSON.stringify(filter);
 		if (now === this.drawn || isEdited) return;
 		this.drawn = now;
-		this.kind.value = filter.kind ?? "";
+		this.kinds.set(filter.kinds ?? []);
+		this.senders.set(filter.senders ?? []);
 		this.topic.value = filter.topic ?? "";
-		this.sender.value = filter.sender ?? "";
 		this.text.value = filter.text ?? "";
 	}
 }
 
-/** One event: a row, and while it is open, a second row with the details. */
-class Entry {
-	/** @param {() => Promise<{ value: import("./rows.js").WholeEvent, buffer?: DataView<ArrayBuffer> } | undefined>} read */
-	constructor(read) {
+/** The event that is open, beside the list, or below it if there is no room. */
+class Details {
+	/**
+	 * @param {(number: string) => Promise<{ value: import("./rows.js").WholeEvent, buffer?: DataView<ArrayBuffer> } | undefined>} read
+	 * @param {() => void} close
+	 */
+	constructor(read, close) {
 		this.read = read;
+		this.number = "";
 		/** @type {EventRow | undefined} */
 		this.event = undefined;
-		this.time = h("td", { class: "lknb-time" });
-		this.direction = h("td");
-		this.kind = h("td");
-		this.sender = h("td");
-		this.topic = h("td");
-		this.size = h("td", { class: "lknb-number" });
-		this.content = h("span");
-		const toggle = () => this.toggle();
-		this.opener = h(
-			"button",
-			{ type: "button", class: "lknb-open", "aria-expanded": "false", "aria-label": "Open", onclick: toggle },
-			"▸",
+		this.content = h("div", { class: "lknb-feed-content" });
+		const button = h("button", { type: "button", "aria-label": "Close", title: "Close (Escape)", onclick: close }, "×");
+		this.element = h(
+			"section",
+			{ class: "lknb-feed-details", "aria-label": "The open event", hidden: true },
+			button,
+			this.content,
 		);
-		const content = h("td", { class: "lknb-content" }, this.opener, this.content);
-		const row = h("tr", null, this.time, this.direction, this.kind, this.sender, this.topic, this.size, content);
-		row.addEventListener("click", (event) => {
-			const isSelecting = window.getSelection()?.toString();
-			if (!isSelecting && !(event.target instanceof HTMLButtonElement)) toggle();
+		this.element.addEventListener("keydown", (event) => {
+			if (event.key === "Escape") close();
 		});
-		this.details = h("td", { colspan: String(COLUMNS.length) });
-		this.opened = h("tr", { class: "lknb-opened" }, this.details);
-		this.element = h("tbody", null, row);
 	}
 
-	get isOpen() {
-		return this.opened.isConnected;
-	}
-
-	/** @param {EventRow} event */
-	fill(event) {
-		const hasEnded = this.event?.status === "open" && event.status !== "open";
+	/**
+	 * @param {string} number "" for none
+	 * @param {EventRow | undefined} event
+	 */
+	show(number, event) {
+		this.number = number;
 		this.event = event;
-		this.element.dataset.status = event.status;
-		this.element.dataset.kind = event.kind;
-		setText(this.time, formatTime(event.time));
-		setText(this.direction, event.direction === "in" ? "←" : "→");
-		this.direction.title = event.direction === "in" ? "received" : "sent";
-		setText(this.kind, event.kind);
-		this.sender.replaceChildren(quoted(event.sender, "lknb-short"));
-		this.topic.replaceChildren(quoted(event.topic, "lknb-short"));
-		setText(this.size, describeSize(event));
-		this.content.replaceChildren(...trouble(event), contentLine(event));
-		if (hasEnded && this.isOpen) this.fillDetails(event);
+		this.element.hidden = !event;
+		this.content.replaceChildren();
+		if (event) this.fill(event);
 	}
 
-	toggle() {
-		if (this.isOpen) this.opened.remove();
-		else if (this.event) {
-			this.element.append(this.opened);
-			this.fillDetails(this.event);
-		}
-		this.opener.setAttribute("aria-expanded", String(this.isOpen));
+	/**
+	 * Load the rest when a stream has ended.
+	 * @param {Map<string, EventRow>} events
+	 */
+	update(events) {
+		const event = events.get(this.number);
+		if (this.event?.status !== "open" || !event || event.status === "open") return;
+		this.event = event;
+		this.fill(event);
 	}
 
 	/** @param {EventRow} event */
-	async fillDetails(event) {
-		this.details.replaceChildren(eventDetails(event));
+	async fill(event) {
+		this.content.replaceChildren(eventDetails(event));
 		if (!event.more && event.status !== "open" && !event.size) return;
-		const answer = await this.read();
-		if (answer) this.details.replaceChildren(eventDetails(answer.value, answer.buffer));
+		const { number } = this;
+		const answer = await this.read(number);
+		if (answer && number === this.number && event === this.event)
+			this.content.replaceChildren(eventDetails(answer.value, answer.buffer));
 	}
-}
-
-/** @param {string} name */
-function columnHead(name) {
-	return h("th", { scope: "col" }, name);
 }
 
 /**
@@ -224,31 +219,28 @@ function searchField(label, placeholder) {
 	return h("input", { type: "search", "aria-label": label, placeholder, spellcheck: false });
 }
 
-/** @param {EventRow} event */
-function describeSize({ status, size, transferred }) {
-	if (status !== "open" || !transferred) return formatSize(size);
-	return size ? `${formatSize(transferred)} of ${formatSize(size)}` : formatSize(transferred);
-}
-
-/** @param {EventRow} event */
-function trouble({ status, error }) {
-	if (status === "ok") return [];
-	const word = status === "open" ? "in progress" : status;
-	return [h("strong", { class: "lknb-trouble" }, word), error ? quoted(error, "lknb-error") : ""];
-}
-
 /**
  * @param {FeedValues} values
  * @param {boolean} isPaused
  */
 function describeCounts(values, isPaused) {
-	const events = `${values.matched.toLocaleString()} events${describeLimits(values.only)}`;
-	const parts = [events, `${values.rate.toLocaleString()} per second`];
-	if (values.matched > values.limit) parts.push(`the newest ${values.limit.toLocaleString()} are shown`);
-	if (values.skipped) parts.push(`${values.skipped.toLocaleString()} skipped`);
-	if (values.evicted) parts.push(`${values.evicted.toLocaleString()} dropped from the log`);
+	const events = values.matched === 1 ? "1 event" : `${values.matched.toLocaleString()} events`;
+	const parts = [`${events}${describeLimits(values.only)}`];
+	if (values.rate) parts.push(`${values.rate.toLocaleString()}/s`);
+	if (values.matched > values.limit) parts.push(`newest ${values.limit.toLocaleString()} listed`);
 	if (isPaused) parts.push("paused");
-	return parts.join(", ");
+	return parts.join(" · ");
+}
+
+/** @param {FeedValues} values */
+function explainCounts({ skipped, evicted }) {
+	const parts = [];
+	if (skipped)
+		parts.push(
+			`${skipped.toLocaleString()} came too fast to be listed here; they are in room.events and in downloads.`,
+		);
+	if (evicted) parts.push(`The room's log is full, and has dropped its ${evicted.toLocaleString()} oldest events.`);
+	return parts.join(" ");
 }
 
 /** @param {FeedValues} values */

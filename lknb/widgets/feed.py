@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from lknb import checks
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from lknb.widgets.samples import Decoder
     from lknb.widgets.telemetry import Telemetry
 
-KEPT = 200
+KEPT = 500
+_SENDERS = 50
 _BURST = 60
 _RATE_SPAN = 1.0
 _RATE_POLL = 0.3
@@ -62,6 +63,7 @@ class FeedPart(Part):
         self.actions = {"filter": self.filter, "read": self.read, "download": self.download, "clear": self.clear}
         self._matched = 0
         self._open: set[int] = set()  # the counted events that come again when they end
+        self._senders: dict[str, None] = {}
         self._cleared = 0  # the number of the newest event at the last `clear`
         self._rate = RollingRate(_RATE_SPAN)
         self._unwant: Callable[[], None] = lambda: None
@@ -98,10 +100,19 @@ class FeedPart(Part):
             "filter": self._filter,
             "only": {"kinds": sorted(self.only.kinds or ()), "topic": self.only.topic, "sender": self.only.sender},
             "kinds": list(KINDS),
+            "senders": sorted(self._senders.copy()),
             "limit": KEPT,
         }
 
+    def remember(self, other: Part) -> None:
+        """Keep the filter that the user chose before the cell ran again."""
+        if isinstance(other, FeedPart):
+            self._filter = other._filter
+            self._refill()
+
     def _happened(self, event: Event) -> None:
+        if event.sender is not None and event.sender not in self._senders and len(self._senders) < _SENDERS:
+            self._senders[event.sender] = None
         if self._passes(event):
             key = str(event.number)
             self._matched += key not in self._shown and event.number not in self._open
@@ -120,11 +131,13 @@ class FeedPart(Part):
 
     def _matches_filter(self, event: Event) -> bool:
         wanted = self._filter
-        if wanted.get("kind") and event.kind != wanted["kind"]:
+        if not wanted:
+            return True
+        if "kinds" in wanted and event.kind not in wanted["kinds"]:
             return False
-        if wanted.get("topic") and wanted["topic"].lower() not in event.topic.lower():
+        if "senders" in wanted and event.sender not in wanted["senders"]:
             return False
-        if wanted.get("sender") and wanted["sender"].lower() not in (event.sender or "").lower():
+        if "topic" in wanted and wanted["topic"].lower() not in event.topic.lower():
             return False
         if text := wanted.get("text", "").lower():
             searched = " ".join(filter(None, (event.text(), event.error, event.topic, event.sender)))
@@ -133,7 +146,9 @@ class FeedPart(Part):
 
     def _refill(self) -> None:
         self._shown.clear()
-        matching = [event for event in self.room.events[:] if self._passes(event)]
+        events = self.room.events[:]
+        self._senders = dict.fromkeys([each.sender for each in events if each.sender is not None][-_SENDERS:])
+        matching = [event for event in events if self._passes(event)]
         for event in matching[-KEPT:]:
             self._shown.put(str(event.number), event)
         self._matched = len(matching)
@@ -143,16 +158,18 @@ class FeedPart(Part):
 
     # What a browser may call
 
-    async def filter(self, kind: str = "", topic: str = "", sender: str = "", text: str = "") -> None:
-        """Show only events of this kind whose topic, sender and content contain these texts."""
-        checks.kinds(kind or None)
+    async def filter(
+        self, kinds: Sequence[str] = (), senders: Sequence[str] = (), topic: str = "", text: str = ""
+    ) -> None:
+        """Show only events of these kinds, from these senders, whose topic and content contain these texts."""
+        checks.kinds(kinds or None)
         chosen: FeedFilter = {}
-        if kind:
-            chosen["kind"] = str(kind)
+        if kinds:
+            chosen["kinds"] = [str(each) for each in kinds]
+        if senders:
+            chosen["senders"] = [str(each) for each in senders]
         if topic:
             chosen["topic"] = str(topic)
-        if sender:
-            chosen["sender"] = str(sender)
         if text:
             chosen["text"] = str(text)
         self._filter = chosen

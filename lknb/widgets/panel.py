@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 import traitlets
 
 from lknb.errors import did_you_mean
-from lknb.event import Event
 from lknb.public import public
 from lknb.tables import Table
 from lknb.widgets.chat import ChatPart
@@ -47,11 +46,7 @@ class PanelPart(Part):
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the connection and the participants."""
         super().start(changed)
-        self._follow(self._happened)
-
-    def _happened(self, event: Event) -> None:
-        if event.kind in ("connection", "participant", "loss"):
-            self.changed()
+        self._follow(lambda event: self.changed(), ("connection", "participant", "loss"))
 
     def values(self) -> PanelValues:
         """The room, this participant, the connection's state with its reason, and the number of participants."""

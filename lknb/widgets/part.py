@@ -6,10 +6,11 @@ A part knows nothing of messages and browsers: `Channel` asks it for a snapshot,
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from lknb.event import Event
+from lknb.event import Event, Kind
 from lknb.tables import Table
 from lknb.widgets.rows import PeopleValues
 
@@ -26,6 +27,7 @@ STATIC_ROWS = 25
 """Rows of a table in a saved notebook."""
 
 _PEOPLE = 500
+_EVICTIONS_EVERY = 0.1  # seconds: a full log evicts an event for each new one
 
 Action = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -192,6 +194,7 @@ class Part:
         self.changed: Callable[[], None] = lambda: None
         self._sent: Mapping[str, object] = {}
         self._evicted = 0
+        self._evicted_at = 0.0
         self._unsubscribe: Callable[[], None] = lambda: None
 
     @property
@@ -203,17 +206,20 @@ class Part:
         """Start to follow the room, and call `changed` (cheap, from any thread) when there is something to send."""
         self.changed = changed
 
-    def _follow(self, reader: Callable[[Event], None]) -> None:
-        """Call `reader` with each new event of the room's log, until `stop`."""
-        self._unsubscribe = self.room.events.subscribe(reader)
+    def _follow(self, reader: Callable[[Event], None], kinds: Collection[Kind] | None = None) -> None:
+        """Call `reader` with each new event of the room's log, or only of these kinds, until `stop`."""
+        self._unsubscribe = self.room.events.subscribe(reader, kinds)
 
     def _oldest_after_eviction(self) -> int | None:
         """The number of the log's oldest event, if the log has evicted any since the last call."""
-        log = self.room.events
-        if log.evicted == self._evicted:
+        log, at = self.room.events, monotonic()
+        if log.evicted == self._evicted or at - self._evicted_at < _EVICTIONS_EVERY:
             return None
-        self._evicted = log.evicted
+        self._evicted, self._evicted_at = log.evicted, at
         return log[0].number
+
+    def remember(self, other: Part) -> None:
+        """Keep what the user chose in `other`, which the cell showed before it ran again."""
 
     def stop(self) -> None:
         """Stop following. `tables` still returns the current state."""

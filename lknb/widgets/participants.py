@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lknb.errors import PermissionDeniedError
-from lknb.event import Event
+from lknb.event import Event, Kind
 from lknb.participants import Participant
 from lknb.systems.state import ATTRIBUTES_LIMIT
 from lknb.tables import Table
@@ -86,11 +86,10 @@ class ParticipantsPart(Part):
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the room's log."""
         super().start(changed)
-        self._follow(self._happened)
+        kinds: tuple[Kind, ...] = ("attributes", "participant_metadata", "room_metadata", "participant", "connection")
+        self._follow(self._happened, kinds)
 
     def _happened(self, event: Event) -> None:
-        if event.kind not in ("attributes", "participant_metadata", "room_metadata", "participant", "connection"):
-            return
         since, at, who = time.monotonic(), time.time(), event.sender or ""
         if event.kind == "attributes":
             self._marks.extend((since, at, who, "attributes", key) for key in event.data)

@@ -38,9 +38,9 @@
 
 /**
  * @typedef {object} FeedFilter
- * @property {string} [kind]
+ * @property {string[]} [kinds]
+ * @property {string[]} [senders]
  * @property {string} [topic]
- * @property {string} [sender]
  * @property {string} [text]
  */
 
@@ -61,6 +61,7 @@
  * @property {FeedFilter} filter shared by all views
  * @property {FeedOnly} only
  * @property {string[]} kinds all that can be filtered for
+ * @property {string[]} senders those of the events so far
  * @property {number} limit rows that the kernel keeps
  */
 

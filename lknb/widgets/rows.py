@@ -51,9 +51,9 @@ class PanelValues(TypedDict):
 class FeedFilter(TypedDict, total=False):
     """The filter that all views of a feed share."""
 
-    kind: str
+    kinds: list[str]
+    senders: list[str]
     topic: str
-    sender: str
     text: str
 
 
@@ -75,6 +75,7 @@ class FeedValues(TypedDict):
     filter: FeedFilter
     only: FeedOnly
     kinds: list[str]  # all that can be filtered for
+    senders: list[str]  # those of the events so far
     limit: int  # rows that the kernel keeps
 
 

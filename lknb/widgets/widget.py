@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,9 @@ class RoomWidget(Live, anywidget.AnyWidget):
         self.on_msg(lambda widget, content, buffers: self._channel.received(content, buffers))
         for part in parts:
             part.start(self._channel.changed)
+        for other in [each for each in room.widgets if self.replaces(each)]:
+            for part, before in itertools.product(parts, other.parts):
+                part.remember(before)
         room.widgets.add(self)
 
     def _to_browsers(self, message: dict[str, Any], buffers: list[bytes]) -> None:

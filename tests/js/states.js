@@ -41,6 +41,7 @@ export const feedState = (events, more) => ({
 		filter: {},
 		only: { kinds: [], topic: null, sender: null },
 		kinds: ["text", "data"],
+		senders: ["bob"],
 		limit: 200,
 		...more,
 	},
