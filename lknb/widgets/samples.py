@@ -37,6 +37,7 @@ UNPACKED = 32_000_000
 """Bytes that compressed Arrow may unpack to, because a small packet can hold gigabytes of zeros."""
 
 _NAME = 80
+_LONGEST_INT = 2**53
 _ARROW_FILE, _ARROW_STREAM = b"ARROW1", b"\xff\xff\xff\xff"
 
 
@@ -324,6 +325,8 @@ def _filled(rows: list[Row], otherwise: str) -> list[Row]:
 
 def _flat(value: Any, prefix: str = "") -> Row:
     """The numbers in `value` by dotted names."""
+    if not prefix and type(value) is dict and len(value) <= WIDEST and all(map(_is_plain_number, value.values())):
+        return {str(name)[:_NAME]: number for name, number in value.items()}
     row: Row = {}
     for name, number in _leaves(value, prefix, 0):
         row[name[:_NAME]] = number
@@ -349,6 +352,13 @@ def _leaves(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
         number = _number(value)
         if number is not None:
             yield name or "value", number
+
+
+def _is_plain_number(value: Any) -> bool:
+    """Whether `_number` returns this value unchanged. For most messages, this saves the long way."""
+    return (type(value) is float and math.isfinite(value)) or (
+        type(value) is int and -_LONGEST_INT < value < _LONGEST_INT
+    )
 
 
 def _number(value: Any) -> int | float | None:

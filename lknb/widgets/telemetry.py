@@ -7,6 +7,7 @@ pushes new samples, so lines keep moving while a cell computes.
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib.util
 import math
 import sys
@@ -213,12 +214,12 @@ class TelemetryPart(Part):
             if time is None and self._time == "timestamp" and event.timestamp is not None:
                 time = seconds(event.timestamp)
         named: Row = {}
-        for name, value in row.items():
-            if name == self._time or not isinstance(value, int | float):
+        for field, value in row.items():
+            if field == self._time or not isinstance(value, int | float):
                 continue
-            if self._only and not any(name == each or name.startswith(f"{each}.") for each in self._only):
+            if self._only and not any(field == each or field.startswith(f"{each}.") for each in self._only):
                 continue
-            name = _column_name(name)
+            name = _column_name(field)
             if name not in self._fields:
                 if len(self._fields) >= FIELDS:
                     if len(self._refused) < 1000:
@@ -413,6 +414,7 @@ def packed(samples: list[_Sample], fields: list[str], *, snapshot: bool) -> Batc
     }
 
 
+@functools.lru_cache(maxsize=1_000)
 def _column_name(name: str) -> str:
     """A field's name as a column: control and direction characters escaped, and different from all reserved names."""
     name = "".join(f"\\u{ord(char):04x}" if char in "\t\n\r" else char for char in inert(name))
