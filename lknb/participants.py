@@ -132,15 +132,14 @@ class Participants(Mapping[str, Participant]):
     def __contains__(self, identity: Any) -> bool:
         return identity in self._now
 
-    def table(self) -> Table:
-        """A table of everybody in the room, with a row for each participant."""
+    def table(self, *, live: bool = True) -> Table:
+        """A table of everybody in the room, with a row for each participant; of a closed room, without their states."""
         rows = [
             (
                 each.identity + (" (you)" if each.is_local else ""),
                 each.name,
                 each.kind,
-                each.state,
-                each.quality,
+                *((each.state, each.quality) if live else ()),
                 ", ".join(f"{key}={value}" for key, value in sorted(each.attributes.items())),
                 each.metadata,
                 ", ".join(each.data_tracks),
@@ -148,7 +147,8 @@ class Participants(Mapping[str, Participant]):
             )
             for each in self._now.values()
         ]
-        columns = ("identity", "name", "kind", "state", "quality", "attributes", "metadata", "data tracks", "joined")
+        states = ("state", "quality") if live else ()
+        columns = ("identity", "name", "kind", *states, "attributes", "metadata", "data tracks", "joined")
         return Table(columns, rows, empty="No participants.")
 
     def _repr_html_(self) -> str:

@@ -17,7 +17,9 @@ export class CallForm {
 	constructor(browser, call) {
 		this.call = call;
 		const id = `lknb-rpc-${browser}-${forms++}`;
-		this.to = new RecipientSelect({ required: true }, false);
+		this.to = new RecipientSelect({ required: true, onchange: () => this.drawMethods() }, false);
+		/** @type {RpcValues["methods"]} */
+		this.known = [];
 		this.methods = h("datalist", { id: `${id}-methods` });
 		this.offered = "";
 		this.method = h("input", {
@@ -84,10 +86,18 @@ export class CallForm {
 		const hint = describeHint(values);
 		this.hint.hidden = !hint;
 		setText(this.hint, hint);
-		const offered = values.methods.join("\n");
+		this.known = values.methods;
+		this.drawMethods();
+	}
+
+	/** Offer the methods that the chosen participant has answered; all known ones if there are none. */
+	drawMethods() {
+		const answered = this.known.filter(([, participants]) => participants.includes(this.to.value));
+		const methods = (answered.length ? answered : this.known).map(([method]) => method);
+		const offered = methods.join("\n");
 		if (offered === this.offered) return;
 		this.offered = offered;
-		this.methods.replaceChildren(...values.methods.map((value) => h("option", { value })));
+		this.methods.replaceChildren(...methods.map((value) => h("option", { value })));
 	}
 
 	drawRecipients() {
@@ -125,6 +135,7 @@ export class CallForm {
 	 */
 	repeat(row) {
 		this.to.choose(row.to);
+		this.drawMethods();
 		this.drawRecipients();
 		this.method.value = row.method;
 		this.plain.checked = row.raw;

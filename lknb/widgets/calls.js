@@ -30,7 +30,7 @@ export class Calls {
 		this.table = h("table", { class: "lknb-rpc-calls", hidden: true }, h("thead", null, h("tr", null, heads)));
 		/** @type {KeyedList<CallRow, Call>} */
 		this.list = new KeyedList(this.table, (key) => new Call(this, key));
-		this.empty = h("p", { class: "lknb-empty" }, "No calls yet. Calls from cells are listed here too.");
+		this.empty = h("p", { class: "lknb-empty", hidden: true }, "No calls yet. Calls from cells are listed here too.");
 		this.element = h(
 			"div",
 			{ class: "lknb-scroll", role: "region", tabIndex: 0, "aria-label": "Calls" },

@@ -207,6 +207,14 @@ export function formatSeconds(time) {
 		.join(":");
 }
 
+/**
+ * Local hours and minutes.
+ * @param {number} time milliseconds since 1970
+ */
+export function formatMinutes(time) {
+	return formatSeconds(time).slice(0, -3);
+}
+
 /** @param {number | null | undefined} seconds */
 export function formatDuration(seconds) {
 	if (seconds === null || seconds === undefined) return "";

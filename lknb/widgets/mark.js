@@ -1,6 +1,9 @@
 // A mark that shows when something has changed, and highlights it.
 import { formatSeconds, h, setText } from "./dom.js";
 
+/** Milliseconds for which a change is new. */
+const RECENT = 2_000;
+
 /** Empty unless something has just changed. */
 export class Mark {
 	constructor() {
@@ -20,7 +23,7 @@ export class Mark {
 }
 
 /**
- * Highlight an element once for a change at this time.
+ * Highlight an element once for a change at this time, unless it is old: the page may have been out of sight.
  * @param {HTMLElement} element
  * @param {number} time
  */
@@ -28,6 +31,9 @@ function highlight(element, time) {
 	if (element.dataset.changed === String(time)) return;
 	element.dataset.changed = String(time);
 	element.classList.remove("lknb-changed");
+	if (Math.abs(Date.now() - time) > RECENT) return;
 	void element.offsetWidth; // otherwise the animation would not start again
 	element.classList.add("lknb-changed");
+	// An element that is hidden and shown again would start it again.
+	setTimeout(() => element.classList.remove("lknb-changed"), RECENT);
 }

@@ -1,6 +1,6 @@
 // One message of a chat: its author, the message that it answers, its text while it is written, and its files.
 import { AttachmentView } from "./attachments.js";
-import { formatSize, h, KeyedList, quoted, setText } from "./dom.js";
+import { formatMinutes, formatSize, formatTime, h, KeyedList, quoted, setText } from "./dom.js";
 
 /** @import { AttachmentRow, ChatPart, ChatValues, MessageRow, PieceRow, QuoteRow } from "./rows.js" */
 /** @import { Ask, Outcome } from "./view.js" */
@@ -19,6 +19,9 @@ import { formatSize, h, KeyedList, quoted, setText } from "./dom.js";
  */
 
 /** @typedef {{ piece: string, text: string, more: number }} WholeText the name of its edit, and the number of characters beyond the limit */
+
+/** Colours in `lknb.css`. */
+const HUES = 6;
 
 export class Message {
 	/**
@@ -157,14 +160,25 @@ function onChange(element, shown, children) {
 
 /** @param {MessageRow} row */
 function headline(row) {
-	const elements = [h("strong", { title: row.sender ?? "" }, quoted(row.name))];
+	const hue = `--lknb-author: var(--lknb-hue-${hueOf(row.sender ?? "")})`;
+	const elements = [h("strong", { class: "lknb-chat-author", title: row.sender ?? "", style: hue }, quoted(row.name))];
 	if (row.own) elements.push(h("span", null, " (you)"));
 	if (row.to.length) elements.push(h("span", null, " to ", quoted(recipients(row)), " only"));
 	const date = new Date(row.time);
-	const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-	elements.push(h("time", { dateTime: date.toISOString(), title: date.toLocaleString() }, time));
+	const title = `${date.toLocaleDateString()} ${formatTime(row.time)}`;
+	elements.push(h("time", { dateTime: date.toISOString(), title }, formatMinutes(row.time)));
 	if (row.edited) elements.push(h("span", { class: "lknb-chat-tag" }, "edited"));
 	return elements;
+}
+
+/**
+ * The number of a participant's colour: always the same one.
+ * @param {string} identity
+ */
+function hueOf(identity) {
+	let sum = 0;
+	for (const char of identity) sum = (sum * 31 + /** @type {number} */ (char.codePointAt(0))) % 9973;
+	return (sum % HUES) + 1;
 }
 
 /** @param {MessageRow} row */

@@ -46,8 +46,12 @@ export class Messages {
 		this.list = new KeyedList(list, (key, item) =>
 			typeof item === "string" ? textView(h("h4", { class: "lknb-chat-day" })) : new Message(key, all),
 		);
-		this.log.addEventListener("scroll", () => this.arrivals.scrolled(this.isAtEnd()), { signal });
-		const resized = new ResizeObserver(() => this.arrivals.isFollowing && this.scrollToEnd());
+		this.height = 0;
+		this.log.addEventListener("scroll", () => this.scrolled(), { signal });
+		const resized = new ResizeObserver(() => {
+			this.height = this.log.clientHeight;
+			if (this.arrivals.isFollowing) this.scrollToEnd();
+		});
 		resized.observe(this.log);
 		resized.observe(list);
 		signal.addEventListener("abort", () => resized.disconnect());
@@ -89,6 +93,11 @@ export class Messages {
 		this.limit += PAGE;
 		this.draw(this.state);
 		this.log.scrollTop += this.log.scrollHeight - height;
+	}
+
+	scrolled() {
+		// A list that is hidden, shown or resized is scrolled by the browser, not by the user.
+		if (this.log.clientHeight === this.height) this.arrivals.scrolled(this.isAtEnd());
 	}
 
 	isAtEnd() {

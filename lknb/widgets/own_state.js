@@ -28,7 +28,7 @@ export class OwnState {
 		this.used = h("p", { class: "lknb-faint" });
 		this.element = h(
 			"details",
-			{ class: "lknb-box", open: true },
+			{ class: "lknb-box" },
 			h("summary", null, "Your name, attributes and metadata"),
 			this.refusal,
 			labelled(["Name"], this.name.element),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from lknb.event import Event, Kind
@@ -27,7 +26,6 @@ STATIC_ROWS = 25
 """Rows of a table in a saved notebook."""
 
 _PEOPLE = 500
-_EVICTIONS_EVERY = 0.1  # seconds: a full log evicts an event for each new one
 
 Action = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -87,11 +85,14 @@ class Rows(Generic[T]):
                 self.skipped += oldest not in self._sent
                 self._drop(oldest)
 
-    def swap(self, key: str, item: T) -> None:
-        """Replace an item, if it is still there, by one with the same row."""
+    def swap_oldest(self, replacement: Callable[[T], T | None]) -> None:
+        """Swap the oldest items for their `replacement`, as long as it has one. Quick if the first one has none."""
         with self._lock:
-            if key in self._items:
-                self._items[key] = item
+            for key, item in self._items.items():
+                other = replacement(item)
+                if other is None:
+                    break
+                self._items[key] = other
 
     def touch(self, key: str) -> None:
         """Send the row of an item again, if it is still there."""
@@ -160,12 +161,15 @@ class Rows(Generic[T]):
 
 def drop_payloads(rows: Rows[Event | Row], oldest: int, describe: Callable[[Event], Row]) -> None:
     """Replace each event before number `oldest`, which the room's log has evicted, by its row, without the payload."""
-    for key, item in rows.items():
-        if isinstance(item, Event):
-            if item.number >= oldest:
-                break
-            if item.status != "open":
-                rows.swap(key, describe(item))
+
+    def without_payload(item: Event | Row) -> Event | Row | None:
+        if not isinstance(item, Event):
+            return item
+        if item.number >= oldest:
+            return None
+        return item if item.status == "open" else describe(item)
+
+    rows.swap_oldest(without_payload)
 
 
 class Part:
@@ -194,7 +198,6 @@ class Part:
         self.changed: Callable[[], None] = lambda: None
         self._sent: Mapping[str, object] = {}
         self._evicted = 0
-        self._evicted_at = 0.0
         self._unsubscribe: Callable[[], None] = lambda: None
 
     @property
@@ -212,10 +215,10 @@ class Part:
 
     def _oldest_after_eviction(self) -> int | None:
         """The number of the log's oldest event, if the log has evicted any since the last call."""
-        log, at = self.room.events, monotonic()
-        if log.evicted == self._evicted or at - self._evicted_at < _EVICTIONS_EVERY:
+        log = self.room.events
+        if log.evicted == self._evicted:
             return None
-        self._evicted, self._evicted_at = log.evicted, at
+        self._evicted = log.evicted
         return log[0].number
 
     def remember(self, other: Part) -> None:

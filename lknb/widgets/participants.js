@@ -2,13 +2,15 @@
 import { h, KeyedList, setText } from "./dom.js";
 import { LongTextEditor } from "./editor.js";
 import { OwnState } from "./own_state.js";
-import { Person } from "./person.js";
+import { describeUsual, Person, usualPermissions } from "./person.js";
 import { Outcome } from "./view.js";
 
 /** @import { LeftRow, ParticipantsPart, ParticipantsValues, PersonRow } from "./rows.js" */
 /** @import { PartState } from "./sync.js" */
 /** @import { Ask, Context } from "./view.js" */
 
+/** With more participants, each one is a line that opens. */
+const MAX_CARDS = 12;
 /** Milliseconds without a key press after which the filter is applied. */
 const TYPING_PAUSE = 250;
 
@@ -26,7 +28,7 @@ export function participants({ ask, follow, signal }) {
 	});
 	const roomBox = h(
 		"details",
-		{ class: "lknb-box", open: true },
+		{ class: "lknb-box" },
 		h("summary", null, "Metadata of the room, visible to everybody"),
 		room.element,
 	);
@@ -62,14 +64,20 @@ class People {
 		};
 		this.search.addEventListener("input", typed, { signal });
 		this.counts = h("span", { class: "lknb-counts", role: "status" }, "Waiting for the kernel");
-		this.empty = h("p", { class: "lknb-empty" });
+		this.empty = h("p", { class: "lknb-empty", hidden: true });
+		this.usual = h("p", { class: "lknb-faint lknb-usual" });
+		this.usualKey = "";
+		/** @type {import("./person.js").Usual} */
+		this.usualNow = {};
 		const list = h("ul", { class: "lknb-people" });
+		this.people = list;
 		/** @type {KeyedList<PersonRow | LeftRow, Person>} */
 		this.list = new KeyedList(list, (identity) => new Person(identity, ask, outcome));
 		this.elements = [
 			h("div", { class: "lknb-bar" }, this.search, this.counts),
 			outcome.element,
 			h("div", { class: "lknb-people-scroll", role: "region", tabIndex: 0, "aria-label": "Participants" }, list),
+			this.usual,
 			this.empty,
 		];
 	}
@@ -81,6 +89,7 @@ class People {
 		if (!isEdited && search.value.toLowerCase() !== values.filter) search.value = values.filter;
 		const people = [...rows.people].sort(([, one], [, other]) => compare(one, other));
 		this.list.draw(people);
+		this.arrange(people.map(([, row]) => row));
 		setText(this.counts, describeCounts(values, people.filter(([, row]) => !("left" in row)).length));
 		const isAlone = values.total < 2 && !values.filter;
 		this.empty.hidden = people.length > 0 && !isAlone;
@@ -90,6 +99,18 @@ class People {
 				? "Nobody else is here. Join the room from another notebook or application."
 				: "No participants match this filter.",
 		);
+	}
+
+	/** @param {(PersonRow | LeftRow)[]} rows */
+	arrange(rows) {
+		const present = rows.flatMap((row) => ("left" in row ? [] : [row.permissions]));
+		const usual = usualPermissions(present);
+		const key = JSON.stringify(usual);
+		if (key !== this.usualKey) [this.usualKey, this.usualNow] = [key, usual];
+		setText(this.usual, present.length ? `Everybody may ${describeUsual(usual)}, unless stated otherwise.` : "");
+		const isCompact = rows.length > MAX_CARDS;
+		this.people.dataset.compact = String(isCompact);
+		for (const person of this.list.views()) person.arrange(isCompact, this.usualNow);
 	}
 }
 

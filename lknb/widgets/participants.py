@@ -234,7 +234,7 @@ class ParticipantsPart(Part):
 
     def tables(self) -> list[tuple[str, Table]]:
         """Everybody, and the room's metadata, if any."""
-        tables = [(self.title, self.room.participants.table())]
+        tables = [(self.title, self.room.participants.table(live=self.room.state != "closed"))]
         if self.room.metadata:
             tables.append(("The room", Table(("metadata",), [(self.room.metadata,)])))
         return tables

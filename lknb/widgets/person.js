@@ -6,13 +6,36 @@ import { Mark } from "./mark.js";
 /** @import { AttributeRow, Beginning, LeftRow, ParticipantsPart, PersonRow } from "./rows.js" */
 /** @import { Ask, Outcome } from "./view.js" */
 
-/** @type {[grant: string, what: string][]} */
+/** What a participant may do. @type {[grant: string, what: string][]} */
 const GRANTS = [
 	["canPublishData", "publish data"],
 	["canSubscribe", "subscribe"],
 	["canUpdateOwnMetadata", "change own state"],
 	["canPublish", "publish audio and video"],
 ];
+
+/** What a participant usually may do, by grant. @typedef {Record<string, boolean>} Usual */
+
+/**
+ * What a participant usually may do: only what differs is said of each one. Many applications publish no audio and video,
+ * so the usual there is what most do.
+ * @param {Record<string, boolean>[]} everybody
+ * @returns {Usual}
+ */
+export function usualPermissions(everybody) {
+	const canPublish = 2 * everybody.filter((each) => each.canPublish).length >= everybody.length;
+	return { canPublishData: true, canSubscribe: true, canUpdateOwnMetadata: true, canPublish };
+}
+
+/**
+ * The usual permissions in words.
+ * @param {Usual} usual
+ */
+export function describeUsual(usual) {
+	return GRANTS.filter(([grant]) => usual[grant])
+		.map(([, what]) => what)
+		.join(", ");
+}
 
 /** The element stays while the participant changes, and keeps what the user has folded or selected. */
 export class Person {
@@ -23,6 +46,14 @@ export class Person {
 	 */
 	constructor(identity, ask, outcome) {
 		this.identity = quoted("", "lknb-identity");
+		this.isCompact = false;
+		this.isOpen = false;
+		this.opener = h(
+			"button",
+			{ type: "button", class: "lknb-open", "aria-label": "Open", onclick: () => this.toggle() },
+			"▸",
+		);
+		this.short = h("span", { class: "lknb-person-short" });
 		this.name = quoted("");
 		this.you = h("span", null, "(you)");
 		this.facts = h("span", { class: "lknb-faint" });
@@ -35,21 +66,65 @@ export class Person {
 		this.tracks = h("p");
 		this.permissions = h("p", { class: "lknb-faint" });
 		this.permissionsMark = new Mark();
-		this.element = h(
-			"li",
-			{ class: "lknb-person" },
-			h("p", { class: "lknb-person-head" }, this.identity, this.name, this.you, this.facts, this.nameMark.element),
+		this.body = h(
+			"div",
+			null,
 			attributes,
 			this.moreAttributes,
 			this.metadata.element,
 			this.tracks,
 			h("div", { class: "lknb-marked" }, this.permissions, this.permissionsMark.element),
 		);
+		this.head = h(
+			"div",
+			{ class: "lknb-person-head" },
+			h("span", { class: "lknb-person-who" }, this.identity, this.name, this.you),
+			this.facts,
+			this.nameMark.element,
+		);
+		this.element = h("li", { class: "lknb-person" }, this.head, this.body);
+		/** @type {PersonRow | LeftRow | undefined} */
+		this.row = undefined;
+		/** @type {Usual} */
+		this.usual = {};
+	}
+
+	/**
+	 * @param {boolean} isCompact whether to show one line until the user opens it, because there are many
+	 * @param {Usual} usual
+	 */
+	arrange(isCompact, usual) {
+		if (usual !== this.usual) {
+			this.usual = usual;
+			this.drawPermissions();
+		}
+		this.isCompact = isCompact;
+		this.element.dataset.compact = String(isCompact);
+		if (isCompact && !this.opener.isConnected) {
+			this.head.prepend(this.opener);
+			this.head.append(this.short);
+		} else if (!isCompact) {
+			this.opener.remove();
+			this.short.remove();
+		}
+		this.opener.setAttribute("aria-expanded", String(this.isOpen));
+		this.body.hidden = isCompact && !this.isOpen;
+	}
+
+	toggle() {
+		this.isOpen = !this.isOpen;
+		this.arrange(this.isCompact, this.usual);
+	}
+
+	drawPermissions() {
+		const { row } = this;
+		setText(this.permissions, row && !("left" in row) ? describePermissions(row.permissions, this.usual) : "");
 	}
 
 	/** @param {PersonRow | LeftRow} row */
 	fill(row) {
 		const hasLeft = "left" in row;
+		this.row = row;
 		this.element.dataset.left = hasLeft ? "yes" : "";
 		setText(this.identity, row.identity);
 		setText(this.name, row.name === row.identity ? "" : row.name);
@@ -68,7 +143,9 @@ export class Person {
 		this.metadata.fill(row.metadata, row.changed.metadata ?? 0);
 		const more = row.more_tracks ? ` and ${row.more_tracks} more` : "";
 		setText(this.tracks, row.tracks.length ? `data tracks: ${row.tracks.join(", ")}${more}` : "");
-		setText(this.permissions, describePermissions(row.permissions));
+		this.drawPermissions();
+		const pairs = row.attributes.filter(({ deleted }) => !deleted).map(({ key, text }) => `${key}: ${text}`);
+		this.short.replaceChildren(quoted(pairs.join(", ")));
 		this.permissionsMark.show(row.changed.permissions ?? 0);
 	}
 
@@ -77,7 +154,7 @@ export class Person {
 		setText(this.facts, `left at ${formatSeconds(time)}`);
 		this.attributes.draw([]);
 		this.metadata.fill({ text: "", more: false }, 0);
-		for (const element of [this.moreAttributes, this.tracks, this.permissions]) setText(element, "");
+		for (const element of [this.moreAttributes, this.tracks, this.permissions, this.short]) setText(element, "");
 		for (const mark of [this.nameMark, this.permissionsMark]) mark.show(0);
 	}
 }
@@ -155,10 +232,14 @@ function describeFacts({ kind, state, joined, quality }) {
 	return parts.filter(Boolean).join(", ");
 }
 
-/** @param {Record<string, boolean>} permissions */
-function describePermissions(permissions) {
+/**
+ * What differs from what is usual.
+ * @param {Record<string, boolean>} permissions
+ * @param {Usual} usual
+ */
+function describePermissions(permissions, usual) {
 	const listed = (/** @type {boolean} */ given) =>
-		GRANTS.filter(([grant]) => Boolean(permissions[grant]) === given)
+		GRANTS.filter(([grant]) => Boolean(permissions[grant]) === given && usual[grant] === !given)
 			.map(([, what]) => what)
 			.join(", ");
 	const [may, mayNot] = [listed(true), listed(false)];

@@ -321,7 +321,7 @@
  * @typedef {object} RpcOnlyValues
  * @property {string} room
  * @property {boolean} connected
- * @property {string[]} methods
+ * @property {[method: string, participants: string[]][]} methods each with those who have answered it
  * @property {number} timeout seconds, the default
  * @property {number} timeout_limit seconds
  * @property {number} method_limit bytes of a method's name

@@ -312,7 +312,7 @@ class RpcValues(PeopleValues):
 
     room: str
     connected: bool
-    methods: list[str]
+    methods: list[tuple[str, list[str]]]  # each with those who have answered it
     timeout: float  # seconds, the default
     timeout_limit: float  # seconds
     method_limit: int  # bytes of a method's name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,8 @@ class RpcPart(Part):
         self._methods: Rows[MethodRow] = Rows(lambda row: row, limit=500)
         self.rows = {"calls": self._calls, "served": self._methods}
         self.actions = {"call": self.call, "read": self.read}
-        self._known: dict[str, None] = {}  # methods called or served before, the newest last
+        # Methods called or served before, the newest last, each with those who have answered it.
+        self._known: dict[str, dict[str, None]] = {}
         self._served: dict[str, _Served] = {}
         self._in_progress = 0
         self._is_busy = False
@@ -114,12 +115,13 @@ class RpcPart(Part):
         self._calls.put(str(event.number), event)
         # A method that the peer does not serve was a mistake, so do not suggest it.
         if event.status == "ok" or (event.status == "failed" and event.attributes.get("code") not in ("1400", None)):
-            self._know(event.topic)
+            self._know(event.topic, event.to)
 
-    def _know(self, method: str) -> None:
+    def _know(self, method: str, answered_by: Iterable[str] = ()) -> None:
         with self._lock:
-            self._known.pop(method, None)
-            self._known[method] = None
+            self._known[method] = {**self._known.pop(method, {}), **dict.fromkeys(answered_by)}
+            while len(self._known[method]) > _CALLERS:
+                del self._known[method][next(iter(self._known[method]))]
             if len(self._known) > _METHODS:
                 del self._known[next(iter(self._known))]
 
@@ -129,12 +131,12 @@ class RpcPart(Part):
         """Whom and what to call, and the limits of a call."""
         served = [each.topic for each in self.room.handlers if each.kind == "rpc" and each.topic]
         with self._lock:
-            known = list(self._known)[::-1]
+            known = {method: list(those) for method, those in reversed(self._known.items())}
         return {
             "room": self.room.name,
             "connected": self.room.state == "connected",
             **people_values(self.room),
-            "methods": list(dict.fromkeys([*known, *served]))[:_METHODS],
+            "methods": [(method, known.get(method, [])) for method in {**known, **dict.fromkeys(served)}][:_METHODS],
             "timeout": RPC_TIMEOUT,
             "timeout_limit": RPC_TIMEOUT_LIMIT,
             "method_limit": METHOD_LIMIT,

@@ -7,7 +7,7 @@ import { formatDuration, formatTime, h, KeyedList, quoted, quotedList } from "./
 /** @type {[title: string, cell: (row: MethodRow) => Child[]][]} */
 const COLUMNS = [
 	["Method", ({ method }) => [quoted(method, "lknb-rpc-method")]],
-	["Function", (row) => [quoted(row.function)]],
+	["Function", (row) => [row.function === row.method ? "" : quoted(row.function)]],
 	["Calls", ({ calls }) => [calls.toLocaleString()]],
 	["Errors", ({ failed, errors }) => [failed.toLocaleString(), errors && ` (${errors.toLocaleString()} exceptions)`]],
 	["Running", ({ running, waiting }) => [running.toLocaleString(), waiting && ` (${waiting} waiting)`]],
@@ -28,13 +28,18 @@ export class ServedMethods {
 		this.table = h("table", { class: "lknb-rpc-served", hidden: true }, h("thead", null, h("tr", null, heads)));
 		/** @type {KeyedList<MethodRow, Method>} */
 		this.methods = new KeyedList(this.table, () => new Method());
-		this.empty = h("p", { class: "lknb-empty" }, 'No methods yet. Write @room.rpc("add") above a function in a cell.');
+		this.empty = h(
+			"p",
+			{ class: "lknb-empty", hidden: true },
+			'No methods yet. Write @room.rpc("add") above a function in a cell.',
+		);
 		this.elements = [this.table, this.empty];
 	}
 
 	/** @param {Map<string, MethodRow>} rows */
 	draw(rows) {
 		this.methods.draw(rows);
+		this.table.dataset.functions = String([...rows.values()].some((row) => row.function !== row.method));
 		this.empty.hidden = rows.size > 0;
 		this.table.hidden = rows.size === 0;
 	}

@@ -1,7 +1,7 @@
 // The chat: growing messages, replies, edits, files, and writing a message.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { downloads, isHarmless, mount, NASTY, press, scrollIntoSight, settle, type } from "./page.js";
+import { downloads, isHarmless, mount, NASTY, press, scrollIntoSight, setHeight, settle, type } from "./page.js";
 import { attachment, chatState, message } from "./states.js";
 
 const { chat } = await import("../../lknb/widgets/chat.js");
@@ -101,7 +101,8 @@ test("new messages are counted while the user reads older ones", () => {
 	const view = mount(chat);
 	const log = view.find(".lknb-chat-log");
 	const jump = view.find(".lknb-chat-jump");
-	Object.defineProperties(log, { scrollHeight: { value: 1000 }, clientHeight: { value: 100 } });
+	Object.defineProperty(log, "scrollHeight", { value: 1000 });
+	setHeight(log, 100);
 	view.draw(chatState({ 1: message({ text: "one" }) }));
 	assert.equal(log.scrollTop, 1000);
 	log.scrollTop = 0;
@@ -115,10 +116,25 @@ test("new messages are counted while the user reads older ones", () => {
 	assert.equal(jump.hidden, true);
 });
 
+test("a list that was hidden is still at its end, although the browser has scrolled it", () => {
+	const view = mount(chat);
+	const log = view.find(".lknb-chat-log");
+	Object.defineProperty(log, "scrollHeight", { value: 1000 });
+	setHeight(log, 340);
+	view.draw(chatState({ 1: message({ text: "one" }) }));
+	setHeight(log, 0);
+	log.scrollTop = 0;
+	Object.defineProperty(log, "clientHeight", { value: 340, configurable: true });
+	log.dispatchEvent(new Event("scroll"));
+	setHeight(log, 340);
+	assert.equal(log.scrollTop, 1000);
+});
+
 test("the button for new messages scrolls to the end", () => {
 	const view = mount(chat);
 	const log = view.find(".lknb-chat-log");
-	Object.defineProperties(log, { scrollHeight: { value: 1000 }, clientHeight: { value: 100 } });
+	Object.defineProperty(log, "scrollHeight", { value: 1000 });
+	setHeight(log, 100);
 	view.draw(chatState({ 1: message({ text: "one" }) }));
 	log.scrollTop = 0;
 	log.dispatchEvent(new Event("scroll"));

@@ -72,9 +72,25 @@ class FakeIntersectionObserver {
 	}
 }
 
+/** @type {Set<FakeResizeObserver>} */
+const sizeObservers = new Set();
+
 class FakeResizeObserver {
-	observe() {}
-	disconnect() {}
+	/** @param {() => void} callback */
+	constructor(callback) {
+		this.callback = callback;
+		/** @type {Set<Element>} */
+		this.targets = new Set();
+		sizeObservers.add(this);
+	}
+
+	observe(/** @type {Element} */ element) {
+		this.targets.add(element);
+	}
+
+	disconnect() {
+		sizeObservers.delete(this);
+	}
 }
 
 Object.assign(globalThis, { IntersectionObserver: FakeIntersectionObserver, ResizeObserver: FakeResizeObserver });
@@ -84,6 +100,12 @@ export function scrollIntoSight(/** @type {Element} */ element, isIntersecting =
 	for (const observer of observers) {
 		if (observer.targets.has(element)) observer.callback([{ target: element, isIntersecting }]);
 	}
+}
+
+/** Give an element this height, as the browser's layout does. */
+export function setHeight(/** @type {HTMLElement} */ element, /** @type {number} */ height) {
+	Object.defineProperty(element, "clientHeight", { value: height, configurable: true });
+	for (const observer of sizeObservers) if (observer.targets.has(element)) observer.callback();
 }
 
 // A timer of a minute must not keep a test's process alive.

@@ -217,11 +217,72 @@ test("a served method shows its calls, errors and latency", (t) => {
 	assert.equal(cell("Callers"), "bob, carol");
 });
 
+test("the name of a function is shown where it differs from the method", (t) => {
+	const view = console_(t);
+	view.draw(rpcState({}, {}, { add: method({ method: "add", function: "add" }) }));
+	assert.equal(view.find(".lknb-rpc-served").dataset.functions, "false");
+	view.draw(
+		rpcState(
+			{},
+			{},
+			{ add: method({ method: "add", function: "add" }), sub: method({ method: "sub", function: "minus" }) },
+		),
+	);
+	assert.equal(view.find(".lknb-rpc-served").dataset.functions, "true");
+	assert.equal(view.text('[data-label="Function"]'), " | minus");
+});
+
+test("the methods that the chosen participant has answered are offered", (t) => {
+	const view = console_(t);
+	const people = /** @type {[string, string][]} */ ([
+		["bob", ""],
+		["carol", ""],
+	]);
+	view.draw(
+		rpcState(
+			{},
+			{
+				people,
+				methods: [
+					["add", ["bob"]],
+					["draw", ["carol"]],
+					["own", []],
+				],
+			},
+		),
+	);
+	const offered = () => view.all("datalist option").map((option) => option.value);
+	assert.deepEqual(offered(), ["add"]);
+	const select = view.field("Participant");
+	select.value = "carol";
+	select.dispatchEvent(new Event("change"));
+	assert.deepEqual(offered(), ["draw"]);
+	view.draw(
+		rpcState(
+			{},
+			{
+				people: [["dave", ""]],
+				methods: [
+					["add", ["bob"]],
+					["draw", ["carol"]],
+				],
+			},
+		),
+	);
+	select.value = "dave";
+	select.dispatchEvent(new Event("change"));
+	assert.deepEqual(offered(), ["add", "draw"]);
+});
+
 test("text from the room is never markup", (t) => {
 	const view = console_(t);
 	const row = call({ to: NASTY, method: NASTY, payload: NASTY, status: "failed", message: NASTY, data: NASTY });
 	view.draw(
-		rpcState({ 1: row }, { people: [[NASTY, NASTY]], methods: [NASTY] }, { [NASTY]: method({ method: NASTY }) }),
+		rpcState(
+			{ 1: row },
+			{ people: [[NASTY, NASTY]], methods: [[NASTY, [NASTY]]] },
+			{ [NASTY]: method({ method: NASTY }) },
+		),
 	);
 	view.button("Open").click();
 	assert.ok(isHarmless(view.element));
