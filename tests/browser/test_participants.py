@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 from waiting import eventually
 
 import lknb
@@ -13,6 +13,12 @@ from browser.lab import Notebook
 from lknb import server
 
 NASTY = '<img src=x onerror="document.title=1">\u202e'
+
+
+def unfold(shown: Locator) -> None:
+    """Open the boxes of this participant's own state and of the room's metadata."""
+    for summary in ("Your name, attributes and metadata", "Metadata of the room, visible to everybody"):
+        shown.locator("summary", has_text=summary).click()
 
 
 def test_participants_and_their_changes_are_shown(
@@ -24,7 +30,8 @@ def test_participants_and_their_changes_are_shown(
     expect(shown.get_by_text("Nobody else is here.")).to_be_visible()
     bob = join("bob", attributes={"mood": "fine", NASTY: NASTY}, metadata='{"role": "guide"}')
     person = shown.locator(".lknb-person", has_text="bob")
-    expect(person).to_contain_text("may publish data")
+    expect(shown).to_contain_text("Everybody may publish data, subscribe, change own state, unless stated otherwise.")
+    expect(person).not_to_contain_text("may")
     expect(person).to_contain_text('role: "guide"')
     expect(person).to_contain_text('<img src=x onerror="document.title=1">\\u202e')
     bob.attributes["mood"] = "curious"
@@ -45,6 +52,7 @@ def test_own_state_is_edited(notebook: Callable[..., Notebook], join: Callable[.
         who = bob.participants.get("alice")
         return dict(who.attributes) if who else {}
 
+    unfold(shown)
     shown.get_by_label("Key of a new attribute").fill("mood")
     shown.get_by_label("Value of a new attribute").fill("fine")
     shown.get_by_label("Value of a new attribute").press("Enter")
@@ -95,6 +103,8 @@ def test_missing_grants_are_shown_before_editing(
     )
     book.run()
     shown = book.output(1)
+    expect(shown.locator(".lknb-person", has_text="dave")).to_contain_text("may not change own state")
+    unfold(shown)
     expect(shown.get_by_text("needs the grant 'canUpdateOwnMetadata'").first).to_be_visible()
     expect(shown.get_by_role("button", name="Add")).to_be_disabled()
     expect(shown.get_by_label("Your name", exact=True)).not_to_be_editable()

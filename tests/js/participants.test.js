@@ -110,7 +110,10 @@ test("only permissions that differ from what is usual are listed", () => {
 	);
 	const shown = view.all(".lknb-person").map((card) => card.querySelector(".lknb-marked:last-child p").textContent);
 	assert.deepEqual(shown, ["", "may not publish data", "may publish audio and video; hidden"]);
-	assert.equal(view.text(".lknb-usual"), "Everybody may publish data, subscribe, change own state, unless stated otherwise.");
+	assert.equal(
+		view.text(".lknb-usual"),
+		"Everybody may publish data, subscribe, change own state, unless stated otherwise.",
+	);
 });
 
 test("many participants are lines that open", () => {
