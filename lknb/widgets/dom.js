@@ -174,7 +174,10 @@ export function onceVisible(signal) {
 export function offerDownload(name, content) {
 	// With this media type, a browser saves the file and does not open it.
 	const url = URL.createObjectURL(new Blob([content], { type: "application/octet-stream" }));
-	h("a", { href: url, download: name }).click();
+	const link = h("a", { href: url, download: name, hidden: true });
+	document.body.append(link); // VS Code saves the file when a click reaches the body
+	link.click();
+	link.remove();
 	setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 

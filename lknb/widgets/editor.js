@@ -107,7 +107,7 @@ export class Editor {
 		if (this.isBusy || this.refusal || !this.isDirty) return;
 		if ((await this.run(this.set(text), "Confirmed")) === undefined) return;
 		this.base = text;
-		if (document.activeElement === this.button) this.input.focus(); // because the button is about to be disabled
+		if (this.button.matches(":focus")) this.input.focus(); // because the button is about to be disabled
 		this.update();
 	}
 

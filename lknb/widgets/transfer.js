@@ -86,7 +86,7 @@ export class Transfer {
 		setText(this.saved, row.saved ? `Saved as ${row.saved}` : "");
 		this.saved.hidden = !row.saved;
 		// The focus must not be lost when the button is hidden.
-		if (!isOpen && document.activeElement === this.cancelButton) this.element.focus();
+		if (!isOpen && this.cancelButton.matches(":focus")) this.element.focus();
 		this.cancelButton.hidden = !isOpen;
 		this.saveButton.hidden = !row.file;
 		this.showButton.hidden = !row.image || this.isImageShown;

@@ -50,7 +50,7 @@ customElements.define("perspective-viewer", FakeViewer);
 
 /** Put `client` where the page stores perspective. */
 function provide(/** @type {object} */ client) {
-	Object.assign(globalThis, { [Symbol.for("lknb.perspective")]: Promise.resolve(client) });
+	Object.assign(globalThis, { [Symbol.for("lknb.perspective")]: Promise.resolve({ client, style: ":host { --chart: 1 }" }) });
 }
 
 /** A view with perspective's tables, and the configuration of its viewer. */
