@@ -1,9 +1,8 @@
 """Objects that outlive the cells that made them (handlers, widgets, links), and the one rule for when they end.
 
 When a cell runs again, the objects of its earlier run end: immediately if the new run replaces them, otherwise when the
-new run succeeds. After a failed run they stay, because it may not have reached the code that makes them again. In marimo
-they end before the new run. An object that no cell made belongs to nobody else, so it stays until it is ended by name or
-with its room.
+new run succeeds. After a failed run they stay, because it may not have reached the code that makes them again. marimo
+ends them before the new run. An object that no cell made stays until somebody ends it, or its room is closed.
 """
 
 from __future__ import annotations

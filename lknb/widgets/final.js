@@ -6,9 +6,11 @@ import { h, quoted } from "./dom.js";
 /** It stays when the front end takes the widget's style sheet away. */
 export const STYLE =
 	".lknb-saved { font: 13px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); max-height: 400px; overflow: auto; } " +
-	".lknb-saved table { border-collapse: collapse; } .lknb-saved td { padding: 2px 6px; text-align: start; } " +
-	".lknb-saved :is(p, td) { overflow-wrap: anywhere; margin: 0; unicode-bidi: isolate; }";
-const HEADINGS = ".lknb-saved tr:first-child { font-weight: 600; }";
+	".lknb-saved table { border-collapse: collapse; } " +
+	".lknb-saved td { padding: 2px 6px; text-align: start; vertical-align: top; max-width: 60ch; } " +
+	".lknb-saved :is(p, td) { overflow-wrap: break-word; margin: 0; unicode-bidi: isolate; }";
+const HEADINGS =
+	".lknb-saved :is(tr:first-child, p:has(+ table)) { font-weight: 600; } .lknb-saved p:has(+ table) { margin-top: 6px; }";
 
 /**
  * @param {string} label for screen readers

@@ -59,7 +59,7 @@ export function loadPerspective(load) {
  * @param {string} style
  */
 export function styleAround(place, style) {
-	const root = place.getRootNode();
+	const root = /** @type {Document | ShadowRoot} */ (place.getRootNode());
 	if (!("host" in root) || STYLED.has(root)) return;
 	STYLED.add(root);
 	root.append(styleElement(style));

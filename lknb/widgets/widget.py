@@ -40,7 +40,8 @@ class RoomWidget(Live, anywidget.AnyWidget):
     _instead = "Make another one, such as room.panel(), in the cell that needs it."
     _css = stylesheet()
     active = False  # also during construction, and if that failed
-    final = traitlets.List().tag(sync=True)  # lines, and tables as lists of rows; empty while the widget is live
+    # Lines, and tables as lists of rows; empty while the widget is live.
+    final: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
     def __init__(self, room: Room, parts: Sequence[Part], **traits: Any) -> None:
         super().__init__(**traits)
