@@ -51,6 +51,14 @@ export function quoted(value, className = "") {
 }
 
 /**
+ * Whether the focus is in an element. `document.activeElement` does not tell in a shadow root, which marimo has.
+ * @param {HTMLElement} element
+ */
+export function hasFocus(element) {
+	return element.contains(/** @type {Document | ShadowRoot} */ (element.getRootNode()).activeElement);
+}
+
+/**
  * Several texts from participants, separated by commas.
  * @param {string[]} values
  */
