@@ -1,7 +1,8 @@
 """Objects that outlive the cells that made them (handlers, widgets, links), and the one rule for when they end.
 
 When a cell runs again, the objects of its earlier run end: immediately if the new run replaces them, otherwise when the
-new run succeeds. After a failed run they stay, because it may not have reached the code that makes them again.
+new run succeeds. After a failed run they stay, because it may not have reached the code that makes them again. marimo
+ends them before the new run. An object that no cell made stays until somebody ends it, or its room is closed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from lknb.cells import Cell, watch_cells
 from lknb.live import Live
+from lknb.marimo_cells import when_cell_ends
 from lknb.public import public
 
 
@@ -20,7 +22,7 @@ class Belonging(Protocol):
     """An object that a cell made."""
 
     cell: Cell | None
-    """The run of the cell that made it; None if the front end sends no cell ids."""
+    """The run of the cell that made it; None without IPython, or if the front end sends no cell ids."""
 
     def replaces(self, other: Any) -> bool:
         """Whether adding this object ends `other`, of the same kind."""
@@ -62,6 +64,8 @@ class Belongings(Live, Generic[T]):
     def add(self, thing: T) -> None:
         """Add an object, and end those that it replaces."""
         watch_cells(_cell_ended)
+        known = weakref.ref(thing)  # an object that has ended need not stay until its cell runs again
+        when_cell_ends(lambda: self.end_if(lambda each: each is known()))
         with _lock:
             replaced = [other for other in self._things if thing.replaces(other)]
             self._things = (*(other for other in self._things if other not in replaced), thing)

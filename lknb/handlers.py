@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from lknb.belongings import Belongings
-from lknb.cells import Cell, current_cell, format_error
+from lknb.cells import Cell, current_cell, format_error, shell
 from lknb.errors import did_you_mean
 from lknb.event import Event, now, weight
 from lknb.events import MAX_SPOOLED, EventLog
@@ -122,8 +122,11 @@ class Handler(Live, ReadOnly):
         if self.cell is not None and other.cell is not None:
             # All other handlers of the earlier run end when this run has succeeded: see `belongings`.
             return self.cell.ran_again(other.cell) and (self.kind, self.topic) == (other.kind, other.topic)
-        same_interest = (self.kind, self.interest) == (other.kind, other.interest)
-        return same_interest and _label(self.function) == _label(other.function)
+        if (self.kind, self.interest) != (other.kind, other.interest):
+            return False
+        if shell() is None:
+            return bool(self.function == other.function)  # a program may have many functions of the same name
+        return _label(self.function) == _label(other.function)
 
     def takes(self, size: int) -> bool:
         """Whether a stream of this many bytes is within this handler's own limit."""

@@ -240,6 +240,13 @@ class Room(Live, ReadOnly):
         else:
             print(repr(self))
 
+    def _display_(self) -> Any:
+        """What marimo shows if the room is a cell's last line: the panel, which of a closed room is static."""
+        panel = self.panel()
+        if self.state == "closed":
+            panel.close()
+        return panel
+
     # Send
 
     send_text = blocking(lambda systems: systems.text, TextStreams.send_text)

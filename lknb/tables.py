@@ -47,13 +47,22 @@ class Table:
     def __repr__(self) -> str:
         if not self.rows:
             return self._empty
-        cells = [self.columns, *([plain(value) for value in row] for row in self.rows)]
+        cells = self._cells()
         widths = [max(len(row[column]) for row in cells) for column in range(len(self.columns))]
         lines = [
             "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells
         ]
         notes = [self._note] if self._note else []
         return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:], *notes])
+
+    def _cells(self) -> list[list[str]]:
+        return [list(self.columns), *([plain(value) for value in row] for row in self.rows)]
+
+    def blocks(self) -> list[str | list[list[str]]]:
+        """The same as text for a page: a list of rows, the headings first, and lines of text."""
+        if not self.rows:
+            return [self._empty]
+        return [self._cells(), *([self._note] if self._note else [])]
 
     def _repr_html_(self) -> str:
         if not self.rows:

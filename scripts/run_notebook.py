@@ -71,7 +71,7 @@ def save(path: Path) -> None:
     code = [cell for cell in executed.cells if cell.cell_type == "code"]
     for number, cell in enumerate(code, start=1):
         cell.execution_count = number
-        cell.metadata = {}
+        cell.metadata = {name: value for name, value in cell.metadata.items() if name == "tags"}
         for output in cell.outputs:
             steady(output)
             if "execution_count" in output:

@@ -26,6 +26,7 @@ SLOW = {
     "test_notebooks.py": "runs the quickstart in a kernel of its own",
     "test_tutorials.py": "runs every tutorial in a kernel of its own",
     "test_two_notebooks.py": "runs two notebooks in kernels of their own",
+    "test_parameters.py": "runs a notebook in a kernel of its own",
     "test_docs_site.py": "runs every page of the documentation, one of them in a browser",
     "test_magics_kernel.py": "needs three kernels of its own",
     "test_kernel.py": "needs kernels of its own",

@@ -215,6 +215,11 @@ def test_shell_lines_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             )
             found = getattr(credentials.find(None, None, None, None), settings[setting[1]])
             assert (found.reveal() if isinstance(found, credentials.Secret) else found) == setting[2], where
+        elif run := re.fullmatch(r"papermill (\S+\.ipynb) \S+\.ipynb((?: -p \w+ \S+)+)", line):
+            cells = json.loads((ROOT / "notebooks" / run[1]).read_text())["cells"]
+            (cell,) = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+            defined = {each.partition(" = ")[0] for each in cell["source"]}
+            assert defined >= set(re.findall(r" -p (\w+)", run[2])), where
         else:
             raise AssertionError(f"{where}: nothing tests {line!r}")
 
@@ -299,7 +304,7 @@ def test_names_on_pages_exist() -> None:
     attributes = {"aio", "attributes", "events", "local_participant"}
     for page in [*PAGES, DOCS / "magics.md"]:
         text = page.read_text()
-        for name in re.findall(r"\broom\.(\w+)\b", text):
+        for name in re.findall(r"(?<![\w-])room\.(\w+)\b", text):
             assert name in attributes or hasattr(lknb.Room, name) or "on_" in name or named(page) == "other-sdks.md", (
                 f"{named(page)}: room.{name}"
             )

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from peers import PlainPeer
+from shells import Shell
 from waiting import eventually, slow_work
 
 import lknb
@@ -542,7 +543,7 @@ def test_off_needs_target(bob: lknb.Room) -> None:
     assert len(bob.handlers) == 1
 
 
-def test_redefined_function_replaces_its_handler(alice: lknb.Room, bob: lknb.Room) -> None:
+def test_redefined_function_replaces_its_handler(shell: Shell, alice: lknb.Room, bob: lknb.Room) -> None:
     got: list[str] = []
 
     def write(version: str, topic: str) -> None:
@@ -558,6 +559,23 @@ def test_redefined_function_replaces_its_handler(alice: lknb.Room, bob: lknb.Roo
     alice.publish_data(b"x", topic="t")
     alice.publish_data(b"x", topic="other")
     eventually(lambda: sorted(got) == ["other", "second"])
+
+
+def test_program_without_ipython_can_have_many_handlers_of_one_name(alice: lknb.Room, bob: lknb.Room) -> None:
+    got: list[str] = []
+
+    def write(name: str) -> None:
+        @bob.on_data("t")
+        def handler(data: bytes) -> None:
+            got.append(name)
+
+        bob.on_data("t")(handler)  # the same function registers once
+
+    write("one")
+    write("two")
+    assert len(bob.handlers) == 2
+    alice.publish_data(b"x", topic="t")
+    eventually(lambda: sorted(got) == ["one", "two"])
 
 
 def test_closed_room_has_no_handlers(bob: lknb.Room) -> None:

@@ -147,3 +147,11 @@ def test_mathematics_in_texts_is_not_typeset() -> None:
         assert html.startswith('<div class="mathjax_ignore tex2jax_ignore">')
         assert html.endswith("</div>")
         assert "\n" not in html, "a blank line would end HTML in Markdown"
+
+
+def test_blocks_have_the_headings_the_rows_and_the_note_as_plain_text() -> None:
+    table = Table(("who", "what"), [("alice", "a\r\nb\x1b[31m"), ("bob", None)], note="Two of 3.")
+    cells, note = table.blocks()
+    assert cells == [["who", "what"], ["alice", plain("a\r\nb\x1b[31m")], ["bob", ""]]
+    assert note == "Two of 3."
+    assert Table(("who",), [], empty="Nobody.").blocks() == ["Nobody."]

@@ -210,10 +210,14 @@ def test_panel_that_left_the_room_can_still_be_closed(alice: lknb.Room) -> None:
     assert len(alice.widgets) == 0
 
 
-def test_widgets_without_cell_ids_replace_the_same_kind(alice: lknb.Room) -> None:
+def test_widgets_that_no_cell_made_stay_until_they_or_their_room_are_closed(alice: lknb.Room) -> None:
     first, panel, second = alice.feed(), alice.panel(), alice.feed()
+    assert (first.active, panel.active, second.active) == (True, True, True)
+    first.close()
     assert (first.active, panel.active, second.active) == (False, True, True)
     assert "connected" in first.html()
+    alice.close()
+    assert (panel.active, second.active) == (False, False)
 
 
 def test_room_is_one_line_where_widgets_cannot_be_shown(alice: lknb.Room, capsys: pytest.CaptureFixture[str]) -> None:

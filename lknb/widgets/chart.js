@@ -1,7 +1,7 @@
 // Draws samples with perspective, as lines or as a table, from the kernel's batches.
 import { h } from "./dom.js";
 import { inert } from "./inert.js";
-import { loadPerspective } from "./perspective.js";
+import { loadPerspective, styleAround } from "./perspective.js";
 
 /** @import { Client, Table, Viewer } from "./perspective.js" */
 /** @import { BatchRow, TelemetryPart } from "./rows.js" */
@@ -116,7 +116,9 @@ export class Chart {
 	async client() {
 		const note = h("p", { class: "lknb-empty", role: "status" }, "Loading the chart library (6 MB, once per page)…");
 		if (!this.viewer) this.place.append(note);
-		return await loadPerspective(this.actions.load).finally(() => note.remove());
+		const { client, style } = await loadPerspective(this.actions.load).finally(() => note.remove());
+		styleAround(this.place, style);
+		return client;
 	}
 
 	/**

@@ -70,10 +70,12 @@ function facts(event) {
  */
 export function copyable(text, kind) {
 	const copy = async () => {
-		await navigator.clipboard.writeText(text).then(
-			() => setText(button, "Copied"),
-			() => setText(button, "The browser refused. Select the text to copy it."),
-		);
+		try {
+			await navigator.clipboard.writeText(text); // missing without TLS, and may be forbidden in a frame
+			setText(button, "Copied");
+		} catch {
+			setText(button, "The browser refused. Select the text to copy it.");
+		}
 	};
 	const button = h("button", { type: "button", onclick: copy }, "Copy");
 	return h("div", { class: "lknb-payload" }, button, payload(text, kind));

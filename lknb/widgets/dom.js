@@ -51,6 +51,14 @@ export function quoted(value, className = "") {
 }
 
 /**
+ * Whether the focus is in an element. `document.activeElement` does not tell in a shadow root, which marimo has.
+ * @param {HTMLElement} element
+ */
+export function hasFocus(element) {
+	return element.contains(/** @type {Document | ShadowRoot} */ (element.getRootNode()).activeElement);
+}
+
+/**
  * Several texts from participants, separated by commas.
  * @param {string[]} values
  */
@@ -174,7 +182,10 @@ export function onceVisible(signal) {
 export function offerDownload(name, content) {
 	// With this media type, a browser saves the file and does not open it.
 	const url = URL.createObjectURL(new Blob([content], { type: "application/octet-stream" }));
-	h("a", { href: url, download: name }).click();
+	const link = h("a", { href: url, download: name, hidden: true });
+	document.body.append(link); // VS Code saves the file when a click reaches the body
+	link.click();
+	link.remove();
 	setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 

@@ -1,6 +1,6 @@
 // Text fields that show the room's text until the user types, and then keep the user's text.
 import { parseContainer, tree } from "./content.js";
-import { formatSeconds, h, setText } from "./dom.js";
+import { formatSeconds, h, hasFocus, setText } from "./dom.js";
 import { Mark } from "./mark.js";
 
 /** @import { Beginning, Confirmation, EditableText } from "./rows.js" */
@@ -107,7 +107,7 @@ export class Editor {
 		if (this.isBusy || this.refusal || !this.isDirty) return;
 		if ((await this.run(this.set(text), "Confirmed")) === undefined) return;
 		this.base = text;
-		if (document.activeElement === this.button) this.input.focus(); // because the button is about to be disabled
+		if (hasFocus(this.button)) this.input.focus(); // because the button is about to be disabled
 		this.update();
 	}
 

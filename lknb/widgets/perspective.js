@@ -7,6 +7,8 @@
 const SHARED = Symbol.for("lknb.perspective");
 /** The elements that perspective's module defines. */
 const OWN_ELEMENT = /^(regular|perspective)-/;
+/** The shadow roots that have the style. @type {WeakSet<Node>} */
+const STYLED = new WeakSet();
 
 /**
  * The methods of perspective's client that lknb uses.
@@ -29,15 +31,21 @@ const OWN_ELEMENT = /^(regular|perspective)-/;
  * @property {() => Promise<void>} delete
  */
 
+/**
+ * Perspective in this page.
+ * @typedef {object} Engine
+ * @property {Client} client
+ * @property {string} style its style sheet, which each shadow root with a viewer needs
+ */
+
 /** @typedef {HTMLElement & ViewerMethods} Viewer a perspective-viewer element */
 
 /**
- * Perspective's engine in this page.
  * @param {Ask<TelemetryPart>} load
- * @returns {Promise<Client>}
+ * @returns {Promise<Engine>}
  */
 export function loadPerspective(load) {
-	const page = /** @type {{ [SHARED]?: Promise<Client> }} */ (globalThis);
+	const page = /** @type {{ [SHARED]?: Promise<Engine> }} */ (globalThis);
 	page[SHARED] ??= startEngine(load).catch((error) => {
 		delete page[SHARED]; // so that the next call tries again
 		throw error;
@@ -46,20 +54,38 @@ export function loadPerspective(load) {
 }
 
 /**
+ * Give a place its style: that of the page does not reach into a shadow root, which marimo has for each widget.
+ * @param {Node} place
+ * @param {string} style
+ */
+export function styleAround(place, style) {
+	const root = /** @type {Document | ShadowRoot} */ (place.getRootNode());
+	if (!("host" in root) || STYLED.has(root)) return;
+	STYLED.add(root);
+	root.append(styleElement(style));
+}
+
+/** @param {string} text */
+function styleElement(text) {
+	const style = document.createElement("style");
+	style.textContent = text;
+	return style;
+}
+
+/**
  * @param {Ask<TelemetryPart>} load
- * @returns {Promise<Client>}
+ * @returns {Promise<Engine>}
  */
 async function startEngine(load) {
 	const { value, buffer } = await load("library");
-	const style = document.createElement("style");
-	style.textContent = value.style;
-	document.head.append(style);
+	// Always in the page: the viewers find the names of the themes there, and it has the menus.
+	document.head.append(styleElement(value.style));
 	const url = URL.createObjectURL(new Blob([buffer ?? ""], { type: "text/javascript" }));
 	tolerateRedefinition();
 	try {
 		const module = await import(url);
 		await module.ready;
-		return await module.worker();
+		return { client: await module.worker(), style: value.style };
 	} finally {
 		URL.revokeObjectURL(url);
 	}

@@ -4,9 +4,11 @@
 // is stored as a small widget that needs no kernel, where Jupyter stores the states of widgets. Front ends that do not
 // store states show the output's HTML instead.
 
+import { STYLE } from "./final.js";
+
+/** @import { Block } from "./final.js" */
 /** @import { Model } from "./sync.js" */
 
-/** @typedef {string | string[][]} Block a line of text, or a table */
 /** @typedef {{ at: number, lines: Block[] }} Snapshot */
 /** @typedef {{ id: string, root: HTMLElement | undefined }} Source a widget's model id, and one of its views */
 
@@ -33,10 +35,6 @@ const MAX_LENGTH = 200;
 const LEFT_OUT = "button, select, input, textarea, label, canvas, svg, style, datalist, [hidden], [role=status]";
 /** Elements that become one line, whatever they contain. */
 const LINE = /^(P|LI|PRE|SUMMARY|H\d)$/;
-const STYLE =
-	".lknb-saved { font: 13px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); max-height: 400px; overflow: auto; } " +
-	".lknb-saved table { border-collapse: collapse; } .lknb-saved td { padding: 2px 6px; text-align: start; } " +
-	".lknb-saved :is(p, td) { overflow-wrap: anywhere; margin: 0; unicode-bidi: isolate; }";
 
 /**
  * Save the visible text with the notebook, if the front end supports that.

@@ -1,6 +1,16 @@
 // One transfer: its progress, and the actions for its file.
 import { image } from "./content.js";
-import { formatDuration, formatSeconds, formatSize, h, offerDownload, quoted, quotedList, setText } from "./dom.js";
+import {
+	formatDuration,
+	formatSeconds,
+	formatSize,
+	h,
+	hasFocus,
+	offerDownload,
+	quoted,
+	quotedList,
+	setText,
+} from "./dom.js";
 
 /** @import { TransferRow, TransfersPart, TransfersValues } from "./rows.js" */
 /** @import { Ask, Outcome } from "./view.js" */
@@ -86,7 +96,7 @@ export class Transfer {
 		setText(this.saved, row.saved ? `Saved as ${row.saved}` : "");
 		this.saved.hidden = !row.saved;
 		// The focus must not be lost when the button is hidden.
-		if (!isOpen && document.activeElement === this.cancelButton) this.element.focus();
+		if (!isOpen && hasFocus(this.cancelButton)) this.element.focus();
 		this.cancelButton.hidden = !isOpen;
 		this.saveButton.hidden = !row.file;
 		this.showButton.hidden = !row.image || this.isImageShown;

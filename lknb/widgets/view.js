@@ -1,6 +1,7 @@
 // The basis of all widgets: a store, and views that follow it while they are visible.
 import { h, setText } from "./dom.js";
-import { isDisplayed, saveSnapshots } from "./save.js";
+import { finalState } from "./final.js";
+import { isDisplayed, saveSnapshots, visibleText } from "./save.js";
 import { Store } from "./sync.js";
 
 /** @import { Answer, Model, Part, PartState } from "./sync.js" */
@@ -26,11 +27,13 @@ import { Store } from "./sync.js";
  */
 
 /** @typedef {(context: Context) => HTMLElement} Show */
+/** @import { Block } from "./final.js" */
 /** @typedef {(parts: string[]) => void} SetInView */
 /** @typedef {(contexts: Record<string, Context>, setInView: SetInView, model: Model) => HTMLElement} ShowAll */
 
 /** Milliseconds after which a removed output counts as deleted: until then, the user may paste it or undo. */
 const REMOVED_AFTER = 60_000;
+const ENDED = "This view has ended. Run its cell again for a live one.";
 
 /**
  * Make the default export of a widget's module.
@@ -44,8 +47,8 @@ export function widget(label, partsOf, show) {
 		let store;
 		/** @type {string[]} */
 		let parts = [];
-		/** @type {HTMLElement[]} */
-		const roots = [];
+		/** @type {View[]} */
+		const views = [];
 		/** @type {ReturnType<typeof setTimeout> | undefined} */
 		let removing;
 		return {
@@ -53,29 +56,52 @@ export function widget(label, partsOf, show) {
 			initialize({ model }) {
 				store = new Store(model);
 				parts = partsOf(model);
-				store.hello();
-				const endSaving = saveSnapshots(model, () => ({ id: store.id, root: roots.at(-1) }));
+				if (!lastState(model)) store.hello();
+				model.on("change:final", () => {
+					const blocks = lastState(model);
+					if (!blocks) return;
+					for (const view of views.splice(0)) view.freeze(blocks);
+					store.end();
+				});
+				const endSaving = saveSnapshots(model, () => ({ id: store.id, root: views.at(-1)?.root }));
 				return () => {
 					clearTimeout(removing);
+					// Other front ends than Jupyter's leave the elements, but take the style sheet.
+					if (!store.session) for (const view of views) view.freeze([ENDED, ...visibleText(view.root)]);
 					store.end();
 					endSaving();
 				};
 			},
 			/** @param {{ el: HTMLElement }} props */
 			render({ el }) {
+				const blocks = lastState(store.model);
+				if (blocks) {
+					el.append(finalState(label, blocks));
+					return () => {};
+				}
 				const view = new View(el, label, store, parts, show);
-				roots.push(view.root);
+				views.push(view);
 				return () => {
 					view.end();
-					roots.splice(roots.indexOf(view.root), 1);
+					if (views.includes(view)) views.splice(views.indexOf(view), 1);
 					clearTimeout(removing);
 					removing = setTimeout(() => {
-						if (!roots.length && isDisplayed(store.model, store.id) === false) store.outputRemoved();
+						if (!views.length && isDisplayed(store.model, store.id) === false) store.outputRemoved();
 					}, REMOVED_AFTER);
 				};
 			},
 		};
 	};
+}
+
+/**
+ * What a closed widget shows, if the kernel cannot put HTML in its place; undefined while the widget is live.
+ * @param {Model} model
+ * @returns {Block[] | undefined}
+ */
+function lastState(model) {
+	const blocks = model.get("final");
+	return blocks?.length ? blocks : undefined;
 }
 
 /** One place where a widget is shown. While it is not visible, the kernel sends nothing for it. */
@@ -88,6 +114,7 @@ class View {
 	 * @param {ShowAll} show
 	 */
 	constructor(el, label, store, parts, show) {
+		this.label = label;
 		this.store = store;
 		this.parts = parts;
 		this.isVisible = true;
@@ -118,6 +145,15 @@ class View {
 
 	updateInView() {
 		this.store.setInView(this, this.isVisible && !document.hidden ? this.parts : []);
+	}
+
+	/**
+	 * End, and show this text from now on.
+	 * @param {Block[]} blocks
+	 */
+	freeze(blocks) {
+		this.end();
+		this.root.replaceWith(finalState(this.label, blocks));
 	}
 
 	end() {

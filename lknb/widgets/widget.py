@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import anywidget
+import traitlets
 
 from lknb.cells import Cell, current_cell, shell
 from lknb.live import Live
+from lknb.marimo_cells import in_marimo, when_cell_ends
 from lknb.tables import Table, plain, room_html
 from lknb.widgets.channel import Channel
 from lknb.widgets.modules import stylesheet
@@ -26,8 +28,8 @@ MIME = "application/vnd.jupyter.widget-view+json"
 class RoomWidget(Live, anywidget.AnyWidget):
     """A live view of a room: a widget in a notebook, the current state as text in a terminal.
 
-    It stays live until the cell that showed it runs again, the room is closed, or `close` is called. Then static HTML
-    with its last state takes its place.
+    It stays live until the cell that made it runs again, the room is closed, or `close` is called. Then static HTML
+    with its last state takes its place. marimo cannot change a finished cell's output, so there the page shows `final`.
 
     Args:
         room: the room to show.
@@ -38,6 +40,8 @@ class RoomWidget(Live, anywidget.AnyWidget):
     _instead = "Make another one, such as room.panel(), in the cell that needs it."
     _css = stylesheet()
     active = False  # also during construction, and if that failed
+    # Lines, and tables as lists of rows; empty while the widget is live.
+    final: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
     def __init__(self, room: Room, parts: Sequence[Part], **traits: Any) -> None:
         super().__init__(**traits)
@@ -53,6 +57,8 @@ class RoomWidget(Live, anywidget.AnyWidget):
         for other in [each for each in room.widgets if self.replaces(each)]:
             for part, before in itertools.product(parts, other.parts):
                 part.remember(before)
+        self._in_marimo = in_marimo()
+        when_cell_ends(self._cell_of_marimo_ended)
         room.widgets.add(self)
 
     def _to_browsers(self, message: dict[str, Any], buffers: list[bytes]) -> None:
@@ -69,9 +75,7 @@ class RoomWidget(Live, anywidget.AnyWidget):
 
     def replaces(self, other: RoomWidget) -> bool:
         """Whether this widget ends `other`, because an earlier run of the same cell made it."""
-        if self.cell is None or other.cell is None:
-            return type(self).__name__ == type(other).__name__  # each instance has its own class, for its traits
-        return self.cell.ran_again(other.cell)
+        return self.cell is not None and self.cell.ran_again(other.cell)
 
     # As HTML and as text
 
@@ -124,6 +128,21 @@ class RoomWidget(Live, anywidget.AnyWidget):
         """Stop following because its cell has run again. Outputs of other cells become static."""
         self._finish(current_cell())
 
+    def _cell_of_marimo_ended(self) -> None:
+        self._in_marimo = False  # its output goes, so the page needs no last state
+        self._finish(None)
+        self._release()
+
+    def _display_(self) -> Any:
+        """What marimo shows: the widget, or HTML once its cell has run again."""
+        import marimo
+
+        return marimo.ui.anywidget(self) if self.comm is not None else marimo.Html(self.html())
+
+    def _final(self) -> list[Any]:
+        tables = [[title, *table.blocks()] for title, table in self._tables()]
+        return [self.headline(), *(block for blocks in tables for block in blocks)]
+
     def _finish(self, again: Cell | None) -> None:
         if not self.active:
             return
@@ -132,6 +151,9 @@ class RoomWidget(Live, anywidget.AnyWidget):
         for part in self.parts:
             part.stop()
         self.room.widgets.remove(self)
+        if self._in_marimo:
+            self.final = self._final()
+            return  # a page that is loaded later needs it too, until the cell runs again
         # The new output first: a front end that finds the comm closed shows an error instead.
         bundle = self._bundle()
         for cell, handle in self._displays:
@@ -140,6 +162,9 @@ class RoomWidget(Live, anywidget.AnyWidget):
                 # browser, messages of earlier cells are ignored.
                 handle.update(bundle, raw=True)
         self._displays.clear()
+        self._release()
+
+    def _release(self) -> None:
         layout = self.layout
         super().close()
         layout.close()  # a widget of its own, which nothing else uses

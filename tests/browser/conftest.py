@@ -1,4 +1,4 @@
-"""A browser and JupyterLab, started once for all tests of this folder."""
+"""A browser, JupyterLab and marimo, each started once for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -6,29 +6,38 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Error, expect, sync_playwright
+from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 from browser.lab import Lab, Notebook, launch
+from browser.marimo_server import MarimoNotebook, MarimoServer
 from lknb import server
 
 expect.set_options(timeout=20_000)  # the machine may be busy
 
 
 @pytest.fixture(scope="package")
-def lab(livekit: server.RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab, whose kernels find the same livekit-server as the tests."""
+def chromium() -> Iterator[Browser]:
+    """The browser."""
     # Ended with the package: while Playwright runs, this thread counts as one with a running event loop.
     with sync_playwright() as playwright:
         try:
             browser = launch(playwright)
         except Error as error:
             pytest.skip(f"No browser: {error.message.splitlines()[0]}")
-        lab = Lab(tmp_path_factory.mktemp("lab"), browser)
         try:
-            yield lab.ready()
+            yield browser
         finally:
-            lab.close()
             browser.close()
+
+
+@pytest.fixture(scope="package")
+def lab(chromium: Browser, livekit: server.RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab, whose kernels find the same livekit-server as the tests."""
+    lab = Lab(tmp_path_factory.mktemp("lab"), chromium)
+    try:
+        yield lab.ready()
+    finally:
+        lab.close()
 
 
 @pytest.fixture
@@ -44,3 +53,29 @@ def notebook(lab: Lab) -> Iterator[Callable[..., Notebook]]:
     for each in opened:
         if not each.page.is_closed():
             each.close()
+
+
+@pytest.fixture(scope="package")
+def marimo_server(
+    chromium: Browser, livekit: server.RunningServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MarimoServer]:
+    """marimo, whose kernels find the same livekit-server as the tests."""
+    started = MarimoServer(tmp_path_factory.mktemp("marimo"), chromium)
+    try:
+        yield started.ready()
+    finally:
+        started.close()
+
+
+@pytest.fixture
+def marimo_notebook(marimo_server: MarimoServer) -> Iterator[Callable[..., MarimoNotebook]]:
+    """Opens notebooks in marimo, and runs them: `marimo_notebook("code of a cell", ...)`."""
+    opened: list[MarimoNotebook] = []
+
+    def open_notebook(*cells: str) -> MarimoNotebook:
+        opened.append(marimo_server.notebook(*cells))
+        return opened[-1]
+
+    yield open_notebook
+    for each in opened:
+        each.close()

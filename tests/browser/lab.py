@@ -54,7 +54,7 @@ class Lab:
     def __init__(self, folder: Path, browser: Browser) -> None:
         self.folder = folder
         self._browser = browser
-        self._port = _free_port()
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._log = (folder / "lab.log").open("w")
         self._process = subprocess.Popen(
@@ -142,7 +142,7 @@ class Lab:
         self._log.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     # Below those that the system gives to whoever asks for any, as Jupyter binds it only seconds later.
     while True:
         port = random.randrange(20_000, 32_000)

@@ -257,6 +257,12 @@ export class FakeModel {
 		this.listeners.set(name, [...(this.listeners.get(name) ?? []), callback]);
 	}
 
+	/** Set a trait, as the kernel does. */
+	set(/** @type {string} */ name, /** @type {any} */ value) {
+		this.traits[name] = value;
+		for (const listener of this.listeners.get(`change:${name}`) ?? []) listener();
+	}
+
 	/** Deliver a message from the kernel. */
 	receive(/** @type {object} */ message, /** @type {DataView[]} */ buffers = []) {
 		for (const listener of this.listeners.get("msg:custom") ?? []) listener(message, buffers);

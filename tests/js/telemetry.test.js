@@ -50,7 +50,9 @@ customElements.define("perspective-viewer", FakeViewer);
 
 /** Put `client` where the page stores perspective. */
 function provide(/** @type {object} */ client) {
-	Object.assign(globalThis, { [Symbol.for("lknb.perspective")]: Promise.resolve(client) });
+	Object.assign(globalThis, {
+		[Symbol.for("lknb.perspective")]: Promise.resolve({ client, style: ":host { --chart: 1 }" }),
+	});
 }
 
 /** A view with perspective's tables, and the configuration of its viewer. */
@@ -226,4 +228,17 @@ test("batches that are not in the table yet are used, from the last snapshot on"
 	assert.deepEqual(numbers({ 1: more, 2: snapshot, 3: more, 4: snapshot, 5: more }, 1), [4, 5]);
 	assert.deepEqual(numbers({ 1: more }, 1), []);
 	assert.equal(numbers({ 3: more }, 1), undefined);
+});
+
+test("a chart in a shadow root has perspective's style there, once", async () => {
+	const { styleAround } = await import("../../lknb/widgets/perspective.js");
+	const host = document.createElement("div");
+	document.body.append(host);
+	const root = host.attachShadow({ mode: "open" });
+	const [one, two] = [document.createElement("div"), document.createElement("div")];
+	root.append(one, two);
+	for (const place of [one, two, host]) styleAround(place, ":host { --chart: 2 }");
+	const styles = [...root.querySelectorAll("style")].map((each) => each.textContent);
+	assert.deepEqual(styles, [":host { --chart: 2 }"]);
+	assert.equal(document.querySelectorAll("style").length, 0);
 });

@@ -1,7 +1,7 @@
 // A widget in a page: visible or not, with a busy or a gone kernel, and when its cell runs again.
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { drawFrame, FakeModel, finders, press, scrollIntoSight, settle } from "./page.js";
+import { drawFrame, FakeModel, finders, isHarmless, NASTY, press, scrollIntoSight, settle } from "./page.js";
 
 const { h, setText } = await import("../../lknb/widgets/dom.js");
 const { Outcome, widget } = await import("../../lknb/widgets/view.js");
@@ -26,8 +26,7 @@ const notes = widget(
 );
 
 /** Start the widget as anywidget does, and show it once. */
-function start(module = notes()) {
-	const model = new FakeModel();
+function start(module = notes(), model = new FakeModel()) {
 	const stop = module.initialize({ model });
 	const views = [];
 	const show = () => {
@@ -106,7 +105,8 @@ test("a busy kernel is reported until it takes the call", () => {
 });
 
 test("when the kernel is gone, the last state stays, and actions say why they fail", async () => {
-	const { model, show, stop } = start();
+	const inJupyter = Object.assign(new FakeModel(), { widget_manager: { context: { sessionContext: {} } } });
+	const { model, show, stop } = start(notes(), inJupyter);
 	const view = show();
 	model.receive(snapshot(1, "hello"));
 	stop();
@@ -116,6 +116,47 @@ test("when the kernel is gone, the last state stays, and actions say why they fa
 	view.button("Add").click();
 	await settle();
 	assert.equal(view.text(".lknb-outcome"), "The kernel is gone. Run the cell again.");
+});
+
+test("a front end that says nothing of its kernel keeps the text of a widget that has ended", () => {
+	const { model, show, stop } = start();
+	const view = show();
+	model.receive(snapshot(1, "hello"));
+	drawFrame();
+	stop();
+	assert.equal(view.text(".lknb-saved p"), "This view has ended. Run its cell again for a live one. | hello");
+	assert.equal(view.button("Add"), undefined);
+	assert.deepEqual(partsInView(model), []);
+	view.remove();
+});
+
+const LAST = ["alice in studio: closed", "Notes", [["text"], [NASTY]]];
+
+test("a widget that the kernel has closed shows its last state without controls, wherever it is shown", async () => {
+	const { model, show } = start();
+	const view = show();
+	model.receive(snapshot(1, "hello"));
+	drawFrame();
+	view.button("Add").click();
+	model.set("final", LAST);
+	drawFrame();
+	assert.deepEqual(
+		view.all("p, td").map((each) => each.textContent),
+		["alice in studio: closed", "Notes", "text", view.text("tr:last-child")],
+	);
+	assert.ok(isHarmless(view.el));
+	assert.equal(view.all("button").length, 0);
+	assert.equal(model.sentOf("bye").length, 1);
+	assert.match(show().text("p"), /^alice in studio: closed/);
+});
+
+test("a page that is loaded after the widget was closed shows its last state, and asks for nothing", () => {
+	const { model, show } = start(notes(), new FakeModel({ final: LAST }));
+	const view = show();
+	drawFrame();
+	assert.equal(view.text("p"), "alice in studio: closed | Notes");
+	assert.deepEqual(model.sent, []);
+	view.remove();
 });
 
 test("a kernel that answers again is followed again", () => {
