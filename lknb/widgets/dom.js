@@ -219,6 +219,16 @@ export function formatSeconds(time) {
 }
 
 /**
+ * Local date, hours, minutes and seconds.
+ * @param {number} time milliseconds since 1970
+ */
+export function formatMoment(time) {
+	const date = new Date(time);
+	const day = [date.getFullYear(), date.getMonth() + 1, date.getDate()];
+	return `${day.map((number) => String(number).padStart(2, "0")).join("-")} ${formatSeconds(time)}`;
+}
+
+/**
  * Local hours and minutes.
  * @param {number} time milliseconds since 1970
  */

@@ -1,6 +1,6 @@
 // Feed: every event as it happens, newest first, to filter, sort, open, copy and download.
 import { eventDetails } from "./content.js";
-import { h, offerDownload, setText } from "./dom.js";
+import { h, hasFocus, offerDownload, setText } from "./dom.js";
 import { EventGrid } from "./event_grid.js";
 import { Menu } from "./menu.js";
 import { Outcome, widget } from "./view.js";
@@ -142,7 +142,7 @@ class Filters {
 		this.kinds.offer(kinds);
 		this.senders.offer(senders);
 		// Another view may have set the filter, but must not overwrite what the user types here.
-		const isEdited = this.typing !== undefined || this.elements.some((each) => each.contains(document.activeElement));
+		const isEdited = this.typing !== undefined || this.elements.some(hasFocus);
 		const now = JSON.stringify(filter);
 		if (now === this.drawn || isEdited) return;
 		this.drawn = now;

@@ -1,6 +1,6 @@
 // One message of a chat: its author, the message that it answers, its text while it is written, and its files.
 import { AttachmentView } from "./attachments.js";
-import { formatMinutes, formatSize, formatTime, h, KeyedList, quoted, setText } from "./dom.js";
+import { formatMinutes, formatMoment, formatSize, h, KeyedList, quoted, setText } from "./dom.js";
 
 /** @import { AttachmentRow, ChatPart, ChatValues, MessageRow, PieceRow, QuoteRow } from "./rows.js" */
 /** @import { Ask, Outcome } from "./view.js" */
@@ -165,8 +165,8 @@ function headline(row) {
 	if (row.own) elements.push(h("span", null, " (you)"));
 	if (row.to.length) elements.push(h("span", null, " to ", quoted(recipients(row)), " only"));
 	const date = new Date(row.time);
-	const title = `${date.toLocaleDateString()} ${formatTime(row.time)}`;
-	elements.push(h("time", { dateTime: date.toISOString(), title }, formatMinutes(row.time)));
+	const time = { dateTime: date.toISOString(), title: formatMoment(row.time) };
+	elements.push(h("time", time, formatMinutes(row.time)));
 	if (row.edited) elements.push(h("span", { class: "lknb-chat-tag" }, "edited"));
 	return elements;
 }

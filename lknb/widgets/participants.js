@@ -1,5 +1,5 @@
 // Participants: everybody with their state. This participant's own state and the room's metadata can be edited.
-import { h, KeyedList, setText } from "./dom.js";
+import { h, hasFocus, KeyedList, setText } from "./dom.js";
 import { LongTextEditor } from "./editor.js";
 import { OwnState } from "./own_state.js";
 import { describeUsual, Person, usualPermissions } from "./person.js";
@@ -85,7 +85,7 @@ class People {
 	/** @param {PartState<ParticipantsPart>} state */
 	draw({ values, rows }) {
 		const { search } = this;
-		const isEdited = document.activeElement === search;
+		const isEdited = hasFocus(search);
 		if (!isEdited && search.value.toLowerCase() !== values.filter) search.value = values.filter;
 		const people = [...rows.people].sort(([, one], [, other]) => compare(one, other));
 		this.list.draw(people);

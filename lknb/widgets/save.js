@@ -1,15 +1,17 @@
 // Saves what a live widget shows with the notebook, for when the notebook is opened without the widget's kernel.
 //
-// Without this, JupyterLab and Notebook would show "model not found". So whenever the notebook is saved, the visible text
+// Without this, JupyterLab and Notebook would show "model not found". So whenever the notebook is saved, what is visible
 // is stored as a small widget that needs no kernel, where Jupyter stores the states of widgets. Front ends that do not
 // store states show the output's HTML instead.
 
+import { formatMoment } from "./dom.js";
 import { STYLE } from "./final.js";
+import { packed, staticCopy, usedStyle } from "./snapshot.js";
 
-/** @import { Block } from "./final.js" */
+/** @import { SavedNode } from "./snapshot.js" */
 /** @import { Model } from "./sync.js" */
 
-/** @typedef {{ at: number, lines: Block[] }} Snapshot */
+/** @typedef {{ at: string, view: SavedNode }} Snapshot when it was taken, in words, and what the view showed */
 /** @typedef {{ id: string, root: HTMLElement | undefined }} Source a widget's model id, and one of its views */
 
 /**
@@ -28,16 +30,8 @@ const STATES = "application/vnd.jupyter.widget-state+json";
 const VIEW = "application/vnd.jupyter.widget-view+json";
 const OWN_PREFIX = "lknb.";
 const KIND = ["model", "view"].flatMap((what) => [`_${what}_module`, `_${what}_module_version`, `_${what}_name`]);
-const MAX_ROWS = 40;
-const MAX_LINES = 60;
-const MAX_LENGTH = 200;
-/** Elements that need a kernel, or are not visible. */
-const LEFT_OUT = "button, select, input, textarea, label, canvas, svg, style, datalist, [hidden], [role=status]";
-/** Elements that become one line, whatever they contain. */
-const LINE = /^(P|LI|PRE|SUMMARY|H\d)$/;
-
 /**
- * Save the visible text with the notebook, if the front end supports that.
+ * Save what is visible with the notebook, if the front end supports that.
  * @param {Model} model
  * @param {() => Source} source
  * @returns {() => void} ends it
@@ -84,7 +78,7 @@ function updateMetadata(notebook, model, { id, root }) {
 	const state = Object.fromEntries(
 		Object.entries(before).filter(([key, entry]) => displayed.has(key) || !isOurs(entry)),
 	);
-	if (root && displayed.has(id)) state[id] = savedModel(model, { at: Date.now(), lines: visibleText(root) });
+	if (root && displayed.has(id)) state[id] = savedModel(model, root);
 	if (JSON.stringify(state) === JSON.stringify(before)) return;
 	const { [STATES]: _, ...others } = widgets;
 	// GitHub refuses a notebook whose entry has no `state`.
@@ -111,9 +105,12 @@ function displayedModels(notebook) {
 /**
  * A separate model of the same kind as the live one.
  * @param {Model} model
- * @param {Snapshot} saved
+ * @param {HTMLElement} root
  */
-function savedModel(model, saved) {
+function savedModel(model, root) {
+	const copy = staticCopy(root);
+	/** @type {Snapshot} */
+	const saved = { at: formatMoment(Date.now()), view: packed(copy) };
 	const kind = Object.fromEntries(KIND.map((name) => [name, model.get(name)]));
 	return {
 		model_module: kind._model_module,
@@ -123,38 +120,11 @@ function savedModel(model, saved) {
 			...kind,
 			_anywidget_id: `${OWN_PREFIX}saved`,
 			_esm: `export default { render: ${renderSaved} };`,
-			_css: STYLE,
+			_css: usedStyle(model.get("_css") ?? "", copy) + STYLE,
 			layout: null,
 			saved,
 		},
 	};
-}
-
-/**
- * The visible text of a view: tables as tables, everything else as lines.
- * @param {HTMLElement} root
- * @returns {Block[]}
- */
-export function visibleText(root) {
-	const copy = /** @type {HTMLElement} */ (root.cloneNode(true));
-	for (const element of copy.querySelectorAll(LEFT_OUT)) element.remove();
-	/** @type {Block[]} */
-	const blocks = [];
-	const textOf = (/** @type {Element} */ element) =>
-		(element.textContent ?? "").replace(/\s+/g, " ").trim().slice(0, MAX_LENGTH);
-	const walk = (/** @type {Element} */ element) => {
-		if (blocks.length >= MAX_LINES) return;
-		if (element.tagName === "TABLE") {
-			const { rows } = /** @type {HTMLTableElement} */ (element);
-			blocks.push([...rows].slice(0, MAX_ROWS).map((row) => [...row.cells].map(textOf)));
-		} else if (element.children.length && !LINE.test(element.tagName)) {
-			for (const child of element.children) walk(child);
-		} else if (textOf(element)) {
-			blocks.push(textOf(element));
-		}
-	};
-	walk(copy);
-	return blocks;
 }
 
 /**
@@ -163,26 +133,20 @@ export function visibleText(root) {
  */
 function renderSaved({ model, el }) {
 	/** @type {Snapshot} */
-	const { at, lines } = model.get("saved");
-	const root = document.createElement("section");
-	root.className = "lknb-saved mathjax_ignore tex2jax_ignore";
-	const add = (/** @type {HTMLElement} */ parent, /** @type {string} */ tag, text = "") => {
+	const { at, view } = model.get("saved");
+	const make = (/** @type {SavedNode} */ node) => {
+		if (typeof node === "string") return node;
+		const [tag, attributes, ...children] = node;
 		const element = document.createElement(tag);
-		element.textContent = text;
-		parent.append(element);
+		for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+		for (const child of children) element.append(make(child));
 		return element;
 	};
-	add(root, "strong", `Saved ${new Date(at).toLocaleString()}. Run the cell again for a live view.`);
-	for (const line of lines) {
-		if (typeof line === "string") {
-			add(root, "p", line);
-			continue;
-		}
-		const table = add(root, "table");
-		for (const row of line) {
-			const tableRow = add(table, "tr");
-			for (const cell of row) add(tableRow, "td", cell);
-		}
-	}
+	const note = document.createElement("p");
+	note.className = "lknb-saved-note";
+	note.textContent = `Saved ${at}. Run the cell again for a live view.`;
+	const root = document.createElement("section");
+	root.className = "lknb-saved mathjax_ignore tex2jax_ignore";
+	root.append(note, make(view));
 	el.append(root);
 }

@@ -1,7 +1,7 @@
 // The basis of all widgets: a store, and views that follow it while they are visible.
 import { h, setText } from "./dom.js";
-import { finalState } from "./final.js";
-import { isDisplayed, saveSnapshots, visibleText } from "./save.js";
+import { finalState, finalView } from "./final.js";
+import { isDisplayed, saveSnapshots } from "./save.js";
 import { Store } from "./sync.js";
 
 /** @import { Answer, Model, Part, PartState } from "./sync.js" */
@@ -60,14 +60,14 @@ export function widget(label, partsOf, show) {
 				model.on("change:final", () => {
 					const blocks = lastState(model);
 					if (!blocks) return;
-					for (const view of views.splice(0)) view.freeze(blocks);
+					for (const view of views.splice(0)) view.freeze(String(blocks[0]));
 					store.end();
 				});
 				const endSaving = saveSnapshots(model, () => ({ id: store.id, root: views.at(-1)?.root }));
 				return () => {
 					clearTimeout(removing);
 					// Other front ends than Jupyter's leave the elements, but take the style sheet.
-					if (!store.session) for (const view of views) view.freeze([ENDED, ...visibleText(view.root)]);
+					if (!store.session) for (const view of views) view.freeze(ENDED);
 					store.end();
 					endSaving();
 				};
@@ -114,7 +114,6 @@ class View {
 	 * @param {ShowAll} show
 	 */
 	constructor(el, label, store, parts, show) {
-		this.label = label;
 		this.store = store;
 		this.parts = parts;
 		this.isVisible = true;
@@ -148,12 +147,12 @@ class View {
 	}
 
 	/**
-	 * End, and show this text from now on.
-	 * @param {Block[]} blocks
+	 * End, and keep showing what is shown now, without controls.
+	 * @param {string} note
 	 */
-	freeze(blocks) {
+	freeze(note) {
 		this.end();
-		this.root.replaceWith(finalState(this.label, blocks));
+		this.root.replaceWith(finalView(this.root, this.store.model.get("_css") ?? "", note));
 	}
 
 	end() {

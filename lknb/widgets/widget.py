@@ -24,6 +24,22 @@ if TYPE_CHECKING:
 
 MIME = "application/vnd.jupyter.widget-view+json"
 
+# Of the static HTML: as compact as the live widgets, in the theme's colours.
+_STATIC_STYLE = " ".join(
+    f".lknb-static {rule}"
+    for rule in (
+        "{font: 13px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); max-height: 420px; overflow: auto}",
+        "p {margin: 0 0 4px}",
+        "summary {cursor: pointer; font-weight: 600; padding: 2px 0}",
+        "table {table-layout: auto; border-collapse: collapse; font-size: 12px; margin: 0 0 6px; width: 100%}",
+        ":is(th, td) {padding: 2px 6px; border-bottom: 1px solid var(--jp-border-color2, #8886); vertical-align: top}",
+        "tr > :is(th, td) {background: none}",
+        "thead th {background: var(--jp-layout-color2, #8882); position: sticky; top: 0}",
+        "td {max-width: 36ch; white-space: nowrap; overflow: hidden; text-overflow: ellipsis}",
+        "td:last-child {max-width: 44ch}",
+    )
+)
+
 
 class RoomWidget(Live, anywidget.AnyWidget):
     """A live view of a room: a widget in a notebook, the current state as text in a terminal.
@@ -81,10 +97,16 @@ class RoomWidget(Live, anywidget.AnyWidget):
 
     def html(self) -> str:
         """The current state as HTML, in which everything from the room is escaped."""
-        parts = [f"<div>{html.escape(self.headline())}</div>"]
-        for title, table in self._tables():
-            parts.append(f"<div><strong>{html.escape(title)}</strong></div>{table._repr_html_()}")
-        return room_html("".join(parts))
+        sections = [(html.escape(title), table._repr_html_()) for title, table in self._tables()]
+        if len(sections) == 1:
+            shown = [f"<p><strong>{title}</strong></p>{table}" for title, table in sections]
+        else:  # folded but for the first one, as tabs are
+            shown = [
+                f"<details{' open' if index == 0 else ''}><summary>{title}</summary>{table}</details>"
+                for index, (title, table) in enumerate(sections)
+            ]
+        head = f"<p>{html.escape(self.headline())}</p>"
+        return room_html(f'<div class="lknb-static"><style>{_STATIC_STYLE}</style>{head}{"".join(shown)}</div>')
 
     def headline(self) -> str:
         """This participant, the room, the connection's state, and the number of events."""

@@ -1,5 +1,5 @@
 // A table of any length whose rows in sight are the only ones in the page. All rows have the same height.
-import { h, KeyedList } from "./dom.js";
+import { h, hasFocus, KeyedList } from "./dom.js";
 
 /** @template Item @typedef {import("./dom.js").ItemView<Item>} ItemView */
 
@@ -116,7 +116,7 @@ export class WindowedRows {
 
 	/** Draw the rows in sight. */
 	render() {
-		const hadFocus = this.table.contains(document.activeElement);
+		const hadFocus = hasFocus(this.table);
 		const { from, to } = this.range();
 		this.setHeights();
 		this.list.draw(this.items.slice(from, to));
@@ -124,6 +124,6 @@ export class WindowedRows {
 			this.list.get(this.items[index][0])?.element.firstElementChild?.setAttribute("aria-rowindex", String(index + 2));
 		}
 		// The row with the focus may have left the page.
-		if (hadFocus && !this.table.contains(document.activeElement)) this.table.focus({ preventScroll: true });
+		if (hadFocus && !hasFocus(this.table)) this.table.focus({ preventScroll: true });
 	}
 }

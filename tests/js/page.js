@@ -7,6 +7,9 @@ import { Window } from "happy-dom";
 const page = new Window({ url: "http://localhost/" });
 for (const name of [
 	"Blob",
+	"CSSGroupingRule",
+	"CSSStyleRule",
+	"CSSStyleSheet",
 	"CustomEvent",
 	"Event",
 	"HTMLButtonElement",

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { FakeModel } from "./page.js";
 
 const { h } = await import("../../lknb/widgets/dom.js");
-const { saveSnapshots, visibleText } = await import("../../lknb/widgets/save.js");
+const { saveSnapshots } = await import("../../lknb/widgets/save.js");
+const { packed, staticCopy, usedStyle } = await import("../../lknb/widgets/snapshot.js");
 
 const STATES = "application/vnd.jupyter.widget-state+json";
 const VIEW = "application/vnd.jupyter.widget-view+json";
@@ -66,7 +67,7 @@ test("saving stores the visible text in the notebook, beside other widgets' stat
 	const { state, version_major } = model.metadata.widgets[STATES];
 	assert.equal(version_major, 2);
 	assert.deepEqual(state.foreign, FOREIGN);
-	assert.deepEqual(state.a.state.saved.lines, ["seen"]);
+	assert.deepEqual(state.a.state.saved.view, ["div", {}, ["p", {}, "seen"]]);
 	assert.equal(state.a.model_module_version, "~0.11.*");
 });
 
@@ -97,20 +98,40 @@ test("a front end that does not store states is left alone", () => {
 	end();
 });
 
-test("the visible text has no controls, and is bounded", () => {
-	const table = h("table");
-	for (let number = 0; number < 100; number++) table.append(h("tr", null, h("td", null, number), h("td", null, "<b>")));
+test("a copy has no controls, and keeps the texts of heads, quotations and the chosen tab", () => {
 	const root = h(
 		"section",
 		null,
-		h("div", null, h("button", null, "Leave"), h("span", null, "alice  in\n studio"), h("p", { hidden: true }, "no")),
-		table,
-		h("p", null, "x".repeat(1000)),
+		h("button", { role: "tab", "aria-selected": "true" }, "Feed"),
+		h("button", { role: "tab", "aria-selected": "false" }, "Chat"),
+		h("label", null, "Method", h("input")),
+		h("table", null, h("thead", null, h("tr", null, h("th", null, h("button", null, "Time"))))),
+		h("p", { hidden: true }, "no"),
+		h("p", null, "yes"),
 	);
-	const [who, rows, long] = visibleText(root);
-	assert.equal(who, "alice in studio");
-	assert.equal(rows.length, 40);
-	assert.deepEqual(rows[1], ["1", "<b>"]);
-	assert.equal(long.length, 200);
-	assert.equal(root.querySelectorAll("button").length, 1);
+	assert.equal(staticCopy(root).textContent, "FeedTimeyes");
+	assert.equal(root.querySelectorAll("button").length, 3);
+});
+
+test("a copy is bounded", () => {
+	const table = h("table", null, h("thead", null, h("tr", null, h("th", null, "number"))));
+	for (let number = 0; number < 100; number++) table.append(h("tbody", null, h("tr", null, h("td", null, number))));
+	const copy = staticCopy(h("div", null, table, h("p", null, "x".repeat(1000))));
+	assert.equal(copy.querySelectorAll("td").length, 40);
+	assert.ok(JSON.stringify(packed(copy)).length < 3_000);
+});
+
+test("a saved view is elements with texts, and nothing that runs", () => {
+	const link = h("p", { class: "note", onclick: () => {} }, "<script>alert(1)</script>", h("bdi", { title: "t" }, "x"));
+	assert.deepEqual(packed(link), ["p", { class: "note" }, "<script>alert(1)</script>", ["bdi", {}, "x"]]);
+});
+
+test("only the rules that apply to a copy are saved with it", () => {
+	const copy = h("section", { class: "lknb" }, h("p", { class: "seen" }));
+	const css =
+		".lknb { color: red; } .seen::before { content: 'x'; } .other { color: blue; } .seen:hover { color: green; }";
+	const used = usedStyle(css, copy);
+	assert.match(used, /color: red/);
+	assert.match(used, /::before/);
+	assert.doesNotMatch(used, /blue|green/);
 });
