@@ -60,14 +60,15 @@ export function widget(label, partsOf, show) {
 				model.on("change:final", () => {
 					const blocks = lastState(model);
 					if (!blocks) return;
-					for (const view of views.splice(0)) view.freeze(String(blocks[0]));
+					for (const view of views.splice(0)) view.freeze(finalState(label, blocks));
 					store.end();
 				});
 				const endSaving = saveSnapshots(model, () => ({ id: store.id, root: views.at(-1)?.root }));
 				return () => {
 					clearTimeout(removing);
 					// Other front ends than Jupyter's leave the elements, but take the style sheet.
-					if (!store.session) for (const view of views) view.freeze(ENDED);
+					if (!store.session)
+						for (const view of views) view.freeze(finalView(view.root, model.get("_css") ?? "", ENDED));
 					store.end();
 					endSaving();
 				};
@@ -147,12 +148,12 @@ class View {
 	}
 
 	/**
-	 * End, and keep showing what is shown now, without controls.
-	 * @param {string} note
+	 * End, and show this from now on.
+	 * @param {HTMLElement} last
 	 */
-	freeze(note) {
+	freeze(last) {
 		this.end();
-		this.root.replaceWith(finalView(this.root, this.store.model.get("_css") ?? "", note));
+		this.root.replaceWith(last);
 	}
 
 	end() {

@@ -40,7 +40,7 @@ def test_notebook_saved_while_live_shows_its_last_state_when_reopened(
     saved = book.save()
     states = saved["metadata"]["widgets"][STATES]["state"]
     assert len(states) == 2
-    assert len(json.dumps(saved["metadata"]["widgets"])) < 16_000
+    assert len(json.dumps(saved["metadata"]["widgets"])) < 30_000
     assert not JWT.search(json.dumps(saved))
     bundle = saved["cells"][1]["outputs"][0]["data"]
     assert {"text/html", "text/plain", MIME} == set(bundle)
@@ -253,3 +253,23 @@ def test_page_that_comes_after_a_crashed_one_is_live(notebook: Open, lab: Lab, j
     finally:
         Notebook.close(book)
         after.close()
+
+
+def test_mathematics_from_the_room_stays_text(notebook: Open, join: Join, room_name: str) -> None:
+    nasty = r"costs $5 and then $6, $\text{bob}$, $\rule{3000px}{3000px}$"
+    bob = join("bob", name="$y^2$", attributes={"price": nasty})
+    book = notebook(
+        joined(room_name) + "\nfrom IPython.display import HTML\nHTML('<div>$x^2$</div>')",
+        "feed = room.feed()\nfeed",
+        "room.events",
+        "room.participants",
+        "feed.close()",
+    )
+    book.run(0, 1)
+    bob.send_text(nasty)
+    expect(row(book.output(1), "costs $5 and then $6")).to_be_visible()
+    book.run(2, 3, 4)
+    expect(book.output(0).locator("mjx-container")).to_be_visible()  # this page typesets mathematics
+    for index in (1, 2, 3):
+        expect(book.output(index)).to_contain_text("costs $5 and then $6")
+        expect(book.output(index).locator("mjx-container")).to_have_count(0)
