@@ -82,6 +82,7 @@ def test_invalid_calls_raise_and_are_not_sent(alice: lknb.Room, console: RpcPart
     for to, method, payload, options, error, words in (
         ("bob", "add", "{", {}, ValueError, "not JSON"),
         ("bob", "add", "NaN", {}, ValueError, "not JSON"),
+        ("bob", "add", "[" * 300 + "]" * 300, {}, ValueError, "is JSON nested more than 200 levels deep"),
         ("bob", "add", {"a": 1}, {}, TypeError, "text"),
         ("bob", "x" * 65, "", {}, ValueError, "64 bytes"),
         ("bob", ["add"], "", {}, TypeError, "method must be a str"),

@@ -126,7 +126,7 @@ class Arguments:
         try:
             return decode(text)
         except ValueError as error:
-            raise self._invalid(f"the payload is not JSON that lknb reads ({error})") from None
+            raise self._invalid(f"the payload {error}") from None
 
     def of(self, payload: Any, call: rtc.RpcInvocationData) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and keyword arguments for one call, whose payload `read` has read.

@@ -14,6 +14,8 @@ PAYLOAD_LIMIT = 15 * 1024 * 1024
 MAX_CONTAINERS = 1_000_000
 """Maximum objects and arrays in received JSON: an empty one takes three bytes of text, and 70 in memory."""
 
+_MAX_DEPTH = 200  # pydantic's limit
+
 ERROR_MESSAGE_LIMIT = 256
 """Maximum bytes of an error's message in LiveKit."""
 
@@ -39,16 +41,19 @@ def decode(text: str) -> Any:
     """JSON text as Python values; the empty text is None.
 
     Raises:
-        ValueError: for text that is not JSON, is nested too deeply, or has too many objects and arrays.
+        ValueError: for text that is not JSON, is nested too deeply, or has too many objects and arrays. Its message
+            continues a sentence whose subject is the text.
     """
     if not text:
         return None
     if len(text) > MAX_CONTAINERS and text.count("[") + text.count("{") > MAX_CONTAINERS:
-        raise ValueError(f"more than {MAX_CONTAINERS:,} objects and arrays")
+        raise ValueError(f"has more than {MAX_CONTAINERS:,} objects and arrays")
     try:
         return pydantic_core.from_json(text, allow_inf_nan=False)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    except ValueError as error:
+        if "recursion limit" in str(error):
+            raise ValueError(f"is JSON nested more than {_MAX_DEPTH} levels deep") from None
+        raise ValueError(f"is not JSON: {error}") from None
 
 
 def decode_answer(method: str, text: str) -> Any:
@@ -62,8 +67,7 @@ def decode_answer(method: str, text: str) -> Any:
     except ValueError as error:
         raise RpcError(
             RpcError.INVALID_RESPONSE,
-            f"{method!r} answered with text that is not JSON ({error}). "
-            "Use raw=True for methods that answer in plain text.",
+            f"{method!r} answered with text that {error}. Use raw=True for methods that answer in plain text.",
             text,
         ) from None
 

@@ -206,7 +206,7 @@ class RpcPart(Part):
         try:
             value = payload if raw else decode(payload)
         except ValueError as error:
-            raise ValueError(f"The payload is not JSON: {error}.") from None
+            raise ValueError(f"The payload {error}.") from None
         if self._in_progress >= AT_ONCE:
             raise LknbError(
                 f"{AT_ONCE} calls are in progress, which is the limit of this console. Wait for one to end."

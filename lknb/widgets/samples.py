@@ -89,7 +89,9 @@ def detect_rows(payload: Any) -> list[Row]:
     if text.lstrip()[:1] in ("{", "["):
         try:
             value = json.loads(text)
-        except (ValueError, RecursionError) as error:
+        except RecursionError:
+            raise UndecodableError("JSON that is nested too deeply") from None
+        except ValueError as error:
             raise UndecodableError(f"not valid JSON: {error}"[:200]) from None
         return _filled(json_rows(value), "JSON without numbers")
     return _filled(plain_rows(text), "text that is neither JSON nor numbers")

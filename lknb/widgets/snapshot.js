@@ -21,7 +21,8 @@ const MAX_LENGTH = 200;
  * @param {HTMLElement} root
  */
 export function staticCopy(root) {
-	const copy = /** @type {HTMLElement} */ (root.cloneNode(true));
+	// In a document of its own, where images are not loaded: their addresses no longer exist.
+	const copy = document.implementation.createHTMLDocument("").importNode(root, true);
 	for (const button of copy.querySelectorAll(TEXT_BUTTONS)) {
 		const text = document.createElement("span");
 		text.className = button.className;
