@@ -1,7 +1,7 @@
 """Takes the screenshots in docs/images: each widget in JupyterLab, in the light and the dark theme.
 
-They show a room with three other participants, on the embedded server. To look at a change, take more of them elsewhere:
-`scripts/screenshots.py --folder /tmp/looks --themes light dark contrast --widths 1180 480`.
+They show a room with three other participants, on the embedded server. To look at a change, take more of them
+elsewhere: `scripts/screenshots.py --folder /tmp/looks --themes light dark contrast --widths 1180 560`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 from browser.lab import Lab, Notebook, launch  # noqa: E402
-from playwright.sync_api import expect, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, expect, sync_playwright  # noqa: E402
 from waiting import eventually  # noqa: E402
 
 import lknb  # noqa: E402
@@ -94,7 +94,9 @@ def picture(book: Notebook, index: int, name: str, folder: Path, themes: list[st
         time.sleep(1)  # for the theme's style sheet
         charts = cell.locator("perspective-viewer")
         if charts.count():
-            follows = f"async (viewer) => (await viewer.save()).theme === 'Pro {'Light' if theme == 'light' else 'Dark'}'"
+            follows = (
+                f"async (viewer) => (await viewer.save()).theme === 'Pro {'Light' if theme == 'light' else 'Dark'}'"
+            )
             eventually(lambda charts=charts, follows=follows: charts.evaluate(follows), within=30)
             time.sleep(1)  # for the chart to be drawn
         target = folder / f"{name}-{theme}.png"
@@ -104,21 +106,40 @@ def picture(book: Notebook, index: int, name: str, folder: Path, themes: list[st
         print(target)
 
 
+def picture_of_elements(browser: Browser, folder: Path) -> None:
+    """Save a picture of the widgets' elements in the light and in the dark scheme."""
+    style = (HERE.parent / "lknb" / "widgets" / "lknb.css").read_text()
+    for scheme in ("light", "dark"):
+        page = browser.new_page(viewport={"width": 884, "height": 700}, color_scheme=scheme)
+        page.set_content(
+            f"<style>:root {{ color-scheme: {scheme}; }} {style}</style>{(HERE / 'elements.html').read_text()}"
+        )
+        target = folder / f"elements-{scheme}.png"
+        page.screenshot(path=target, full_page=True)
+        page.close()
+        print(target)
+
+
 def main() -> int:
     """Take all screenshots, or those named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(('panel', *TABS))}; all if not given")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(('panel', *TABS, 'elements'))}; all if not given"
+    )
     parser.add_argument("--folder", type=Path, default=IMAGES, help="docs/images if not given")
     parser.add_argument("--themes", nargs="+", choices=THEMES, default=["light", "dark"])
     parser.add_argument("--widths", nargs="+", type=int, default=[WIDTH], help="of the page, in pixels")
     args = parser.parse_args()
-    wanted = args.names or ["panel", *TABS]
+    wanted = args.names or ["panel", *TABS, "elements"]
     args.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         os.environ["LKNB_STATE_DIR"] = str(Path(folder, "state"))
         root = Path(folder, "notebooks")
         root.mkdir()
         browser = launch(playwright)
+        if "elements" in wanted:
+            picture_of_elements(browser, args.folder)
+            wanted = [each for each in wanted if each != "elements"]
         lab = Lab(root, browser).ready()
         try:
             with company() as others:

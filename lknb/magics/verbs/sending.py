@@ -107,7 +107,7 @@ def _rpc(session: Session, args: argparse.Namespace, line: str, body: str) -> An
         try:
             payload = json.loads(body)
         except RecursionError:
-            raise UsageError("The body is JSON that is nested too deeply. Use --raw to send it as plain text.") from None
+            raise UsageError("The body is JSON nested too deeply. Use --raw to send it as plain text.") from None
         except ValueError as error:
             raise UsageError(f"The body is not JSON: {error}. Use --raw for plain text.") from None
     return session.room.perform_rpc(args.to, args.method, payload, timeout=args.timeout, raw=args.raw)
