@@ -115,3 +115,31 @@ def test_running_a_cell_again_ends_what_it_made(marimo_notebook: Open, join: Joi
     assert answers.next(timeout=10).data == "second hello"
     assert len(answers) == 0
     expect(book.cell(3).locator(".lknb tbody", has_text="second hello")).to_be_visible()
+
+
+def test_filter_keeps_what_is_typed_while_the_room_changes(marimo_notebook: Open, join: Join, room_name: str) -> None:
+    book = marimo_notebook(joined(room_name), "room.panel('participants')")
+    bob = join("bob")
+    search = book.cell(1).get_by_role("searchbox", name="Filter participants")
+    expect(book.cell(1)).to_contain_text("bob")
+    for number, letter in enumerate("bobs"):
+        search.press_sequentially(letter)
+        bob.attributes["step"] = str(number)
+        eventually(lambda number=number: bob.attributes["step"] == str(number))
+        expect(search).to_have_value("bobs"[: number + 1])
+    expect(book.cell(1)).to_contain_text("No participants match this filter.")
+    expect(search).to_have_value("bobs")
+
+
+def test_rows_keep_the_focus(marimo_notebook: Open, join: Join, room_name: str) -> None:
+    book = marimo_notebook(joined(room_name), "room.feed(topic='imu')")
+    bob = join("bob")
+    bob.publish_data("first", topic="imu")
+    table = book.cell(1).locator("table").first
+    expect(table.locator("tbody", has_text="first")).to_be_visible()
+    table.get_by_role("button", name="Open").focus()
+    for number in range(300):
+        bob.publish_data(f"packet {number}", topic="imu")
+    expect(table.locator("tbody", has_text="packet 299")).to_be_visible()
+    has_focus = "(table) => table.contains(table.getRootNode().activeElement)"
+    eventually(lambda: table.evaluate(has_focus), what="the focus is in the table")
