@@ -45,8 +45,8 @@ def test_room_is_its_panel_and_two_feeds_live_side_by_side(marimo_notebook: Open
     expect(book.cell(2).locator("tbody", has_text="abc from marimo")).to_be_visible()
 
 
-def test_chart_has_its_style(marimo_notebook: Open, join: Join, room_name: str) -> None:
-    book = marimo_notebook(joined(room_name), "room.feed(topic='imu').plot()")
+def test_chart_has_its_style_and_leaves_its_samples(marimo_notebook: Open, join: Join, room_name: str) -> None:
+    book = marimo_notebook(joined(room_name), "room.feed(topic='imu').plot()", CLOSE)
     bob = join("bob")
     for number in range(3):
         bob.publish_data(json.dumps({"speed": number}), topic="imu")
@@ -55,6 +55,9 @@ def test_chart_has_its_style(marimo_notebook: Open, join: Join, room_name: str) 
     expect(viewer).to_be_visible(timeout=_SLOW)
     eventually(lambda: "Pro Light" in style(viewer, "--psp-theme-name"), within=_SLOW / 1000, what="the theme applies")
     assert style(viewer, "--psp-charts--series--color")  # without it, lines are red
+    book.cell(2).get_by_role("button", name="Close the room").click()
+    expect(book.cell(1)).to_contain_text("Newest samples")  # a chart cannot be copied
+    expect(viewer).to_have_count(0)
 
 
 def test_closed_room_leaves_its_last_state(marimo_notebook: Open, join: Join, room_name: str) -> None:
@@ -64,12 +67,11 @@ def test_closed_room_leaves_its_last_state(marimo_notebook: Open, join: Join, ro
     book.cell(3).get_by_role("button", name="Close the room").click()
 
     def is_static() -> None:
-        for shown in (book.cell(1), book.cell(2)):
+        for shown, text in ((book.cell(1), "bob"), (book.cell(2), "<b>goodbye</b>")):
             left = shown.locator(".lknb-saved")
             expect(left).to_contain_text(f"alice in {room_name}: closed")
-            expect(left).to_contain_text("<b>goodbye</b>")
+            expect(left).to_contain_text(text)
             expect(left.locator("button, input, select, textarea")).to_have_count(0)
-            expect(shown.locator(".lknb")).to_have_count(0)
 
     is_static()
     book.page.reload()  # marimo keeps the kernel
@@ -115,3 +117,31 @@ def test_running_a_cell_again_ends_what_it_made(marimo_notebook: Open, join: Joi
     assert answers.next(timeout=10).data == "second hello"
     assert len(answers) == 0
     expect(book.cell(3).locator(".lknb tbody", has_text="second hello")).to_be_visible()
+
+
+def test_filter_keeps_what_is_typed_while_the_room_changes(marimo_notebook: Open, join: Join, room_name: str) -> None:
+    book = marimo_notebook(joined(room_name), "room.panel('participants')")
+    bob = join("bob")
+    search = book.cell(1).get_by_role("searchbox", name="Filter participants")
+    expect(book.cell(1)).to_contain_text("bob")
+    for number, letter in enumerate("bobs"):
+        search.press_sequentially(letter)
+        bob.attributes["step"] = str(number)
+        eventually(lambda number=number: bob.attributes["step"] == str(number))
+        expect(search).to_have_value("bobs"[: number + 1])
+    expect(book.cell(1)).to_contain_text("No participants match this filter.")
+    expect(search).to_have_value("bobs")
+
+
+def test_rows_keep_the_focus(marimo_notebook: Open, join: Join, room_name: str) -> None:
+    book = marimo_notebook(joined(room_name), "room.feed(topic='imu')")
+    bob = join("bob")
+    bob.publish_data("first", topic="imu")
+    table = book.cell(1).locator("table").first
+    expect(table.locator("tbody", has_text="first")).to_be_visible()
+    table.get_by_role("button", name="Open").focus()
+    for number in range(300):
+        bob.publish_data(f"packet {number}", topic="imu")
+    expect(table.locator("tbody", has_text="packet 299")).to_be_visible()
+    has_focus = "(table) => table.contains(table.getRootNode().activeElement)"
+    eventually(lambda: table.evaluate(has_focus), what="the focus is in the table")

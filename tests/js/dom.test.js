@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { downloads, NASTY, scrollIntoSight } from "./page.js";
 
-const { formatDuration, formatSize, formatTime, h, KeyedList, offerDownload, onceVisible, quoted, textView } =
+const { formatDuration, formatSize, formatTime, h, hasFocus, KeyedList, offerDownload, onceVisible, quoted, textView } =
 	await import("../../lknb/widgets/dom.js");
 const { inert } = await import("../../lknb/widgets/inert.js");
 
@@ -103,4 +103,14 @@ test("sizes, times and durations have units", () => {
 	assert.deepEqual([0, 999, 1500, 2_500_000, 3e9].map(formatSize), ["0 B", "999 B", "1.5 kB", "2.5 MB", "3.00 GB"]);
 	assert.deepEqual([null, 0.25, 1.25].map(formatDuration), ["", "250.0 ms", "1.3 s"]);
 	assert.equal(formatTime(new Date(2027, 0, 1, 9, 5, 7, 42).getTime()), "09:05:07.042");
+});
+
+test("the focus is also found in a shadow root", () => {
+	const host = document.createElement("div");
+	document.body.append(host);
+	const root = host.attachShadow({ mode: "open" });
+	const [one, two] = [h("div", null, h("button")), h("input")];
+	root.append(one, two);
+	/** @type {HTMLElement} */ (one.firstChild).focus();
+	assert.deepEqual([hasFocus(one), hasFocus(two)], [true, false]);
 });
