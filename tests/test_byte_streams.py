@@ -23,6 +23,7 @@ from waiting import eventually
 import lknb
 from lknb import server
 from lknb.files import SPOOL_AT
+from lknb.loop import LOOP
 from lknb.systems.byte_streams import DIGEST
 from lknb.systems.streams import PIECE
 
@@ -589,3 +590,31 @@ def test_a_file_that_shrinks_while_it_is_sent_is_aborted(alice: lknb.Room, bob: 
     with pytest.raises(lknb.StreamError, match="The file changed while it was sent"):
         alice.send_file(path)
     assert inbox.next(10).status == "failed"
+
+
+def test_large_payload_that_compresses_takes_less_of_the_link(alice: lknb.Room, bob: lknb.Room) -> None:
+    inbox = bob.listen("bytes")
+    content = "\n".join(f"{number},{number * 1.5:.3f},{number % 7}" for number in range(100_000)).encode()
+
+    def bytes_sent() -> int:
+        return LOOP.run(lambda: alice._connection.sdk.signs_of_life(), "signs").bytes_sent
+
+    before = bytes_sent()
+    event = alice.send_bytes(content, name="table.csv")
+    taken = bytes_sent() - before
+    assert inbox.next(timeout=30).data.data == content
+    assert (event.status, event.transferred) == ("ok", len(content))
+    assert taken < len(content) / 2
+
+
+def test_progress_of_a_compressed_payload_is_shown(
+    alice: lknb.Room, bob: lknb.Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lknb.systems.byte_streams._LOOKS_EVERY", 0.01)
+    shown: list[int] = []
+    monkeypatch.setattr("lknb.progress.Progress.update", lambda self, done: shown.append(done))
+    half = os.urandom(1_500_000)
+    content = half + bytes(len(half))  # takes a while, and compresses to its half
+    alice.send_bytes(content)
+    assert shown == sorted(shown)
+    assert any(0 < done < len(content) for done in shown)

@@ -6,10 +6,11 @@ See https://docs.livekit.io/transport/data/byte-streams/.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -39,12 +40,15 @@ from lknb.systems.streams import (
 DIGEST = "lknb.sha256"
 """The stream attribute with the payload's SHA-256 in hex: in the header of short streams, at the end of long ones."""
 
-# The SDK can send a complete payload compressed, in a single call, but that call reports no progress and cannot be
-# cancelled. So only payloads that take less than half a second are sent in this way. The limits: bytes on the wire, and
-# bytes in memory.
+# The SDK compresses only what it sends in a single call, which cannot be cancelled. So payloads are sent in this way if
+# they take less than half a second, or some seconds when they compress to less than this share. The limits: bytes on
+# the wire, of what does not compress and of what does, share, bytes in memory.
 _ONE_CALL_WIRE = 768 * 1024
-_ONE_CALL_SIZE = 32 * 1024 * 1024
+_ONE_CALL_COMPRESSED = 8 * 1024 * 1024
+_COMPRESSES = 0.9
+_ONE_CALL_SIZE = 128 * 1024 * 1024
 _SAMPLE = 32 * 1024
+_LOOKS_EVERY = 0.25
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,8 @@ class ByteStreams(Streams):
         If it grows meanwhile, the bytes that it had at the start are sent.
 
         A transfer that takes more than half a second shows bytes, rate and time left. Interrupting it aborts the stream
-        for its receivers too. They receive the content's SHA-256, and lknb verifies it.
+        for its receivers too, unless the SDK sends it as a whole, which it finishes: content of up to 768 KiB, or of up
+        to 8 MiB when compressed. They receive the content's SHA-256, and lknb verifies it.
         See https://docs.livekit.io/transport/data/byte-streams/.
 
         Args:
@@ -328,14 +333,18 @@ class ByteStreams(Streams):
         return event, recipients
 
     async def _send(self, source: Any, size: int, header: _Header, progress: bool) -> Event:
-        if size <= _ONE_CALL_SIZE and await asyncio.to_thread(_wire_size, source, size) <= _ONE_CALL_WIRE:
-            return await self._send_whole(await asyncio.to_thread(source.read, size), header)
-        return await self._send_pieces(source, size, header, progress)
+        line = Progress(f"Sending {header.name}", size) if progress else None
+        if size <= _ONE_CALL_SIZE:
+            wire = await asyncio.to_thread(_wire_size, source, size)
+            if wire <= max(_ONE_CALL_WIRE, min(_ONE_CALL_COMPRESSED, _COMPRESSES * size)):
+                return await self._send_whole(await asyncio.to_thread(source.read, size), header, wire, line)
+        return await self._send_pieces(source, size, header, line)
 
-    async def _send_whole(self, data: bytes, header: _Header) -> Event:
+    async def _send_whole(self, data: bytes, header: _Header, wire: float, line: Progress | None) -> Event:
         event, recipients = await self._prepare(header, len(data))
-        event.attributes[DIGEST] = hashlib.sha256(data).hexdigest()
-        with recording(self.log, event, "The bytes were not sent"):
+        digest = await asyncio.to_thread(hashlib.sha256, data)
+        event.attributes[DIGEST] = digest.hexdigest()
+        with recording(self.log, event, "The bytes were not sent"), self._following(len(data), wire, line):
             sending = self.connection.local.send_bytes(
                 data,
                 topic=event.topic,
@@ -350,8 +359,36 @@ class ByteStreams(Streams):
             amend(event, transferred=len(data))
         return event
 
-    async def _send_pieces(self, source: Any, size: int, header: _Header, progress: bool) -> Event:
-        line = Progress(f"Sending {header.name}", size) if progress else None
+    @contextlib.contextmanager
+    def _following(self, size: int, wire: float, line: Progress | None) -> Iterator[None]:
+        """Show the progress of a payload that the SDK sends in one call, by what goes out on the wire meanwhile."""
+        if line is None:
+            yield
+            return
+
+        async def look() -> None:
+            before = (await session.signs_of_life()).bytes_accepted
+            while True:
+                await asyncio.sleep(_LOOKS_EVERY)
+                gone = (await session.signs_of_life()).bytes_accepted - before
+                line.update(int(size * min(0.99, max(0.0, gone / wire))))
+
+        session = self.connection.sdk
+        looking = asyncio.ensure_future(look())
+        try:
+            yield
+        except BaseException as error:
+            line.close(0, str(error) or type(error).__name__)
+            raise
+        else:
+            line.close(size)
+        finally:
+            looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError, RuntimeError, TimeoutError):
+                if looking.done():
+                    looking.result()
+
+    async def _send_pieces(self, source: Any, size: int, header: _Header, line: Progress | None) -> Event:
         stream = await self._open(header, size, line.update if line else lambda transferred: None)
         event, digest = stream.event, hashlib.sha256()
         try:

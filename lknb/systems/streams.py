@@ -238,7 +238,7 @@ class OpenStreams:
         if any(each is event for each in self._log):
             raise StreamError(
                 "This stream is small enough to be sent in a single call, which cannot be cancelled. It finishes in "
-                "under a second."
+                "seconds."
             )
         raise StreamError("This stream does not belong to this room. Cancel it with the room whose log contains it.")
 
