@@ -170,6 +170,7 @@ class EventLog(Live, Events):
     ) -> None:
         self._kept: deque[tuple[Event, int, int]] = deque()
         self._max_events, self._max_bytes, self._max_spooled = max_events, max_bytes, max_spooled
+        self._open: dict[int, int] = {}  # how many events had been added before each open one
         self._bytes = self._spooled = 0
         self._total = 0
         # Events come from the loop thread and from any thread that pushes a frame; any thread reads the log.
@@ -216,6 +217,8 @@ class EventLog(Live, Events):
         memory, disk = weight(event)
         with self._lock:
             self._kept.append((event, memory, disk))
+            if event.status == "open":
+                self._open[event.number] = self._total
             self._bytes += memory
             self._spooled += disk
             self._total += 1
@@ -228,14 +231,12 @@ class EventLog(Live, Events):
         set_ended(event, status, error)
         memory, disk = weight(event)
         with self._lock:
-            # A stream usually ends near the end of the log. An evicted event is not found, and no longer counts.
-            for index in range(len(self._kept) - 1, -1, -1):
-                kept, old_memory, old_disk = self._kept[index]
-                if kept is event:
-                    self._kept[index] = (event, memory, disk)
-                    self._bytes += memory - old_memory
-                    self._spooled += disk - old_disk
-                    break
+            index = self._open.pop(event.number, -1) - self.evicted
+            if index >= 0:  # else it was evicted, and no longer counts
+                _, old_memory, old_disk = self._kept[index]
+                self._kept[index] = (event, memory, disk)
+                self._bytes += memory - old_memory
+                self._spooled += disk - old_disk
             self._trim()
         self._notify(event)
 
