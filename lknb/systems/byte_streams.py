@@ -337,13 +337,16 @@ class ByteStreams(Streams):
         if size <= _ONE_CALL_SIZE:
             wire = await asyncio.to_thread(_wire_size, source, size)
             if wire <= max(_ONE_CALL_WIRE, min(_ONE_CALL_COMPRESSED, _COMPRESSES * size)):
-                return await self._send_whole(await asyncio.to_thread(source.read, size), header, wire, line)
+                # Nobody needs to follow what takes less than half a second.
+                followed = line if wire > _ONE_CALL_WIRE else None
+                return await self._send_whole(
+                    *await asyncio.to_thread(_read_whole, source, size), header, wire, followed
+                )
         return await self._send_pieces(source, size, header, line)
 
-    async def _send_whole(self, data: bytes, header: _Header, wire: float, line: Progress | None) -> Event:
+    async def _send_whole(self, data: bytes, digest: str, header: _Header, wire: float, line: Progress | None) -> Event:
         event, recipients = await self._prepare(header, len(data))
-        digest = await asyncio.to_thread(hashlib.sha256, data)
-        event.attributes[DIGEST] = digest.hexdigest()
+        event.attributes[DIGEST] = digest
         with recording(self.log, event, "The bytes were not sent"), self._following(len(data), wire, line):
             sending = self.connection.local.send_bytes(
                 data,
@@ -367,11 +370,12 @@ class ByteStreams(Streams):
             return
 
         async def look() -> None:
-            before = (await session.signs_of_life()).bytes_accepted
-            while True:
-                await asyncio.sleep(_LOOKS_EVERY)
-                gone = (await session.signs_of_life()).bytes_accepted - before
-                line.update(int(size * min(0.99, max(0.0, gone / wire))))
+            with contextlib.suppress(RuntimeError):  # there is no connection now, so the send ends too
+                before = (await session.signs_of_life()).bytes_accepted
+                while True:
+                    await asyncio.sleep(_LOOKS_EVERY)
+                    gone = (await session.signs_of_life()).bytes_accepted - before
+                    line.update(int(size * min(0.99, max(0.0, gone / wire))))
 
         session = self.connection.sdk
         looking = asyncio.ensure_future(look())
@@ -384,9 +388,6 @@ class ByteStreams(Streams):
             line.close(size)
         finally:
             looking.cancel()
-            with contextlib.suppress(asyncio.CancelledError, RuntimeError, TimeoutError):
-                if looking.done():
-                    looking.result()
 
     async def _send_pieces(self, source: Any, size: int, header: _Header, line: Progress | None) -> Event:
         stream = await self._open(header, size, line.update if line else lambda transferred: None)
@@ -455,6 +456,12 @@ class _Buffer:
 
     def seek(self, at: int) -> None:
         self._at = at
+
+
+def _read_whole(source: IO[bytes] | _Buffer, size: int) -> tuple[bytes, str]:
+    """The content, and its SHA-256 in hex."""
+    data = source.read(size)
+    return data, hashlib.sha256(data).hexdigest()
 
 
 def _wire_size(source: IO[bytes] | _Buffer, size: int) -> float:

@@ -1,6 +1,6 @@
 // This notebook's calls. Each one is a row that opens to show the payload and the answer.
 import { copyable } from "./content.js";
-import { formatDuration, formatTime, h, KeyedList, quoted, setText } from "./dom.js";
+import { formatDuration, formatTime, h, KeyedList, opener, quoted, setText, toggleOnClick } from "./dom.js";
 
 /** @import { CallRow, RpcPart } from "./rows.js" */
 /** @import { Ask, Outcome } from "./view.js" */
@@ -105,11 +105,7 @@ class Call {
 		/** The call's status in the details. */
 		this.openedStatus = "";
 		const toggle = () => this.toggle();
-		this.opener = h(
-			"button",
-			{ type: "button", class: "lknb-open", "aria-expanded": "false", "aria-label": "Open", onclick: toggle },
-			"▸",
-		);
+		this.opener = opener(toggle);
 		this.time = h("td", { class: "lknb-time" });
 		this.title = h("span");
 		this.content = h("td", { class: "lknb-content" });
@@ -125,10 +121,7 @@ class Call {
 			this.took,
 			h("td", null, this.again),
 		);
-		head.addEventListener("click", (event) => {
-			const isSelecting = window.getSelection()?.toString();
-			if (!isSelecting && !(event.target instanceof HTMLButtonElement)) toggle();
-		});
+		toggleOnClick(head, toggle);
 		this.details = h("td", { colspan: String(COLUMNS.length) });
 		this.opened = h("tr", { class: "lknb-opened", hidden: true }, this.details);
 		this.element = h("tbody", null, head, this.opened);

@@ -1,6 +1,9 @@
 // Creates elements without markup: all text is set as text, and characters that could disguise it are made visible.
 import { inert } from "./inert.js";
 
+/** Classes with which no front end typesets mathematics in the text of an element. */
+export const NOT_TYPESET = "mathjax_ignore tex2jax_ignore";
+
 const ATTRIBUTES = new Set(["role", "for", "scope", "colspan", "list"]);
 const TEXT_PROPERTIES = new Set(["title", "textContent", "placeholder", "label", "alt"]);
 
@@ -56,6 +59,27 @@ export function quoted(value, className = "") {
  */
 export function hasFocus(element) {
 	return element.contains(/** @type {Document | ShadowRoot} */ (element.getRootNode()).activeElement);
+}
+
+/**
+ * The button that opens and closes a row.
+ * @param {() => void} toggle
+ */
+export function opener(toggle) {
+	const state = { "aria-expanded": "false", "aria-label": "Open" };
+	return h("button", { type: "button", class: "lknb-open", ...state, onclick: toggle }, "▸");
+}
+
+/**
+ * Have a click anywhere in a row toggle it, unless it selects text or is for a button in the row.
+ * @param {HTMLElement} row
+ * @param {() => void} toggle
+ */
+export function toggleOnClick(row, toggle) {
+	row.addEventListener("click", (event) => {
+		const isSelecting = window.getSelection()?.toString();
+		if (!isSelecting && !(event.target instanceof HTMLButtonElement)) toggle();
+	});
 }
 
 /**

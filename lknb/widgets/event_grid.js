@@ -1,6 +1,6 @@
 // The events of a feed as a table: sorted, with columns to resize, to be read by mouse and by keys.
 import { contentLine } from "./content.js";
-import { formatSize, formatTime, h, quoted, setText } from "./dom.js";
+import { formatSize, formatTime, h, opener, quoted, setText, toggleOnClick } from "./dom.js";
 import { WindowedRows } from "./windowed.js";
 
 /** @import { EventRow } from "./rows.js" */
@@ -289,18 +289,8 @@ class Row {
 		this.topic = h("td");
 		this.size = h("td", { class: "lknb-number" });
 		this.content = h("span");
-		this.opener = h(
-			"button",
-			{
-				type: "button",
-				class: "lknb-open",
-				tabIndex: -1,
-				"aria-expanded": "false",
-				"aria-label": "Open",
-				onclick: toggle,
-			},
-			"▸",
-		);
+		this.opener = opener(toggle);
+		this.opener.tabIndex = -1; // the list is one tab stop
 		const content = h("td", { class: "lknb-content" }, this.opener, this.content);
 		this.row = h(
 			"tr",
@@ -316,10 +306,7 @@ class Row {
 		this.row.id = `${grid.id}-${number}`;
 		for (const [index, cell] of [...this.row.children].entries())
 			cell.classList.add(`lknb-column-${COLUMNS[index].name}`);
-		this.row.addEventListener("click", (event) => {
-			const isSelecting = window.getSelection()?.toString();
-			if (!isSelecting && !(event.target instanceof HTMLButtonElement)) toggle();
-		});
+		toggleOnClick(this.row, toggle);
 		this.number = number;
 		this.element = h("tbody", null, this.row);
 		this.mark(grid.selected, grid.opened);

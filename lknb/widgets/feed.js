@@ -63,7 +63,7 @@ class Feed {
 		setText(this.counts, describeCounts(values, this.isPaused));
 		this.counts.title = explainCounts(values);
 		if (!this.isPaused) {
-			this.grid.draw(new Map(rows.events));
+			this.grid.draw(new Map(rows.events)); // a copy, which stays as it is while the feed is paused
 			this.details.update(rows.events);
 		}
 		this.grid.empty.hidden = this.grid.events.size > 0;

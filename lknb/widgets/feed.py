@@ -147,7 +147,8 @@ class FeedPart(Part):
     def _refill(self) -> None:
         self._shown.clear()
         events = self.room.events[:]
-        self._senders = dict.fromkeys([each.sender for each in events if each.sender is not None][-_SENDERS:])
+        newest = dict.fromkeys(each.sender for each in reversed(events) if each.sender is not None)
+        self._senders = dict.fromkeys(list(newest)[:_SENDERS])
         matching = [event for event in events if self._passes(event)]
         for event in matching[-KEPT:]:
             self._shown.put(str(event.number), event)

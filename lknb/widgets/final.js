@@ -1,5 +1,5 @@
 // The last state of a widget that has ended, without controls: as the view showed it, or as the kernel tells it.
-import { h, quoted } from "./dom.js";
+import { h, NOT_TYPESET, quoted } from "./dom.js";
 import { staticCopy, usedStyle } from "./snapshot.js";
 
 /** @typedef {string | string[][]} Block a line of text, or a table */
@@ -22,7 +22,7 @@ const TABLES =
 export function finalState(label, blocks) {
 	const style = h("style", null, STYLE, TABLES);
 	const content = blocks.map((block) => (typeof block === "string" ? h("p", null, quoted(block)) : tableOf(block)));
-	return h("section", { class: "lknb-saved mathjax_ignore tex2jax_ignore", "aria-label": label }, style, content);
+	return h("section", { class: `lknb-saved ${NOT_TYPESET}`, "aria-label": label }, style, content);
 }
 
 /**

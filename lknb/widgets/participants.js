@@ -66,9 +66,6 @@ class People {
 		this.counts = h("span", { class: "lknb-counts", role: "status" }, "Waiting for the kernel");
 		this.empty = h("p", { class: "lknb-empty", hidden: true });
 		this.usual = h("p", { class: "lknb-faint lknb-usual" });
-		this.usualKey = "";
-		/** @type {import("./person.js").Usual} */
-		this.usualNow = {};
 		const list = h("ul", { class: "lknb-people" });
 		this.people = list;
 		/** @type {KeyedList<PersonRow | LeftRow, Person>} */
@@ -105,12 +102,10 @@ class People {
 	arrange(rows) {
 		const present = rows.flatMap((row) => ("left" in row ? [] : [row.permissions]));
 		const usual = usualPermissions(present);
-		const key = JSON.stringify(usual);
-		if (key !== this.usualKey) [this.usualKey, this.usualNow] = [key, usual];
 		setText(this.usual, present.length ? `Everybody may ${describeUsual(usual)}, unless stated otherwise.` : "");
 		const isCompact = rows.length > MAX_CARDS;
 		this.people.dataset.compact = String(isCompact);
-		for (const person of this.list.views()) person.arrange(isCompact, this.usualNow);
+		for (const person of this.list.views()) person.arrange(isCompact, usual);
 	}
 }
 

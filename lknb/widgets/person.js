@@ -1,6 +1,6 @@
 // One participant: identity, state, attributes, metadata, data tracks and permissions, with recent changes.
 import { copyable, parseContainer, tree } from "./content.js";
-import { formatSeconds, h, KeyedList, quoted, setText } from "./dom.js";
+import { formatSeconds, h, KeyedList, opener, quoted, setText } from "./dom.js";
 import { Mark } from "./mark.js";
 
 /** @import { AttributeRow, Beginning, LeftRow, ParticipantsPart, PersonRow } from "./rows.js" */
@@ -48,11 +48,7 @@ export class Person {
 		this.identity = quoted("", "lknb-identity");
 		this.isCompact = false;
 		this.isOpen = false;
-		this.opener = h(
-			"button",
-			{ type: "button", class: "lknb-open", "aria-label": "Open", onclick: () => this.toggle() },
-			"▸",
-		);
+		this.opener = opener(() => this.toggle());
 		this.short = h("span", { class: "lknb-person-short" });
 		this.name = quoted("");
 		this.you = h("span", null, "(you)");
@@ -94,10 +90,8 @@ export class Person {
 	 * @param {Usual} usual
 	 */
 	arrange(isCompact, usual) {
-		if (usual !== this.usual) {
-			this.usual = usual;
-			this.drawPermissions();
-		}
+		this.usual = usual;
+		this.drawPermissions();
 		this.isCompact = isCompact;
 		this.element.dataset.compact = String(isCompact);
 		if (isCompact && !this.opener.isConnected) {
@@ -143,7 +137,6 @@ export class Person {
 		this.metadata.fill(row.metadata, row.changed.metadata ?? 0);
 		const more = row.more_tracks ? ` and ${row.more_tracks} more` : "";
 		setText(this.tracks, row.tracks.length ? `data tracks: ${row.tracks.join(", ")}${more}` : "");
-		this.drawPermissions();
 		const pairs = row.attributes.filter(({ deleted }) => !deleted).map(({ key, text }) => `${key}: ${text}`);
 		this.short.replaceChildren(quoted(pairs.join(", ")));
 		this.permissionsMark.show(row.changed.permissions ?? 0);

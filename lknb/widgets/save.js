@@ -30,6 +30,7 @@ const STATES = "application/vnd.jupyter.widget-state+json";
 const VIEW = "application/vnd.jupyter.widget-view+json";
 const OWN_PREFIX = "lknb.";
 const KIND = ["model", "view"].flatMap((what) => [`_${what}_module`, `_${what}_module_version`, `_${what}_name`]);
+
 /**
  * Save what is visible with the notebook, if the front end supports that.
  * @param {Model} model

@@ -119,7 +119,7 @@ export class Store {
 		this.session?.kernelChanged?.connect(this.kernelChanged, this);
 	}
 
-	/** Tell the kernel that the notebook no longer shows this widget, so that it can let go of it. */
+	/** Report that the output with this widget was deleted. The kernel then closes the widget. */
 	outputRemoved() {
 		this.send({ type: "removed" });
 	}

@@ -1,5 +1,5 @@
 // The basis of all widgets: a store, and views that follow it while they are visible.
-import { h, setText } from "./dom.js";
+import { h, NOT_TYPESET, setText } from "./dom.js";
 import { finalState, finalView } from "./final.js";
 import { isDisplayed, saveSnapshots } from "./save.js";
 import { Store } from "./sync.js";
@@ -126,12 +126,7 @@ class View {
 			this.updateInView();
 		};
 		const content = show(contexts, setInView, store.model);
-		this.root = h(
-			"section",
-			{ class: "lknb mathjax_ignore tex2jax_ignore", "aria-label": label },
-			content,
-			statusLine(store, signal),
-		);
+		this.root = h("section", { class: `lknb ${NOT_TYPESET}`, "aria-label": label }, content, statusLine(store, signal));
 		keepKeysFromJupyter(this.root, signal);
 		el.append(this.root);
 		this.watch = new IntersectionObserver((entries) => {

@@ -50,10 +50,10 @@ export function drawFrame() {
 
 // There is no layout. A test decides which elements are visible.
 
-/** @type {Set<FakeIntersectionObserver>} */
+/** @type {Set<FakeObserver>} */
 const observers = new Set();
 
-class FakeIntersectionObserver {
+class FakeObserver {
 	/** @param {(entries: { target: Element, isIntersecting: boolean }[]) => void} callback */
 	constructor(callback) {
 		this.callback = callback;
@@ -75,40 +75,26 @@ class FakeIntersectionObserver {
 	}
 }
 
-/** @type {Set<FakeResizeObserver>} */
-const sizeObservers = new Set();
+class FakeIntersectionObserver extends FakeObserver {}
+class FakeResizeObserver extends FakeObserver {}
 
-class FakeResizeObserver {
-	/** @param {() => void} callback */
-	constructor(callback) {
-		this.callback = callback;
-		/** @type {Set<Element>} */
-		this.targets = new Set();
-		sizeObservers.add(this);
-	}
-
-	observe(/** @type {Element} */ element) {
-		this.targets.add(element);
-	}
-
-	disconnect() {
-		sizeObservers.delete(this);
-	}
+/** The observers of this class and of this element. */
+function observersOf(/** @type {typeof FakeObserver} */ kind, /** @type {Element} */ element) {
+	return [...observers].filter((observer) => observer instanceof kind && observer.targets.has(element));
 }
 
 Object.assign(globalThis, { IntersectionObserver: FakeIntersectionObserver, ResizeObserver: FakeResizeObserver });
 
 /** Make an element visible, or invisible. */
 export function scrollIntoSight(/** @type {Element} */ element, isIntersecting = true) {
-	for (const observer of observers) {
-		if (observer.targets.has(element)) observer.callback([{ target: element, isIntersecting }]);
-	}
+	for (const observer of observersOf(FakeIntersectionObserver, element))
+		observer.callback([{ target: element, isIntersecting }]);
 }
 
 /** Give an element this height, as the browser's layout does. */
 export function setHeight(/** @type {HTMLElement} */ element, /** @type {number} */ height) {
 	Object.defineProperty(element, "clientHeight", { value: height, configurable: true });
-	for (const observer of sizeObservers) if (observer.targets.has(element)) observer.callback();
+	for (const observer of observersOf(FakeResizeObserver, element)) observer.callback([]);
 }
 
 // A timer of a minute must not keep a test's process alive.

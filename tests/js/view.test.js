@@ -268,7 +268,7 @@ for (const [what, ids, expected] of /** @type {[string, string[], number][]} */ 
 	["deleted", [], 1],
 	["moved", ["m1"], 0],
 ])) {
-	test(`the kernel is told of an output that was ${what}: ${expected} times`, () => {
+	test(`an output that was ${what} is ${expected ? "" : "not "}reported to the kernel`, () => {
 		mock.timers.enable({ apis: ["setTimeout"] });
 		try {
 			const { model, show } = start();
