@@ -1,6 +1,6 @@
 """Measures what a flood of events costs the page and the kernel while a feed, a plot and a panel are shown.
 
-Events are added to the room's log in the kernel, as fast as `--rate` says. The page counts its frames and long tasks,
+Events are added to the room's log in the kernel, as fast as `--rates` say. The page counts its frames and long tasks,
 and clicks a button of the feed every 400 ms. Prints one line for each rate.
 """
 
@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from browser.lab import Lab, Notebook, launch
-from playwright.sync_api import sync_playwright
-
-import lknb
+from browser.lab import Notebook, lab_of_its_own
 
 FLOOD = """
 import json, threading, time
@@ -96,25 +91,15 @@ def main() -> int:
     parser.add_argument("--views", nargs="*", choices=VIEWS, default=list(VIEWS), help="beside the feed")
     parser.add_argument("--seconds", type=float, default=10.0)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        os.environ["LKNB_STATE_DIR"] = str(Path(folder, "state"))
-        root = Path(folder, "notebooks")
-        root.mkdir()
-        browser = launch(playwright)
-        lab = Lab(root, browser).ready()
-        try:
-            lab.page.set_viewport_size({"width": 1280, "height": 1500})
-            cells = ["import lknb\nroom = lknb.connect('load', 'alice');", FLOOD]
-            shown = ["feed = room.feed(); feed", *(VIEWS[each] if each in args.views else "0" for each in VIEWS)]
-            book = lab.notebook(*cells, *shown, "0", "0")
-            book.run(0, 1, 2, 3, 4)
-            for rate in args.rates:
-                figures = measure(book, rate, args.seconds)
-                print(f"{rate:>6} events/s: " + ", ".join(f"{name} {value:,.1f}" for name, value in figures.items()))
-        finally:
-            lab.close()
-            browser.close()
-            lknb.server.stop()
+    with lab_of_its_own() as lab:
+        lab.page.set_viewport_size({"width": 1280, "height": 1500})
+        cells = ["import lknb\nroom = lknb.connect('load', 'alice');", FLOOD]
+        shown = ["feed = room.feed(); feed", *(VIEWS[each] if each in args.views else "0" for each in VIEWS)]
+        book = lab.notebook(*cells, *shown, "0", "0")
+        book.run(0, 1, 2, 3, 4)
+        for rate in args.rates:
+            figures = measure(book, rate, args.seconds)
+            print(f"{rate:>6} events/s: " + ", ".join(f"{name} {value:,.1f}" for name, value in figures.items()))
     return 0
 
 

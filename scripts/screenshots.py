@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -21,8 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from browser.lab import Lab, Notebook, launch  # noqa: E402
-from playwright.sync_api import Browser, expect, sync_playwright  # noqa: E402
+from browser.lab import Notebook, lab_of_its_own  # noqa: E402
+from playwright.sync_api import Browser, expect  # noqa: E402
 from waiting import eventually  # noqa: E402
 
 import lknb  # noqa: E402
@@ -132,41 +130,31 @@ def main() -> int:
     args = parser.parse_args()
     wanted = args.names or ["panel", *TABS, "elements"]
     args.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        os.environ["LKNB_STATE_DIR"] = str(Path(folder, "state"))
-        root = Path(folder, "notebooks")
-        root.mkdir()
-        browser = launch(playwright)
+    with lab_of_its_own() as lab:
         if "elements" in wanted:
-            picture_of_elements(browser, args.folder)
+            picture_of_elements(lab.browser, args.folder)
             wanted = [each for each in wanted if each != "elements"]
-        lab = Lab(root, browser).ready()
-        try:
-            with company() as others:
-                shown = [f"room.panel({name!r})" if name != "panel" else "room" for name in wanted]
-                book = lab.notebook(
-                    f"import lknb\nroom = lknb.connect({ROOM!r}, 'alice', name='Alice', attributes={{'role': 'host'}})",
-                    "@room.rpc('add')\ndef add(a: float, b: float) -> float:\n    return a + b",
-                    "room.send_text('It has. Ask the agent about the weather!')\n"
-                    "room.perform_rpc('agent', 'weather', {'city': 'Berlin', 'days': 2})",
-                    *shown,
-                )
-                lab.page.set_viewport_size({"width": WIDTH, "height": 1000})
-                book.command("application:toggle-left-area")
-                book.run(0, 1, *range(3, 3 + len(shown)))
-                act(book, others)
-                for index, name in enumerate(wanted, start=3):
-                    if name == "telemetry":
-                        book.output(index).scroll_into_view_if_needed()
-                        time.sleep(15)  # for the charts to load, and the lines to grow
-                    for width in args.widths:
-                        lab.page.set_viewport_size({"width": width, "height": 1000})
-                        shot = name if width == WIDTH else f"{name}-{width}"
-                        picture(book, index, shot, args.folder, args.themes)
-        finally:
-            lab.close()
-            browser.close()
-            lknb.server.stop()
+        with company() as others:
+            shown = [f"room.panel({name!r})" if name != "panel" else "room" for name in wanted]
+            book = lab.notebook(
+                f"import lknb\nroom = lknb.connect({ROOM!r}, 'alice', name='Alice', attributes={{'role': 'host'}})",
+                "@room.rpc('add')\ndef add(a: float, b: float) -> float:\n    return a + b",
+                "room.send_text('It has. Ask the agent about the weather!')\n"
+                "room.perform_rpc('agent', 'weather', {'city': 'Berlin', 'days': 2})",
+                *shown,
+            )
+            lab.page.set_viewport_size({"width": WIDTH, "height": 1000})
+            book.command("application:toggle-left-area")
+            book.run(0, 1, *range(3, 3 + len(shown)))
+            act(book, others)
+            for index, name in enumerate(wanted, start=3):
+                if name == "telemetry":
+                    book.output(index).scroll_into_view_if_needed()
+                    time.sleep(15)  # for the charts to load, and the lines to grow
+                for width in args.widths:
+                    lab.page.set_viewport_size({"width": width, "height": 1000})
+                    shot = name if width == WIDTH else f"{name}-{width}"
+                    picture(book, index, shot, args.folder, args.themes)
     return 0
 
 

@@ -19,11 +19,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from browser.lab import launch
+from browser.lab import chromium
 from IPython.core.error import UsageError
 from javascript import CLIENT, page_with_client
 from peers import mint
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Browser
 from shells import Shell, a_shell
 from waiting import eventually
 
@@ -360,13 +360,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        try:
-            browser = launch(playwright)
-        except Error as error:
-            pytest.skip(f"No browser: {error.message.splitlines()[0]}")
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 def test_site_builds_without_warnings_and_fetches_nothing(site: Path) -> None:

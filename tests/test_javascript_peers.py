@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from browser.lab import launch
+from browser.lab import chromium
 from javascript import participant
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import Page
 from waiting import eventually
 
 import lknb
@@ -24,15 +24,9 @@ def alice(join: Join) -> lknb.Room:
 
 @pytest.fixture
 def bob(alice: lknb.Room, livekit: server.RunningServer, tmp_path: Path) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        try:
-            browser = launch(playwright)
-        except Error as error:
-            pytest.skip(f"No browser: {error.message.splitlines()[0]}")
-        with participant(browser, tmp_path, livekit, alice.name, "bob") as page:
-            eventually(lambda: "bob" in alice.participants)
-            yield page
-        browser.close()
+    with chromium() as browser, participant(browser, tmp_path, livekit, alice.name, "bob") as page:
+        eventually(lambda: "bob" in alice.participants)
+        yield page
 
 
 @pytest.mark.parametrize("timeout", [0.5, 1.5])

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from browser.lab import Lab, Notebook, launch
+from browser.lab import Lab, Notebook, chromium, opening
 from browser.marimo_server import MarimoNotebook, MarimoServer
 from lknb import server
 
 expect.set_options(timeout=20_000)  # the machine may be busy
 
 
-@pytest.fixture(scope="package")
-def chromium() -> Iterator[Browser]:
+@pytest.fixture(scope="package", name="chromium")
+def the_chromium() -> Iterator[Browser]:
     """The browser."""
     # Ended with the package: while Playwright runs, this thread counts as one with a running event loop.
-    with sync_playwright() as playwright:
-        try:
-            browser = launch(playwright)
-        except Error as error:
-            pytest.skip(f"No browser: {error.message.splitlines()[0]}")
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="package")
@@ -43,16 +35,8 @@ def lab(chromium: Browser, livekit: server.RunningServer, tmp_path_factory: pyte
 @pytest.fixture
 def notebook(lab: Lab) -> Iterator[Callable[..., Notebook]]:
     """Opens notebooks: `notebook("code of a cell", ...)`; their kernels end with the test."""
-    opened: list[Notebook] = []
-
-    def open_notebook(*cells: str, **options: Any) -> Notebook:
-        opened.append(lab.notebook(*cells, **options))
-        return opened[-1]
-
-    yield open_notebook
-    for each in opened:
-        if not each.page.is_closed():
-            each.close()
+    with opening(lab.notebook) as open_notebook:
+        yield open_notebook
 
 
 @pytest.fixture(scope="package")
@@ -70,12 +54,5 @@ def marimo_server(
 @pytest.fixture
 def marimo_notebook(marimo_server: MarimoServer) -> Iterator[Callable[..., MarimoNotebook]]:
     """Opens notebooks in marimo, and runs them: `marimo_notebook("code of a cell", ...)`."""
-    opened: list[MarimoNotebook] = []
-
-    def open_notebook(*cells: str) -> MarimoNotebook:
-        opened.append(marimo_server.notebook(*cells))
-        return opened[-1]
-
-    yield open_notebook
-    for each in opened:
-        each.close()
+    with opening(marimo_server.notebook) as open_notebook:
+        yield open_notebook

@@ -16,12 +16,17 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Error, Locator, Page, Playwright, sync_playwright
 from waiting import eventually
+
+from lknb import server
 
 FLAGS = [
     "--no-sandbox",
@@ -48,12 +53,93 @@ def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
 
 
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser; a test that needs it is skipped where there is none."""
+    with sync_playwright() as playwright:
+        try:
+            browser = launch(playwright)
+        except Error as error:
+            pytest.skip(f"No browser: {error.message.splitlines()[0]}")
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def wait_for_answer(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Wait until a server that was just started answers, and fail with its log if it ends."""
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return True
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            return False
+
+    eventually(answers, within=_STARTUP, what=f"{url} answers")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Stop a server."""
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+class Closing(Protocol):
+    """What can be closed, such as a notebook."""
+
+    page: Page
+
+    def close(self) -> None:
+        """Close it."""
+
+
+N = TypeVar("N", bound=Closing)
+
+
+@contextlib.contextmanager
+def opening(make: Callable[..., N]) -> Iterator[Callable[..., N]]:
+    """A function that opens notebooks with `make`; they are closed at the end."""
+    opened: list[N] = []
+
+    def open_notebook(*cells: str, **options: Any) -> N:
+        opened.append(make(*cells, **options))
+        return opened[-1]
+
+    yield open_notebook
+    for each in opened:
+        if not each.page.is_closed():
+            each.close()
+
+
+@contextlib.contextmanager
+def lab_of_its_own() -> Iterator[Lab]:
+    """JupyterLab outside of the tests, with notebooks and a livekit-server that end with it."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        os.environ["LKNB_STATE_DIR"] = str(Path(folder, "state"))
+        root = Path(folder, "notebooks")
+        root.mkdir()
+        browser = launch(playwright)
+        lab = Lab(root, browser).ready()
+        try:
+            yield lab
+        finally:
+            lab.close()
+            browser.close()
+            server.stop()
+
+
 class Lab:
     """A JupyterLab server on `folder`, and one browser."""
 
     def __init__(self, folder: Path, browser: Browser) -> None:
         self.folder = folder
-        self._browser = browser
+        self.browser = browser
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._log = (folder / "lab.log").open("w")
@@ -82,15 +168,7 @@ class Lab:
     def ready(self) -> Lab:
         """Wait until the server answers."""
 
-        def answers() -> bool:
-            try:
-                with urllib.request.urlopen(f"{self.url}/api", timeout=5):
-                    return True
-            except OSError:
-                assert self._process.poll() is None, (self.folder / "lab.log").read_text()
-                return False
-
-        eventually(answers, within=_STARTUP, what="JupyterLab answers")
+        wait_for_answer(self._process, f"{self.url}/api", self.folder / "lab.log")
         return self
 
     @property
@@ -104,7 +182,7 @@ class Lab:
     def context(self) -> BrowserContext:
         """What all pages share, as the tabs of one window do."""
         if self._context is None:
-            self._context = self._browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+            self._context = self.browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
             self._context.grant_permissions(["clipboard-read", "clipboard-write"], origin=self.url)
         return self._context
 
@@ -134,11 +212,7 @@ class Lab:
         """Stop the server with its kernels."""
         if self._context is not None:
             self._context.close()
-        self._process.terminate()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        end(self._process)
         self._log.close()
 
 

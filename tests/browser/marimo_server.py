@@ -11,13 +11,11 @@ import os
 import subprocess
 import sys
 import textwrap
-import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, expect
-from waiting import eventually
 
-from browser.lab import free_port
+from browser.lab import end, free_port, wait_for_answer
 
 _STARTUP = 60.0
 _numbers = itertools.count(1)
@@ -44,15 +42,7 @@ class MarimoServer:
     def ready(self) -> MarimoServer:
         """Wait until the server answers."""
 
-        def answers() -> bool:
-            try:
-                with urllib.request.urlopen(f"{self._url}/health", timeout=5):
-                    return True
-            except OSError:
-                assert self._process.poll() is None, (self._folder / "marimo.log").read_text()
-                return False
-
-        eventually(answers, within=_STARTUP, what="marimo answers")
+        wait_for_answer(self._process, f"{self._url}/health", self._folder / "marimo.log")
         return self
 
     def notebook(self, *cells: str) -> MarimoNotebook:
@@ -65,11 +55,7 @@ class MarimoServer:
 
     def close(self) -> None:
         """Stop the server with its kernels."""
-        self._process.terminate()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        end(self._process)
         self._log.close()
 
 

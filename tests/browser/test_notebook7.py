@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 import lknb
-from browser.lab import Lab, Notebook7
+from browser.lab import Lab, Notebook7, opening
 
 Open = Callable[..., Notebook7]
 Join = Callable[..., lknb.Room]
@@ -22,15 +22,8 @@ def joined(room_name: str) -> str:
 @pytest.fixture
 def notebook7(lab: Lab) -> Iterator[Open]:
     """Opens notebooks in Jupyter Notebook 7; their kernels and pages end with the test."""
-    opened: list[Notebook7] = []
-
-    def open_notebook(*cells: str) -> Notebook7:
-        opened.append(lab.notebook7(*cells))
-        return opened[-1]
-
-    yield open_notebook
-    for each in opened:
-        each.close()
+    with opening(lab.notebook7) as open_notebook:
+        yield open_notebook
 
 
 def test_widgets_show_and_act(notebook7: Open, join: Join, room_name: str) -> None:
