@@ -18,6 +18,8 @@ TOOK = re.compile(r"\d+\.\d m?s")
 def console(notebook: Callable[..., Notebook], room_name: str, *cells: str) -> tuple[Notebook, Locator]:
     book = notebook(f"import lknb\nroom = lknb.connect({room_name!r}, 'alice')", "room.panel('rpc')", *cells)
     book.run(0, 1)
+    # Until the kernel has sent its defaults, one of them could get into what the test writes.
+    expect(book.output(1).get_by_label("Timeout in seconds")).to_have_value("10")
     return book, book.output(1)
 
 
