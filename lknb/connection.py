@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Literal, TypeVar
 
 from livekit import rtc
@@ -16,7 +17,7 @@ from livekit import rtc
 from lknb import leaving, server
 from lknb.connect_options import ConnectOptions
 from lknb.credentials import Credentials, Secret
-from lknb.errors import DeliveryTimeoutError, NotConnectedError, PermissionDeniedError
+from lknb.errors import DeliveryTimeoutError, LknbError, NotConnectedError, PermissionDeniedError
 from lknb.event import Event
 from lknb.events import EventLog
 from lknb.handshake import handshake
@@ -24,7 +25,8 @@ from lknb.leaving import Unconfirmed, confirm
 from lknb.loop import keep
 from lknb.presence import Presence
 from lknb.reconnecting import Reconnecting
-from lknb.sdk import SdkRoom
+from lknb.replies import Reply
+from lknb.sdk import RequestError, SdkRoom
 
 T = TypeVar("T")
 
@@ -78,8 +80,9 @@ class Connection:
         self._interrupted_callbacks: list[Callable[[rtc.LocalParticipant], None]] = []
         self._lost_callbacks: list[Callable[[str], None]] = []
         self._closed_callbacks: list[Callable[[], None]] = []
-        # The SDK calls in progress in this session, by their time limits: whether they wait for another participant.
-        self._calls: dict[asyncio.Timeout, bool] = {}
+        # The SDK calls in progress in this session, by what ends them: whether they wait for another participant.
+        self._calls: dict[Callable[[], None], bool] = {}
+        self._calls_lock = threading.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._leaving: asyncio.Task[list[Event]] | None = None
         self._hurry = asyncio.Event()
@@ -188,7 +191,8 @@ class Connection:
 
     def is_sending(self) -> bool:
         """Whether a send is waiting for the SDK, whose queue is full then."""
-        return not all(self._calls.values())
+        with self._calls_lock:
+            return not all(self._calls.values())
 
     async def call(
         self, awaitable: Awaitable[T], what: str, limit: float = _CALL_LIMIT, *, waits_for_others: bool = False
@@ -202,19 +206,71 @@ class Connection:
             DeliveryTimeoutError: if the call did not finish within the limit.
         """
         bound = asyncio.timeout(limit)
-        self._calls[bound] = waits_for_others
+
+        def end() -> None:
+            bound.reschedule(asyncio.get_running_loop().time())
+
+        with self._in_progress(end, waits_for_others):
+            try:
+                async with bound:
+                    return await awaitable
+            except TimeoutError:
+                raise self._timed_out(end, what, limit) from None
+
+    async def request(
+        self,
+        make: Callable[[SdkRoom], Reply[T]],
+        what: str,
+        limit: float = _CALL_LIMIT,
+        *,
+        waits_for_others: bool = False,
+    ) -> T:
+        """Make a request on this thread, and await its reply like `call`; awaits replies only.
+
+        Raises:
+            NotConnectedError: if there is no connection, if the session ended first, or if the connection is down at
+                the limit.
+            DeliveryTimeoutError: if there was no reply within the limit.
+        """
+        session = self.sdk
         try:
-            async with bound:
-                return await awaitable
-        except TimeoutError:
-            if bound in self._calls and self.state == "connected":
-                raise DeliveryTimeoutError(
-                    f"{what} did not finish within {limit:g} s; the connection may have stalled. It may or may not "
-                    "have taken effect. Check room.state, and try again."
-                ) from None
+            reply = make(session)
+        except RequestError:
             raise self.lost_during(what) from None
+        reply.deadline = time.monotonic() + limit
+
+        def end() -> None:
+            reply.fail(TimeoutError())
+
+        with self._in_progress(end, waits_for_others):
+            if self.session is not session:  # it ended before `end_session` could know of this request
+                raise self.lost_during(what)
+            try:
+                return await reply
+            except TimeoutError:
+                raise self._timed_out(end, what, limit) from None
+
+    @contextlib.contextmanager
+    def _in_progress(self, end: Callable[[], None], waits_for_others: bool) -> Iterator[None]:
+        """Have `end` called if this session ends during this block."""
+        with self._calls_lock:
+            self._calls[end] = waits_for_others
+        try:
+            yield
         finally:
-            self._calls.pop(bound, None)
+            with self._calls_lock:
+                self._calls.pop(end, None)
+
+    def _timed_out(self, end: Callable[[], None], what: str, limit: float) -> LknbError:
+        """The error of a call that has not ended: at its limit, or because its session has ended."""
+        with self._calls_lock:
+            at_limit = end in self._calls
+        if at_limit and self.state == "connected":
+            return DeliveryTimeoutError(
+                f"{what} did not finish within {limit:g} s; the connection may have stalled. It may or may not "
+                "have taken effect. Check room.state, and try again."
+            )
+        return self.lost_during(what)
 
     def lost_during(self, what: str) -> NotConnectedError:
         """The error of a call that was in progress when its session ended."""
@@ -408,10 +464,10 @@ class Connection:
 
     def end_session(self, why: str) -> None:
         """End the calls in progress, and call the `on_lost` callbacks."""
-        calls, self._calls = self._calls, {}
-        for bound in calls:
-            # Expires immediately: the call raises TimeoutError, and its bound is no longer in `_calls`.
-            bound.reschedule(asyncio.get_running_loop().time())
+        with self._calls_lock:
+            calls, self._calls = self._calls, {}
+        for end in calls:
+            end()  # it raises TimeoutError, and is no longer in `_calls`
         for callback in self._lost_callbacks:
             callback(why)
 

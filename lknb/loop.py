@@ -18,11 +18,11 @@ from types import FrameType
 from typing import Any, Generic, TypeVar
 
 from lknb.errors import LknbError
+from lknb.replies import Reply, awaited
 
 T = TypeVar("T")
 
-# Waiting in slices lets Ctrl-C through on platforms where a lock cannot be interrupted.
-_SLICE = 1.0
+_STOP_WITHIN = 1.0
 
 _UNFINISHED: set[asyncio.Task[Any]] = set()
 
@@ -79,7 +79,7 @@ class LoopThread:
             self._loop = self._thread = None
         if loop is not None and thread is not None and self._pid == os.getpid():
             loop.call_soon_threadsafe(loop.stop)
-            thread.join(_SLICE)
+            thread.join(_STOP_WITHIN)
 
     def frame(self) -> FrameType | None:
         """The stack frame that the loop thread is executing now."""
@@ -139,6 +139,7 @@ class LoopThread:
         try:
             self.refuse_here(name, instead)
             running = _Running(work, self.loop)
+            running.ended.wait()
             return running.result()
         except BaseException:
             if running is not None:
@@ -146,6 +147,15 @@ class LoopThread:
             elif not callable(work):
                 work.close()
             raise
+
+    async def steps(self, steps: Coroutine[Any, Any, T]) -> T:
+        """Await code that awaits replies, from any event loop; cancelling the waiter cancels it."""
+        token = None if self.is_current() else _calling_loop.set(asyncio.get_running_loop())
+        try:
+            return await awaited(steps)
+        finally:
+            if token is not None:
+                _calling_loop.reset(token)
 
     async def wait(self, coro: Coroutine[Any, Any, T]) -> T:
         """Await `coro` from any event loop; cancelling the waiter cancels it."""
@@ -160,7 +170,11 @@ class LoopThread:
 
 
 class _Running(Generic[T]):
-    """A coroutine on its way on the loop, for a thread that waits for it."""
+    """A coroutine on its way on the loop, for another thread.
+
+    Attributes:
+        ended: settled when it has ended.
+    """
 
     def __init__(
         self, work: Coroutine[Any, Any, T] | Callable[[], Coroutine[Any, Any, T]], loop: asyncio.AbstractEventLoop
@@ -168,10 +182,8 @@ class _Running(Generic[T]):
         self._work = work
         self._loop = loop
         self._task: asyncio.Task[T] | None = None
+        self.ended: Reply[None] = Reply()
         self._failure: BaseException | None = None
-        # A lock that the task's end releases: half the cost of a concurrent.futures.Future.
-        self._ended = threading.Lock()
-        self._ended.acquire()
         loop.call_soon_threadsafe(self._start)
 
     def _start(self) -> None:
@@ -180,24 +192,24 @@ class _Running(Generic[T]):
             self._task = self._loop.create_task(coro)
         except BaseException as failure:
             self._failure = failure
-            self._ended.release()
+            self.ended.settle(None)
         else:
             self._task.add_done_callback(self._end)
 
     def _end(self, task: asyncio.Task[T]) -> None:
         if not task.cancelled():
             task.exception()  # the waiting thread raises it, unless it was interrupted and waits no more
-        self._ended.release()
+        self.ended.settle(None)
 
     def result(self) -> T:
-        while not self._ended.acquire(timeout=_SLICE):
-            pass
+        """The result of the coroutine, which has ended."""
         if self._failure is not None:
             raise self._failure
         assert self._task is not None
         return self._task.result()
 
-    def cancel(self, undo: Callable[[T], Coroutine[Any, Any, Any]] | None) -> None:
+    def cancel(self, undo: Callable[[T], Coroutine[Any, Any, Any]] | None = None) -> None:
+        """Cancel the coroutine, and undo it if it ends well nevertheless."""
         self._loop.call_soon_threadsafe(self._cancel, undo)
 
     def _cancel(self, undo: Callable[[T], Coroutine[Any, Any, Any]] | None) -> None:
@@ -215,6 +227,17 @@ class _Running(Generic[T]):
 
 
 LOOP = LoopThread()
+
+
+async def on_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """The result of the coroutine `work()`, which runs on lknb's loop; awaits replies only, see `replies.py`."""
+    running = _Running(work, LOOP.loop)
+    try:
+        await running.ended
+    except BaseException:
+        running.cancel()
+        raise
+    return running.result()
 
 
 def keep(coro: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

@@ -11,6 +11,7 @@ from livekit import rtc
 from lknb import checks, server_api
 from lknb.errors import UnknownParticipantError
 from lknb.event import Direction, Event
+from lknb.loop import on_loop
 from lknb.participants import Participant, Participants, snapshot
 
 if TYPE_CHECKING:
@@ -59,6 +60,18 @@ class Presence:
         for identity in identities:
             await self.find(identity)
         return list(identities)
+
+    async def recipients_here(self, to: str | Participant | Iterable[str | Participant] | None) -> list[str]:
+        """Like `recipients`, for any thread; awaits replies only."""
+        identities = checks.identities(to, "to", "to send to everybody") or ()
+        if all(map(self._is_ready, identities)):
+            return list(identities)
+        return await on_loop(lambda: self.recipients(identities))
+
+    async def find_here(self, identity: str) -> None:
+        """Like `find`, for any thread; awaits replies only."""
+        if not self._is_ready(identity):
+            await on_loop(lambda: self.find(identity))
 
     async def find(self, identity: str) -> None:
         """Wait briefly until `identity` is in the room and ready to receive.

@@ -25,7 +25,7 @@ from lknb.participants import Participant, Participants
 from lknb.presence import own_messages
 from lknb.public import public
 from lknb.read_only import ReadOnly
-from lknb.sync_async import awaitable, blocking, opening
+from lknb.sync_async import awaitable, awaitable_steps, blocking, blocking_steps, opening
 from lknb.systems import Systems
 from lknb.systems.byte_streams import ByteStreams
 from lknb.systems.data_tracks import DataTracks, RemoteDataTrack
@@ -88,12 +88,12 @@ class AioRoom(Live, ReadOnly):
         self.local_participant = AioLocalParticipant(room._systems)
         self._fix()
 
-    send_text = awaitable(lambda systems: systems.text, TextStreams.send_text)
+    send_text = awaitable_steps(lambda systems: systems.text, TextStreams.send_text)
     send_file = awaitable(lambda systems: systems.bytes, ByteStreams.send_file)
-    send_bytes = awaitable(lambda systems: systems.bytes, ByteStreams.send_bytes)
+    send_bytes = awaitable_steps(lambda systems: systems.bytes, ByteStreams.send_bytes)
     cancel = awaitable(lambda systems: systems.streams, OpenStreams.cancel)
-    perform_rpc = awaitable(lambda systems: systems.rpc, Rpc.perform_rpc)
-    publish_data = awaitable(lambda systems: systems.packets, Packets.publish_data)
+    perform_rpc = awaitable_steps(lambda systems: systems.rpc, Rpc.perform_rpc)
+    publish_data = awaitable_steps(lambda systems: systems.packets, Packets.publish_data)
     publish_data_track = awaitable(lambda systems: systems.data_tracks, DataTracks.publish_data_track)
     unpublish_data_track = awaitable(lambda systems: systems.data_tracks, DataTracks.unpublish_data_track)
     set_metadata = awaitable(lambda systems: systems.room_state, RoomState.set_metadata)
@@ -249,12 +249,12 @@ class Room(Live, ReadOnly):
 
     # Send
 
-    send_text = blocking(lambda systems: systems.text, TextStreams.send_text)
+    send_text = blocking_steps(lambda systems: systems.text, TextStreams.send_text)
     send_file = blocking(lambda systems: systems.bytes, ByteStreams.send_file)
-    send_bytes = blocking(lambda systems: systems.bytes, ByteStreams.send_bytes)
+    send_bytes = blocking_steps(lambda systems: systems.bytes, ByteStreams.send_bytes)
     cancel = blocking(lambda systems: systems.streams, OpenStreams.cancel)
-    perform_rpc = blocking(lambda systems: systems.rpc, Rpc.perform_rpc)
-    publish_data = blocking(lambda systems: systems.packets, Packets.publish_data)
+    perform_rpc = blocking_steps(lambda systems: systems.rpc, Rpc.perform_rpc)
+    publish_data = blocking_steps(lambda systems: systems.packets, Packets.publish_data)
     publish_data_track = blocking(lambda systems: systems.data_tracks, DataTracks.publish_data_track)
     unpublish_data_track = blocking(lambda systems: systems.data_tracks, DataTracks.unpublish_data_track)
     set_metadata = blocking(lambda systems: systems.room_state, RoomState.set_metadata)

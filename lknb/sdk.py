@@ -1,4 +1,4 @@
-"""The SDK's room, extended for lknb. Only this module uses the SDK's private names.
+"""The SDK's room, extended for lknb. Only this module and `ffi.py` use the SDK's private names.
 
 tests/test_sdk.py checks it against livekit 1.2.1, and the dependency is pinned below the next minor version.
 """
@@ -10,17 +10,24 @@ import atexit
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple, TypeVar
 
 from livekit import rtc
 from livekit.rtc._ffi_client import FfiClient
 from livekit.rtc._proto.data_stream_pb2 import StreamTextOptions, TextStreamInfo
 from livekit.rtc._proto.ffi_pb2 import FfiRequest
-from livekit.rtc._proto.room_pb2 import DataPacketKind, RoomEvent, TextStreamOpened
+from livekit.rtc._proto.room_pb2 import ByteStreamOpened, DataPacketKind, RoomEvent, TextStreamOpened
+from livekit.rtc._proto.rpc_pb2 import RpcMethodInvocationEvent, RpcMethodInvocationResponseRequest
+from livekit.rtc._utils import get_address
 from livekit.rtc.participant import PublishDataError, PublishDataTrackError
 
 from lknb.credentials import Secret, quiet_sdk_log
+from lknb.ffi import RequestError, dispatcher
 from lknb.proxies import sdk_uses_proxy_for, until_free
+from lknb.replies import Reply, awaited
+
+T = TypeVar("T")
 
 StreamOpened = Callable[[Any, str], None]
 EventReceived = Callable[..., None]
@@ -36,13 +43,14 @@ __all__ = [
     "CallRefused",
     "PublishDataError",
     "PublishDataTrackError",
+    "RequestError",
     "SdkRoom",
     "Signs",
     "StreamError",
     "TextHeader",
     "header_of",
+    "open_bytes",
     "open_text",
-    "send_text",
     "subscription_count",
 ]
 
@@ -54,6 +62,8 @@ QUEUE = 64 * 1024
 
 # libwebrtc closes a data channel with more than 16 MB in its queue.
 _STALLED_QUEUE = 8 * 1024 * 1024
+# How long a closing room waits for handlers that do not end when they are cancelled.
+_UNWIND_WITHIN = 2.0
 _ARRIVED = "lknb.arrived"  # a method that nobody registers
 _UNANSWERED = {rtc.RpcError.ErrorCode.CONNECTION_TIMEOUT, rtc.RpcError.ErrorCode.SEND_FAILED}
 _GONE = {rtc.RpcError.ErrorCode.RECIPIENT_DISCONNECTED, rtc.RpcError.ErrorCode.RECIPIENT_NOT_FOUND}
@@ -192,6 +202,81 @@ class SdkRoom(rtc.Room):
         # The SDK's reader does not expose what the text replies to, nor whether it is an edit.
         self._opened = opened.reader.info
         super()._handle_text_stream_opened(opened)
+        reader = self._text_stream_readers.get(opened.reader.handle.id)
+        if reader is not None:
+            dispatcher().claim(reader._queue, ("text_stream_reader_event", opened.reader.handle.id))
+
+    def _handle_byte_stream_opened(self, opened: ByteStreamOpened) -> None:
+        super()._handle_byte_stream_opened(opened)
+        reader = self._byte_stream_readers.get(opened.reader.handle.id)
+        if reader is not None:
+            dispatcher().claim(reader._queue, ("byte_stream_reader_event", opened.reader.handle.id))
+
+    def _on_rpc_method_invocation(self, rpc_invocation: RpcMethodInvocationEvent) -> None:
+        if self._local_participant is None or rpc_invocation.local_participant_handle != self._me:
+            return
+        task = self._loop.create_task(self._answer(rpc_invocation))
+        self._rpc_invocation_tasks.add(task)
+        task.add_done_callback(self._rpc_invocation_tasks.discard)
+
+    async def _answer(self, invocation: RpcMethodInvocationEvent) -> None:
+        """Answer a call: by its handler, or at its deadline, whether or not the handler ends then.
+
+        The SDK does the same with two tasks more.
+        """
+        response = FfiRequest(
+            rpc_method_invocation_response=RpcMethodInvocationResponseRequest(
+                local_participant_handle=self._me, invocation_id=invocation.invocation_id
+            )
+        )
+        is_open = True
+
+        def respond(payload: str | None, error: rtc.RpcError | None = None) -> None:
+            nonlocal is_open
+            if not is_open:
+                return
+            is_open = False
+            if error is None:
+                response.rpc_method_invocation_response.payload = payload or ""
+            else:
+                response.rpc_method_invocation_response.error.CopyFrom(error._to_proto())
+            with contextlib.suppress(AssertionError):  # the room has ended, and with it the call
+                FfiClient.instance.request(response)
+
+        def time_out() -> None:
+            respond(None, rtc.RpcError._built_in(rtc.RpcError.ErrorCode.RESPONSE_TIMEOUT))
+            if task is not None:
+                task.cancel()
+
+        task = asyncio.current_task()
+        seconds = invocation.response_timeout_ms / 1000
+        deadline = self._loop.call_later(seconds, time_out)
+        call = rtc.RpcInvocationData(
+            invocation.request_id,
+            invocation.caller_identity,
+            invocation.payload,
+            seconds,
+            method=invocation.method,
+        )
+        try:
+            handler: Any = self.local_participant._rpc_handlers.get(call.method)
+            if handler is None:
+                raise rtc.RpcError._built_in(rtc.RpcError.ErrorCode.UNSUPPORTED_METHOD)
+            respond(await handler(call))
+        except asyncio.CancelledError:
+            respond(None, rtc.RpcError._built_in(rtc.RpcError.ErrorCode.RECIPIENT_DISCONNECTED))
+            raise
+        except rtc.RpcError as error:
+            respond(None, error)
+        finally:
+            deadline.cancel()
+
+    async def _drain_rpc_invocation_tasks(self) -> None:
+        tasks = list(self._rpc_invocation_tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_UNWIND_WITHIN)
 
     async def join(self, url: str, token: Secret, attempt_timeout: float) -> None:
         """Connect. Never cancel this: the SDK kills the process some seconds later.
@@ -214,6 +299,9 @@ class SdkRoom(rtc.Room):
             await self.connect(url, token.reveal(), options)
         finally:
             self._proxy.close()
+        assert self._ffi_handle is not None
+        room = ("room_event", self._ffi_handle.handle)
+        dispatcher().claim(self._ffi_queue, room, ("rpc_method_invocation", self._me))
         self.limit_queue()
 
     def give_up(self) -> None:
@@ -225,6 +313,98 @@ class SdkRoom(rtc.Room):
         """Leave the room."""
         self._proxy.close()
         await super().disconnect(**options)
+
+    # Requests, from any thread
+
+    @property
+    def _me(self) -> int:
+        """The handle of this participant."""
+        return int(self.local_participant._ffi_handle.handle)
+
+    def publish_data(self, data: bytes, *, topic: str, reliable: bool, to: list[str]) -> Reply[None]:
+        """Send a packet. Packets go out in the order of these calls, however many are on their way.
+
+        Raises:
+            RequestError: if this room has ended. Awaiting the reply raises PublishDataError if the SDK refuses.
+        """
+        request = FfiRequest()
+        packet = request.publish_data
+        packet.local_participant_handle = self._me
+        packet.data_ptr = get_address(data)  # copied before the request returns
+        packet.data_len = len(data)
+        packet.reliable = reliable
+        packet.topic = topic
+        packet.destination_identities.extend(to)
+
+        def read(answer: Any) -> None:
+            if answer.error:
+                raise PublishDataError(answer.error)
+
+        return dispatcher().request("publish_data", request, read)
+
+    def send_text(
+        self, text: str, topic: str, to: list[str], attributes: dict[str, str], head: TextHeader
+    ) -> Reply[None]:
+        """Send text like the SDK's `send_text`, with the header fields of `head`.
+
+        Raises:
+            RequestError: if this room has ended. Awaiting the reply raises StreamError if the SDK refuses.
+        """
+        request = FfiRequest()
+        request.send_text.local_participant_handle = self._me
+        request.send_text.text = text
+        request.send_text.options.CopyFrom(_options(self.local_participant, topic, to, attributes, head))
+        request.send_text.options.compress = True
+        return dispatcher().request("send_text", request, _no_stream_error)
+
+    def send_bytes(
+        self,
+        data: bytes,
+        *,
+        id: str,
+        name: str,
+        mime_type: str,
+        topic: str,
+        to: list[str],
+        attributes: dict[str, str],
+    ) -> Reply[None]:
+        """Send bytes like the SDK's `send_bytes`: compressed, if every receiver can unpack it.
+
+        Raises:
+            RequestError: if this room has ended. Awaiting the reply raises StreamError if the SDK refuses.
+        """
+        request = FfiRequest()
+        request.send_bytes.local_participant_handle = self._me
+        request.send_bytes.bytes = data
+        options = request.send_bytes.options
+        options.id, options.name, options.mime_type, options.topic = id, name, mime_type, topic
+        options.destination_identities.extend(to)
+        options.attributes.update(attributes)
+        options.compress = True
+        options.sender_identity = self.local_participant.identity
+        return dispatcher().request("send_bytes", request, _no_stream_error)
+
+    def perform_rpc(self, to: str, method: str, payload: str, timeout: float, round_trip: float) -> Reply[str]:
+        """Call a method. `timeout` and `round_trip` are seconds, as in the SDK's `perform_rpc`.
+
+        Raises:
+            RequestError: if this room has ended. Awaiting the reply raises rtc.RpcError if the call fails.
+        """
+        request = FfiRequest()
+        call = request.perform_rpc
+        call.local_participant_handle = self._me
+        call.destination_identity, call.method, call.payload = to, method, payload
+        call.response_timeout_ms = int(timeout * 1000)
+        call.max_round_trip_latency_ms = int(round_trip * 1000)
+
+        def read(answer: Any) -> str:
+            if answer.HasField("error"):
+                raise rtc.RpcError._from_proto(answer.error)
+            return str(answer.payload)
+
+        return dispatcher().request("perform_rpc", request, read)
+
+    # The link
 
     async def signs_of_life(self) -> Signs:
         """What the statistics say of the link. An idle link answers a connectivity check about every two seconds.
@@ -249,15 +429,11 @@ class SdkRoom(rtc.Room):
         the data before it.
         """
         try:
-            await self.local_participant.perform_rpc(
-                destination_identity=identity,
-                method=_ARRIVED,
-                payload="",
-                response_timeout=within,
-                max_round_trip_latency=within,
-            )
+            await _only(self.perform_rpc(identity, _ARRIVED, "", within, within))
         except rtc.RpcError as error:
             return None if error.code in _GONE else error.code not in _UNANSWERED
+        except RequestError:
+            return False
         return True
 
     def limit_queue(self, limit: int = QUEUE) -> None:
@@ -295,29 +471,6 @@ def header_of(reader: Any) -> TextHeader:
     return header or TextHeader(reader.info.stream_id, attachments=tuple(reader.info.attachments))
 
 
-async def send_text(
-    local: Any, text: str, topic: str, to: list[str], attributes: dict[str, str], head: TextHeader
-) -> None:
-    """Send text like `local.send_text`, with the header fields of `head`.
-
-    Raises:
-        StreamError: if the SDK refuses or fails to send it.
-    """
-    request = FfiRequest()
-    request.send_text.local_participant_handle = local._ffi_handle.handle
-    request.send_text.text = text
-    request.send_text.options.CopyFrom(_options(local, topic, to, attributes, head))
-    request.send_text.options.compress = True
-    queue = FfiClient.instance.queue.subscribe()
-    try:
-        answer = FfiClient.instance.request(request)
-        done = await queue.wait_for(lambda event: event.send_text.async_id == answer.send_text.async_id)
-    finally:
-        FfiClient.instance.queue.unsubscribe(queue)
-    if done.send_text.HasField("error"):
-        raise StreamError(done.send_text.error.description)
-
-
 async def open_text(
     local: Any, topic: str, to: list[str], attributes: dict[str, str], head: TextHeader
 ) -> rtc.TextStreamWriter:
@@ -326,10 +479,74 @@ async def open_text(
     Raises:
         StreamError: if the SDK refuses or fails to open it.
     """
-    writer = rtc.TextStreamWriter(local, topic=topic)
+    writer = _TextWriter(local, topic=topic)
     writer._options.CopyFrom(_options(local, topic, to, attributes, head))
     await writer._send_header()
     return writer
+
+
+async def open_bytes(
+    local: Any,
+    *,
+    id: str,
+    name: str,
+    mime_type: str,
+    topic: str,
+    to: list[str],
+    attributes: dict[str, str],
+    total_size: int | None,
+) -> rtc.ByteStreamWriter:
+    """Open a stream like `local.stream_bytes`.
+
+    Raises:
+        StreamError: if the SDK refuses or fails to open it.
+    """
+    writer = _ByteWriter(
+        local,
+        name=name,
+        topic=topic,
+        attributes=attributes,
+        stream_id=id,
+        total_size=total_size,
+        mime_type=mime_type,
+        destination_identities=to,
+    )
+    await writer._send_header()
+    return writer
+
+
+class _QuickWriter:
+    """Has a writer of the SDK wait for its own answers, instead of reading all events of the process."""
+
+    async def _wait_for_callback(self, req: FfiRequest, callback_field: str, response_field: str) -> Any:
+        try:
+            answer = await _only(dispatcher().request(response_field, req, lambda answer: answer))
+        except RequestError as error:
+            raise StreamError(str(error)) from None
+        _no_stream_error(answer)
+        return SimpleNamespace(**{callback_field: answer})
+
+
+class _TextWriter(_QuickWriter, rtc.TextStreamWriter):
+    pass
+
+
+class _ByteWriter(_QuickWriter, rtc.ByteStreamWriter):
+    pass
+
+
+async def _only(reply: Reply[T]) -> T:
+    """Await a reply on the running loop."""
+
+    async def steps() -> T:
+        return await reply
+
+    return await awaited(steps())
+
+
+def _no_stream_error(answer: Any) -> None:
+    if answer.HasField("error"):
+        raise StreamError(answer.error.description)
 
 
 def _options(local: Any, topic: str, to: list[str], attributes: dict[str, str], head: TextHeader) -> StreamTextOptions:
@@ -357,4 +574,4 @@ def _header(info: TextStreamInfo) -> TextHeader:
 
 def subscription_count() -> int:
     """The number of readers of the SDK's event queue in this process. It grows if readers leak."""
-    return len(FfiClient.instance.queue._subscribers)
+    return dispatcher().subscription_count

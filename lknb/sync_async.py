@@ -1,6 +1,7 @@
 """Two forms of one coroutine method: a blocking one for cells, and an awaitable one for any event loop.
 
-The systems are written once, as coroutines for the loop thread. `Room`, `LocalParticipant` and their awaitable twins
+The systems are written once, as coroutines for the loop thread, or, for what must be quick, as coroutines that await
+replies only and run on the caller's thread (`replies.py`). `Room`, `LocalParticipant` and their awaitable twins
 list the same methods, derived here with the parameters, the result and the docstring of the original. The first
 argument picks the system: `blocking(lambda systems: systems.text, TextStreams.send_text)`.
 """
@@ -13,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from lknb.loop import LOOP
+from lknb.replies import wait
 
 if TYPE_CHECKING:
     from lknb.systems import Systems
@@ -47,6 +49,34 @@ def awaitable(
     @functools.wraps(method)
     async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await LOOP.wait(method(system(self._systems), *args, **kwargs))
+
+    return call
+
+
+def blocking_steps(
+    system: Callable[[Systems], S], method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
+) -> Callable[Concatenate[Any, P], T]:
+    """The same for a coroutine that awaits replies only: it runs on the caller's thread."""
+
+    @functools.wraps(method)
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        LOOP.refuse_here(method.__name__, f"await {self._awaitable}.{method.__name__}(...)")
+        return wait(method(system(self._systems), *args, **kwargs))
+
+    call.__signature__ = inspect.signature(call)  # type: ignore[attr-defined]
+    del call.__wrapped__
+    return call
+
+
+def awaitable_steps(
+    system: Callable[[Systems], S], method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
+    """The same for a coroutine that awaits replies only: it runs on the caller's event loop."""
+
+    @functools.wraps(method)
+    async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        LOOP.refuse_forked()
+        return await LOOP.steps(method(system(self._systems), *args, **kwargs))
 
     return call
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from livekit import rtc
 from livekit.rtc.participant import PublishDataError, PublishDataTrackError
@@ -68,9 +70,17 @@ def test_sdk_error_becomes_lknb_error(refusal: Exception, error: type[Exception]
 
 def test_error_without_text_is_recorded_by_type() -> None:
     log, event = EventLog(), Event("text", "out", status="open")
-    with pytest.raises(KeyboardInterrupt), recording(log, event):
-        raise KeyboardInterrupt
-    assert (event.status, event.error) == ("failed", "KeyboardInterrupt")
+    with pytest.raises(MemoryError), recording(log, event):
+        raise MemoryError
+    assert (event.status, event.error) == ("failed", "MemoryError")
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, asyncio.CancelledError, GeneratorExit])
+def test_interrupted_send_is_recorded_as_such(stop: type[BaseException]) -> None:
+    log, event = EventLog(), Event("text", "out", status="open")
+    with pytest.raises(stop), recording(log, event):
+        raise stop
+    assert (event.status, event.error) == ("failed", "interrupted; it may or may not have arrived")
 
 
 def test_reason_precedes_error_text() -> None:

@@ -22,8 +22,11 @@ from lknb.event import Event, amend
 from lknb.events import EventLog
 from lknb.files import ReceivedFile, Spool, guess_type, open_regular
 from lknb.handlers import Handler, Handlers
+from lknb.loop import on_loop
 from lknb.participants import Participant
 from lknb.progress import Progress
+from lknb.replies import awaited
+from lknb.sdk import open_bytes
 from lknb.systems.sending import recording, refusals_as
 from lknb.systems.streams import (
     PIECE,
@@ -265,7 +268,9 @@ class ByteStreams(Streams):
         view = memoryview(checks.buffer(data, "data")).cast("B")
         progress = checks.flag(progress, "progress")
         header = _Header.of("unknown" if name is None else name, mime_type, topic, to, attributes)
-        return await self._send(_Buffer(view), len(view), header, progress)
+        if len(view) <= _ONE_CALL_WIRE:
+            return await self._send_whole(*_read_whole(_Buffer(view), len(view)), header)
+        return await on_loop(lambda: self._send(_Buffer(view), len(view), header, progress))
 
     def stream_bytes(
         self,
@@ -313,12 +318,10 @@ class ByteStreams(Streams):
             total_size = checks.whole(total_size, "total_size", checks.BYTES, least=0)
         return AsyncStreamWriter(self._open(_Header.of(name, mime_type, topic, to, attributes), total_size))
 
-    async def _prepare(self, header: _Header, size: int | None) -> tuple[Event, list[str]]:
-        self.connection.require("canPublishData", "Sending bytes")
-        recipients = await self.connection.presence.recipients(header.to)
+    def _prepare(self, header: _Header, size: int | None, recipients: list[str]) -> Event:
         attributes = {**header.attributes, DIGEST: "0" * 64}
         check_header(header.topic, attributes, recipients, header.name, header.mime_type)
-        event = Event(
+        return Event(
             "bytes",
             "out",
             sender=self.connection.identity,
@@ -330,7 +333,6 @@ class ByteStreams(Streams):
             name=header.name,
             id=header.id,
         )
-        return event, recipients
 
     async def _send(self, source: Any, size: int, header: _Header, progress: bool) -> Event:
         line = Progress(f"Sending {header.name}", size) if progress else None
@@ -339,25 +341,31 @@ class ByteStreams(Streams):
             if wire <= max(_ONE_CALL_WIRE, min(_ONE_CALL_COMPRESSED, _COMPRESSES * size)):
                 # Nobody needs to follow what takes less than half a second.
                 followed = line if wire > _ONE_CALL_WIRE else None
-                return await self._send_whole(
-                    *await asyncio.to_thread(_read_whole, source, size), header, wire, followed
-                )
+                whole = await asyncio.to_thread(_read_whole, source, size)
+                with self._following(size, wire, followed):
+                    return await awaited(self._send_whole(*whole, header))
         return await self._send_pieces(source, size, header, line)
 
-    async def _send_whole(self, data: bytes, digest: str, header: _Header, wire: float, line: Progress | None) -> Event:
-        event, recipients = await self._prepare(header, len(data))
+    async def _send_whole(self, data: bytes, digest: str, header: _Header) -> Event:
+        """Send bytes in one call of the SDK; awaits replies only."""
+        self.connection.require("canPublishData", "Sending bytes")
+        recipients = await self.connection.presence.recipients_here(header.to)
+        event = self._prepare(header, len(data), recipients)
         event.attributes[DIGEST] = digest
-        with recording(self.log, event, "The bytes were not sent"), self._following(len(data), wire, line):
-            sending = self.connection.local.send_bytes(
-                data,
-                topic=event.topic,
-                name=header.name,
-                mime_type=header.mime_type,
-                destination_identities=recipients,
-                attributes=event.attributes,
-                stream_id=event.id,
+        with recording(self.log, event, "The bytes were not sent"):
+            await self.connection.request(
+                lambda sdk: sdk.send_bytes(
+                    data,
+                    id=event.id,
+                    name=header.name,
+                    mime_type=header.mime_type,
+                    topic=event.topic,
+                    to=recipients,
+                    attributes=event.attributes,
+                ),
+                "send_bytes",
+                limit=time_limit(len(data)),
             )
-            await self.connection.call(sending, "send_bytes", limit=time_limit(len(data)))
             self.connection.require_still("canPublishData", "Sending bytes")
             amend(event, transferred=len(data))
         return event
@@ -417,15 +425,18 @@ class ByteStreams(Streams):
         total_size: int | None,
         progress: Callable[[int], None] = lambda transferred: None,
     ) -> OutgoingBytes:
-        event, recipients = await self._prepare(header, total_size)
-        opening = self.connection.local.stream_bytes(
-            header.name,
-            total_size=total_size,
+        self.connection.require("canPublishData", "Sending bytes")
+        recipients = await self.connection.presence.recipients(header.to)
+        event = self._prepare(header, total_size, recipients)
+        opening = open_bytes(
+            self.connection.local,
+            id=event.id,
+            name=header.name,
             mime_type=header.mime_type,
             topic=event.topic,
-            destination_identities=recipients,
+            to=recipients,
             attributes=event.attributes,
-            stream_id=event.id,
+            total_size=total_size,
         )
         with refusals_as("The byte stream could not be opened"):
             sdk_writer = await self.opened(opening, "stream_bytes")

@@ -31,8 +31,6 @@ class Packets:
     def __init__(self, connection: Connection, log: EventLog) -> None:
         self._connection = connection
         self._log = log
-        # In order, and one at a time: more in flight is slower, because each waits on every event of the process.
-        self._turn = asyncio.Lock()
         # Received packets that wait for the name of a sender, their own or that of a packet before them.
         self._unnamed: list[Event] = []
         self._naming = False
@@ -80,7 +78,7 @@ class Packets:
         checks.topic(topic)
         reliable = checks.flag(reliable, "reliable")
         self._connection.require("canPublishData", "Sending packets")
-        recipients = await self._connection.presence.recipients(to)
+        recipients = await self._connection.presence.recipients_here(to)
         envelope = _ENVELOPE + sum(len(each.encode()) + 4 for each in (topic, self._connection.identity, *recipients))
         if len(data) + envelope > PACKET_LIMIT:
             raise PayloadTooLargeError(
@@ -99,16 +97,13 @@ class Packets:
             size=len(data),
             reliable=reliable,
         )
-        async with self._turn:
-            with recording(self._log, event, "The packet was not sent"):
-                await self._connection.call(
-                    self._connection.local.publish_data(
-                        data, topic=topic, reliable=reliable, destination_identities=recipients
-                    ),
-                    "publish_data",
-                    limit=_SEND_WITHIN,
-                )
-                self._connection.require_still("canPublishData", "Sending packets")
+        with recording(self._log, event, "The packet was not sent"):
+            await self._connection.request(
+                lambda sdk: sdk.publish_data(data, topic=topic, reliable=reliable, to=recipients),
+                "publish_data",
+                limit=_SEND_WITHIN,
+            )
+            self._connection.require_still("canPublishData", "Sending packets")
         return event
 
     def _received(self, packet: rtc.DataPacket, sender: str | None) -> None:

@@ -22,9 +22,10 @@ from lknb.event import Event, amend, set_answer
 from lknb.events import EventLog
 from lknb.handlers import Handler, Handlers
 from lknb.interest import Interest
-from lknb.loop import LOOP
+from lknb.loop import LOOP, on_loop
 from lknb.participants import Participant
 from lknb.progress import size as readable
+from lknb.replies import Turns
 from lknb.sdk import TOO_LARGE, CallRefused
 from lknb.systems.arguments import Arguments
 from lknb.systems.json_values import jsonable
@@ -59,7 +60,7 @@ class Rpc:
         self._log = log
         self._handlers = handlers
         self._methods: dict[str, Method] = {}
-        self._in_flight = asyncio.Semaphore(_IN_FLIGHT)
+        self._in_flight = Turns(_IN_FLIGHT)
         connection.on_restored(self._restored)
         handlers.on_change(self._handlers_changed)
 
@@ -151,7 +152,7 @@ class Rpc:
         data = payload if raw else jsonable(payload)
         request = _raw_payload(payload) if raw else encode(data)
         self._connection.require("canPublishData", "Calling a remote method")
-        await self._connection.presence.find(to)
+        await self._connection.presence.find_here(to)
         event = Event(
             "rpc",
             "out",
@@ -172,26 +173,27 @@ class Rpc:
             set_answer(event, answer if event.raw else decode_answer(event.topic, answer), len(answer))
 
     async def _perform(self, to: str, method: str, request: str, timeout: float) -> str:
-        async with self._in_flight:
-            calling = self._connection.local.perform_rpc(
-                destination_identity=to,
-                method=method,
-                payload=request,
-                response_timeout=timeout + _ROUND_TRIP,
-                max_round_trip_latency=_ROUND_TRIP,
-            )
+        await self._in_flight.take()
+        try:
             # Enforced here, too: the SDK sends no deadline below 1 s, and JavaScript peers do not stop their handlers.
             limit = timeout + self._transit(request)
             failure: RpcError
             try:
-                return await self._connection.call(calling, f"calling {method!r}", limit=limit, waits_for_others=True)
+                return await self._connection.request(
+                    lambda sdk: sdk.perform_rpc(to, method, request, timeout + _ROUND_TRIP, _ROUND_TRIP),
+                    f"calling {method!r}",
+                    limit=limit,
+                    waits_for_others=True,
+                )
             except rtc.RpcError as error:
-                if error.code in _NO_ANSWER and await self._connection.is_interrupted():
+                if error.code in _NO_ANSWER and await on_loop(self._connection.is_interrupted):
                     # When its own session ends, the SDK reports that all participants have left.
                     raise self._connection.lost_during(f"calling {method!r}") from None
                 failure = self._explain(error, to, method, timeout)
             except TimeoutError:
                 failure = RpcError(1502, f"{to!r} did not answer {method!r} within {timeout:g} s.")
+        finally:
+            self._in_flight.give_back()
         raise failure
 
     def _transit(self, request: str) -> float:

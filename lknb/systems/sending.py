@@ -92,7 +92,7 @@ def refused(failure: str, error: Exception) -> LknbError:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, asyncio.CancelledError):
+    if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit):
         return INTERRUPTED
     if isinstance(error, SdkStreamError):
         return error.description

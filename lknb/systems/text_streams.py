@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from lknb.event import Event, amend, set_partial
 from lknb.events import EventLog
 from lknb.files import open_regular
 from lknb.handlers import Handlers
-from lknb.loop import from_calling_loop
+from lknb.loop import from_calling_loop, on_loop
 from lknb.participants import Participant
-from lknb.sdk import TextHeader, header_of, open_text, send_text
+from lknb.replies import awaited
+from lknb.sdk import TextHeader, header_of, open_text
 from lknb.systems.sending import recording, refusals_as
 from lknb.systems.streams import (
     AsyncStreamWriter,
@@ -36,6 +38,18 @@ from lknb.systems.streams import (
 from lknb.workers import Workers
 
 SendFile = Callable[..., Awaitable[Event]]
+_Recipients = str | Participant | Iterable[str | Participant] | None
+
+
+@dataclass(frozen=True)
+class _Message:
+    """What a caller says of a text, except for the text itself; see `TextStreams.send_text`."""
+
+    topic: str
+    to: _Recipients
+    attributes: Mapping[str, str] | None
+    reply_to: str | Event | None
+    edits: str | Event | None
 
 
 class OutgoingText(OutgoingStream[str]):
@@ -157,27 +171,47 @@ class TextStreams(Streams):
         """
         _check_text(text)
         progress = checks.flag(progress, "progress")
-        files = await asyncio.to_thread(_files, attachments)
-        event, recipients = await self._prepare(topic, to, attributes, reply_to, edits, tuple(files))
-        if isinstance(text, str):
-            await self._send_whole(text, event, recipients)
-        else:
-            await self._send_pieces(text, event, recipients)
-        for stream_id, path in files.items():
-            await self._send_file(path, topic=event.topic, to=recipients, stream_id=stream_id, progress=progress)
+        if not isinstance(text, str) or attachments != ():
+            message = _Message(topic, to, attributes, reply_to, edits)
+            return await on_loop(lambda: self._send_with_files(text, message, attachments, progress))
+        event, to = self._prepare(_Message(topic, to, attributes, reply_to, edits))
+        _address(event, await self.connection.presence.recipients_here(to))
+        await self._send_whole(text, event)
         return event
 
-    async def _send_whole(self, text: str, event: Event, recipients: list[str]) -> None:
+    async def _send_with_files(
+        self,
+        text: str | Iterable[str] | AsyncIterable[str],
+        message: _Message,
+        attachments: str | Path | Iterable[str | Path],
+        progress: bool,
+    ) -> Event:
+        files = await asyncio.to_thread(_files, attachments)
+        event, to = self._prepare(message, tuple(files))
+        _address(event, await self.connection.presence.recipients(to))
+        if isinstance(text, str):
+            await awaited(self._send_whole(text, event))
+        else:
+            await self._send_pieces(text, event)
+        for stream_id, path in files.items():
+            await self._send_file(path, topic=event.topic, to=list(event.to), stream_id=stream_id, progress=progress)
+        return event
+
+    async def _send_whole(self, text: str, event: Event) -> None:
+        """Send text in one call of the SDK; awaits replies only."""
         size = len(text.encode())
         amend(event, data=text, size=size)
         with recording(self.log, event, "The text was not sent"):
-            sending = send_text(self.connection.local, text, event.topic, recipients, event.attributes, _header(event))
-            await self.connection.call(sending, "send_text", limit=time_limit(size))
+            await self.connection.request(
+                lambda sdk: sdk.send_text(text, event.topic, list(event.to), event.attributes, _header(event)),
+                "send_text",
+                limit=time_limit(size),
+            )
             self.connection.require_still("canPublishData", "Sending text")
             amend(event, transferred=size)
 
-    async def _send_pieces(self, pieces: Any, event: Event, recipients: list[str]) -> None:
-        stream = await self._open(event, recipients)
+    async def _send_pieces(self, pieces: Any, event: Event) -> None:
+        stream = await self._open(event)
         try:
             async with stream.until_cancelled():
                 async for piece in _each(pieces):
@@ -229,41 +263,35 @@ class TextStreams(Streams):
         """
 
         async def open_() -> OutgoingText:
-            return await self._open(*await self._prepare(topic, to, attributes, reply_to, edits))
+            event, recipients = self._prepare(_Message(topic, to, attributes, reply_to, edits))
+            _address(event, await self.connection.presence.recipients(recipients))
+            return await self._open(event)
 
         return AsyncStreamWriter(open_())
 
-    async def _open(self, event: Event, recipients: list[str]) -> OutgoingText:
-        opening = open_text(self.connection.local, event.topic, recipients, event.attributes, _header(event))
+    async def _open(self, event: Event) -> OutgoingText:
+        opening = open_text(self.connection.local, event.topic, list(event.to), event.attributes, _header(event))
         with refusals_as("The text stream could not be opened"):
             sdk_writer = await self.opened(opening, "stream_text")
         amend(event, data="")
         self.log.add(event)
         return OutgoingText(self, event, sdk_writer)
 
-    async def _prepare(
-        self,
-        topic: str,
-        to: str | Participant | Iterable[str | Participant] | None,
-        attributes: Mapping[str, str] | None,
-        reply_to: str | Event | None,
-        edits: str | Event | None = None,
-        attachments: tuple[str, ...] = (),
-    ) -> tuple[Event, list[str]]:
+    def _prepare(self, message: _Message, attachments: tuple[str, ...] = ()) -> tuple[Event, _Recipients]:
+        """Check a message; return its event, and to whom it goes."""
+        topic, to, edits = message.topic, message.to, message.edits
         checks.topic(topic)
-        attributes = {} if attributes is None else checks.attributes(attributes)
-        reply_to = checks.stream_id(reply_to, "reply_to")
+        attributes = {} if message.attributes is None else checks.attributes(message.attributes)
+        reply_to = checks.stream_id(message.reply_to, "reply_to")
         self.connection.require("canPublishData", "Sending text")
         edited, version = self._edited(edits)
         if edited is not None:
             topic, to = edited.topic, edited.to or None if to is None else to
             reply_to = edited.reply_to if reply_to is None else reply_to
-        recipients = await self.connection.presence.recipients(to)
         event = Event(
             "text",
             "out",
             sender=self.connection.identity,
-            to=tuple(recipients),
             topic=topic,
             attributes=attributes,
             status="open",
@@ -274,8 +302,7 @@ class TextStreams(Streams):
         )
         if edits is not None:
             amend(event, edits=event.id)
-        check_header(topic, attributes, recipients, *attachments)
-        return event, recipients
+        return event, to
 
     def _edited(self, edits: str | Event | None) -> tuple[Event | None, int | None]:
         """The most recent event for the text being edited, if known, and the number of this edit."""
@@ -308,6 +335,16 @@ class TextStreams(Streams):
         event = Event("text", "in", sender=sender or None, topic=CHAT, data=message.message, size=size, id=message.id)
         amend(event, edits=event.id if edit else None, transferred=size)
         self.log.add(event)
+
+
+def _address(event: Event, recipients: list[str]) -> None:
+    """Set the recipients, and check that the header has room for them.
+
+    Raises:
+        PayloadTooLargeError: if the header exceeds 15,000 bytes.
+    """
+    amend(event, to=tuple(recipients))
+    check_header(event.topic, event.attributes, recipients, *event.attachments)
 
 
 def _header(event: Event) -> TextHeader:

@@ -12,6 +12,7 @@ from lknb.defaults import RPC_TIMEOUT, RPC_TIMEOUT_LIMIT
 from lknb.errors import LknbError, PayloadTooLargeError, RpcError
 from lknb.event import Event
 from lknb.handlers import Handler
+from lknb.replies import awaited
 from lknb.systems.payloads import decode, encode
 from lknb.systems.rpc import METHOD_LIMIT
 from lknb.tables import Table, time_of_day
@@ -213,7 +214,8 @@ class RpcPart(Part):
             )
         self._in_progress += 1
         try:
-            event = await self.room._systems.rpc.call(to, method, value, raw=bool(raw), timeout=float(timeout))
+            calling = self.room._systems.rpc.call(to, method, value, raw=bool(raw), timeout=float(timeout))
+            event = await awaited(calling)
         finally:
             self._in_progress -= 1
         return {"key": str(event.number), "row": whole_call(event)}
