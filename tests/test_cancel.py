@@ -16,6 +16,7 @@ from peers import PlainPeer
 from waiting import eventually
 
 import lknb
+from lknb.loop import LOOP
 from lknb.sdk import subscription_count
 from lknb.systems.streams import CANCELLED, PIECE
 
@@ -273,16 +274,16 @@ def test_second_cancel_returns_false(alice: lknb.Room) -> None:
 
 
 def test_cancel_refuses_messages_sent_in_one_call(alice: lknb.Room) -> None:
-    cancelling: list[asyncio.Future[Any]] = []
+    refusals: list[BaseException | None] = []
 
     def begun(event: lknb.Event) -> None:
-        if event.status == "open":  # on the loop thread, so that cancelling starts before the SDK can answer
-            cancelling.append(asyncio.ensure_future(alice.aio.cancel(event)))
+        if event.status == "open":
+            refusals.append(LOOP.submit(alice.aio.cancel(event)).exception(10))
 
     unsubscribe = alice.events.subscribe(begun)
     alice.send_text("x" * 1_000_000)
     unsubscribe()
-    raised = eventually(lambda: cancelling[0].done() and cancelling[0].exception())
+    (raised,) = refusals
     assert isinstance(raised, lknb.StreamError)
     assert "in a single call, which cannot be cancelled" in str(raised)
 

@@ -40,7 +40,12 @@ def later(do: Callable[[], object]) -> None:
 @FORMS
 def test_replies_from_another_thread_are_awaited_in_turn(run: Callable[..., str]) -> None:
     first, second = Reply[str](), Reply[str]()
-    later(lambda: (second.settle("b"), first.settle("a")))
+
+    def settle() -> None:
+        second.settle("b")
+        first.settle("a")
+
+    later(settle)
     assert run(first, second) == "ab"
 
 
