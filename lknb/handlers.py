@@ -7,10 +7,12 @@ appear in that cell. Each handler receives its events one at a time, in order, i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import datetime as dt
 import inspect
 import sys
+import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
@@ -92,7 +94,10 @@ class Handler(Live, ReadOnly):
         self._workers = Workers(_STREAMS_AT_ONCE if self.streams else self.concurrency, self.name)
         self._waiting: deque[tuple[Event, int, int]] = deque()
         self._waiting_bytes = self._waiting_files = 0
-        self._drain: asyncio.Task[None] | None = None
+        # Events come from several threads, and go to the function's.
+        self._lock = threading.Lock()
+        self._draining = False
+        self._task: asyncio.Task[None] | None = None
         self._reports = Throttle(self._count_not_shown)
         self._seconds = 0.0
         self.active = True
@@ -139,32 +144,56 @@ class Handler(Live, ReadOnly):
             RuntimeError: if the function's own code was cancelled. A CancelledError means that the caller was.
             TypeError: for a function that returns a generator, whose code has not run.
         """
+        # A copy for each call: two calls cannot enter the same context at the same time.
+        context = self._context.copy()
+        with self._counted_call():
+            try:
+                result = await self._call(lambda: context.run(self.function, *args, **kwargs))
+                if inspect.isawaitable(result):
+                    loop = self._main_loop or asyncio.get_running_loop()
+                    result = await await_on(loop, self.awaiting(result), context)
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                raise RuntimeError("the handler raised CancelledError") from error
+            return self._finished(result)
+
+    def _run_here(self, /, *args: Any, **kwargs: Any) -> None:
+        """Call the function on this thread, in its cell's context, as `run` does."""
+        context = self._context.copy()
+        with self._counted_call():
+            try:
+                result = context.run(self.function, *args, **kwargs)
+                if inspect.isawaitable(result):
+                    result = context.run(LOOP.submit, self._awaiting_uncancelled(result)).result()
+            except (asyncio.CancelledError, StopIteration) as error:
+                raise RuntimeError(f"the handler raised {type(error).__name__}") from error
+            except Exception:
+                raise
+            except BaseException as error:  # such as SystemExit, which must not end the thread
+                raise RuntimeError(f"the handler raised {type(error).__name__}") from error
+            self._finished(result)
+
+    @contextlib.contextmanager
+    def _counted_call(self) -> Iterator[None]:
         self.last_run = now()
         self.running += 1
         self.calls += 1
-        # A copy for each call: two calls cannot enter the same context at the same time.
-        context = self._context.copy()
         started = time.monotonic()
         try:
-            result = await self._call(lambda: context.run(self.function, *args, **kwargs))
-            if inspect.isawaitable(result):
-                loop = self._main_loop or asyncio.get_running_loop()
-                result = await await_on(loop, self.awaiting(result), context)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise RuntimeError("the handler raised CancelledError") from error
-        else:
-            if inspect.isgenerator(result) or inspect.isasyncgen(result):
-                raise TypeError(f"{self.name} returned a generator, whose code has not run. Return a list instead.")
-            return result
+            yield
         finally:
             seconds = time.monotonic() - started
             self._seconds += seconds
             self.max_duration = max(seconds, self.max_duration or 0.0)
             self.running -= 1
             self.last_duration = seconds  # set last: other threads wait for it
+
+    def _finished(self, result: Any) -> Any:
+        if inspect.isgenerator(result) or inspect.isasyncgen(result):
+            raise TypeError(f"{self.name} returned a generator, whose code has not run. Return a list instead.")
+        return result
 
     async def _call(self, function: Callable[[], Any]) -> Any:
         if self._is_async:
@@ -189,19 +218,36 @@ class Handler(Live, ReadOnly):
             raise RuntimeError(f"the handler raised {type(error).__name__}") from error
         return result
 
+    async def _awaiting_uncancelled(self, result: Any) -> Any:
+        try:
+            return await self.awaiting(result)
+        except asyncio.CancelledError as error:  # by the function's own code: nobody else knows of this task
+            raise RuntimeError("the handler raised CancelledError") from error
+
     def offer(self, event: Event) -> None:
-        """Queue an event for the function; called on the loop thread."""
+        """Queue an event for the function; safe from any thread."""
         if not self.active:
             return
         memory, disk = weight(event)
-        self._waiting.append((event, memory, disk))
-        self._waiting_bytes += memory
-        self._waiting_files += disk
-        while len(self._waiting) > 1 and self._waiting_too_much():
-            self._take()
+        dropped = 0
+        with self._lock:
+            self._waiting.append((event, memory, disk))
+            self._waiting_bytes += memory
+            self._waiting_files += disk
+            while len(self._waiting) > 1 and self._waiting_too_much():
+                self._take()
+                dropped += 1
+            begin, self._draining = not self._draining, True
+        for _ in range(dropped):
             self.drop("its oldest events")
-        if self._drain is None:
-            self._drain = asyncio.get_running_loop().create_task(self._run_waiting())
+        if not begin:
+            return
+        if not self._is_async and self._main_loop is None:
+            self._workers.start(self._drain_here)
+        elif LOOP.is_current():
+            self._start_task()
+        else:
+            LOOP.loop.call_soon_threadsafe(self._start_task)
 
     def _waiting_too_much(self) -> bool:
         return (
@@ -222,23 +268,43 @@ class Handler(Live, ReadOnly):
         if self.dropped == 1:
             self.say(f"{self!r} cannot keep up. From now on {what} are dropped and counted.")
 
-    async def _run_waiting(self) -> None:
+    def _next(self) -> Event | None:
+        with self._lock:
+            if self._waiting:
+                return self._take()
+            self._draining = False
+            return None
+
+    def _drain_here(self) -> None:
+        while (event := self._next()) is not None:
+            arguments = self._arguments(event, event.data)
+            try:
+                self._run_here(*arguments.args, **arguments.kwargs)
+            except Exception as error:
+                self.failed(error)
+
+    def _start_task(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._drain_on_loop())
+
+    async def _drain_on_loop(self) -> None:
         try:
-            while self._waiting:
-                event = self._take()
+            while (event := self._next()) is not None:
                 await self.serve(event, event.data)
         finally:
-            self._drain = None
+            self._task, self._draining = None, False
 
     async def serve(self, event: Event, data: Any) -> None:
         """Call the function for one event, and show its exception, if any."""
-        arguments = event_arguments(self._signature, {"data": data, "event": event, "sender": event.sender})
+        arguments = self._arguments(event, data)
         try:
             await self.run(*arguments.args, **arguments.kwargs)
         except asyncio.CancelledError:
             raise
         except Exception as error:
             self.failed(error)
+
+    def _arguments(self, event: Event, data: Any) -> inspect.BoundArguments:
+        return event_arguments(self._signature, {"data": data, "event": event, "sender": event.sender})
 
     def failed(self, error: BaseException) -> None:
         """Count an exception, and show its traceback in the cell, at most once a second."""
@@ -262,8 +328,9 @@ class Handler(Live, ReadOnly):
         """Stop serving; a call in progress finishes."""
         self.active = False
         if self.kind != "connection":  # it must still receive the event that the room was closed
-            self._waiting.clear()
-            self._waiting_bytes = self._waiting_files = 0
+            with self._lock:
+                self._waiting.clear()
+                self._waiting_bytes = self._waiting_files = 0
         self._workers.stop()
         self._reports.flush()
 
@@ -339,10 +406,7 @@ class Handlers:
             if not handler.takes(event.size or 0):
                 handler.say(f"{handler!r} does not receive a stream of {event.size:,} bytes: it exceeds max_size.")
                 continue
-            if LOOP.is_current():
-                handler.offer(event)
-            else:
-                LOOP.loop.call_soon_threadsafe(handler.offer, event)
+            handler.offer(event)
 
 
 def event_signature(function: Callable[..., Any]) -> inspect.Signature:

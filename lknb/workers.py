@@ -25,7 +25,7 @@ class Workers:
     def __init__(self, limit: int, name: str) -> None:
         self._limit = limit
         self._name = f"lknb-{name}"
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         # Protects the two counts, and keeps a thread from ending while a job is queued for it.
         self._lock = threading.Lock()
         self._threads = 0
@@ -35,6 +35,11 @@ class Workers:
         """Call `function` on a thread of the pool, waiting for a free one."""
         loop = asyncio.get_running_loop()
         job = Job(function, loop, loop.create_future())
+        self.start(job.do)
+        return await job.future
+
+    def start(self, job: Callable[[], None]) -> None:
+        """Call `job`, which raises nothing, on a thread of the pool as soon as one is free; safe from any thread."""
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -42,7 +47,6 @@ class Workers:
                 self._threads += 1
                 threading.Thread(target=self._work, name=self._name, daemon=True).start()
             self._jobs.put(job)
-        return await job.future
 
     def stop(self) -> None:
         """End idle threads now, and busy threads after their call."""
@@ -68,7 +72,7 @@ class Workers:
                     self._threads -= 1
                     self._free = max(0, self._free - 1)
                 return
-            job.do()
+            job()
             with self._lock:
                 # No thread is reserved for jobs that were queued while all threads were busy.
                 if self._jobs.empty():
