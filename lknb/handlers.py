@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 from lknb.belongings import Belongings
 from lknb.cells import Cell, current_cell, format_error, shell
 from lknb.errors import did_you_mean
-from lknb.event import Event, now, weight
+from lknb.event import Event, decoder_of, now, weight
 from lknb.events import MAX_SPOOLED, EventLog
 from lknb.functions import is_async, name_of, signature_of
 from lknb.interest import Interest
@@ -34,7 +34,7 @@ from lknb.workers import Workers, await_on, main_loop, run_on
 HandlerThread = Literal["worker", "main"]
 THREADS: tuple[str, ...] = get_args(HandlerThread)
 
-_OFFERED = ("data", "event", "sender")
+_OFFERED = ("data", "event", "sender", "value")
 _WAITING_LIMIT = 10_000
 _WAITING_BYTES = 64 * 1024 * 1024
 _NOT_GLOBAL = "Variables that a handler assigns belong to the call. To change one of the notebook, declare it `global`."
@@ -88,6 +88,11 @@ class Handler(Live, ReadOnly):
         self._context = contextvars.copy_context()
         self._is_async = is_async(self.function)
         self._signature = inspect.Signature() if self.kind == "rpc" else event_signature(self.function)
+        parameters = self._signature.parameters
+        if self.streams and "value" in parameters:
+            raise TypeError("A handler with stream=True runs before there is a value. Declare data, event or sender.")
+        takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+        self._takes_value = not self.streams and ("value" in parameters or takes_all)
         self._main_loop = main_loop() if self.thread == "main" else None
         self._workers = Workers(_STREAMS_AT_ONCE if self.streams else self.concurrency, self.name)
         self._waiting: deque[tuple[Event, int, int]] = deque()
@@ -139,6 +144,9 @@ class Handler(Live, ReadOnly):
             RuntimeError: if the function's own code was cancelled. A CancelledError means that the caller was.
             TypeError: for a function that returns a generator, whose code has not run.
         """
+        return await self._run(lambda: self.function(*args, **kwargs))
+
+    async def _run(self, function: Callable[[], Any]) -> Any:
         self.last_run = now()
         self.running += 1
         self.calls += 1
@@ -146,7 +154,7 @@ class Handler(Live, ReadOnly):
         context = self._context.copy()
         started = time.monotonic()
         try:
-            result = await self._call(lambda: context.run(self.function, *args, **kwargs))
+            result = await self._call(lambda: context.run(function))
             if inspect.isawaitable(result):
                 loop = self._main_loop or asyncio.get_running_loop()
                 result = await await_on(loop, self.awaiting(result), context)
@@ -232,9 +240,20 @@ class Handler(Live, ReadOnly):
 
     async def serve(self, event: Event, data: Any) -> None:
         """Call the function for one event, and show its exception, if any."""
-        arguments = event_arguments(self._signature, {"data": data, "event": event, "sender": event.sender})
+        offered = {"data": data, "event": event, "sender": event.sender, "value": None}
+        is_late = self._takes_value
+        if is_late and self._is_async and decoder_of(event) is not None:
+            # Decoding may take long, so not on the loop, where the function itself runs.
+            offered["value"], is_late = await self._workers.run(lambda: event.value), False
+
+        def call() -> Any:
+            if is_late:
+                offered["value"] = event.value
+            arguments = event_arguments(self._signature, offered)
+            return self.function(*arguments.args, **arguments.kwargs)
+
         try:
-            await self.run(*arguments.args, **arguments.kwargs)
+            await self._run(call)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -346,7 +365,7 @@ class Handlers:
 
 
 def event_signature(function: Callable[..., Any]) -> inspect.Signature:
-    """The parameters of a handler of events, checked: each one is data, event or sender, or has a default.
+    """The parameters of a handler of events, checked: each one is data, event, sender or value, or has a default.
 
     Raises:
         TypeError: for any other parameter, and for a function that cannot be a handler.
@@ -357,7 +376,7 @@ def event_signature(function: Callable[..., Any]) -> inspect.Signature:
         required = each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
         if required and each.name not in _OFFERED:
             raise TypeError(
-                f"The handler's parameter {each.name!r} is not one of data, event, sender"
+                f"The handler's parameter {each.name!r} is not one of data, event, sender, value"
                 f"{did_you_mean(each.name, _OFFERED)} "
                 "Declare only the ones it needs, for example `def handler(data, sender):`."
             )
@@ -365,7 +384,7 @@ def event_signature(function: Callable[..., Any]) -> inspect.Signature:
     if variable and not event_arguments(signature, dict.fromkeys(_OFFERED)).arguments:
         raise TypeError(
             f"The handler's parameter *{variable.name} would receive nothing. Declare the ones it needs out of data, "
-            f"event, sender, for example `lambda data: {name_of(function)}(data)`."
+            f"event, sender, value, for example `lambda data: {name_of(function)}(data)`."
         )
     return signature
 

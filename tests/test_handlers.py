@@ -67,7 +67,7 @@ def test_handler_receives_the_parameters_it_declares(alice: lknb.Room, bob: lknb
 
 
 def test_unknown_parameter_is_rejected(bob: lknb.Room) -> None:
-    with pytest.raises(TypeError, match=r"'sende' is not one of data, event, sender; did you mean 'sender'\?"):
+    with pytest.raises(TypeError, match=r"'sende' is not one of data, event, sender, value; did you mean 'sender'\?"):
 
         @bob.on_data("t")
         def handler(data: bytes, sende: str) -> None: ...
