@@ -61,7 +61,7 @@ def test_handler_receives_the_parameters_it_declares(alice: lknb.Room, bob: lknb
         "only_data": b"x",
         "nothing": (),
         "with_default": (b"x", 3),
-        "keywords": ["data", "event", "sender"],
+        "keywords": ["data", "event", "sender", "value"],
         "callable": "alice",
     }
 
