@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lknb.belongings import Belongings
     from lknb.connecting import connect, rooms
     from lknb.connection import ConnectionState
+    from lknb.decoding import Decoder
     from lknb.errors import (
         ConnectError,
         DeliveryTimeoutError,
@@ -66,6 +67,7 @@ _MODULES = {
     "AioInbox": "inbox",
     "Handler": "handlers",
     "HandlerThread": "handlers",
+    "Decoder": "decoding",
     "ReceivedFile": "files",
     "Attributes": "systems.state",
     "StreamWriter": "systems.streams",
@@ -103,6 +105,7 @@ __all__ = [
     "Belongings",
     "ConnectError",
     "ConnectionState",
+    "Decoder",
     "DeliveryTimeoutError",
     "Direction",
     "Event",

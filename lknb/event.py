@@ -8,9 +8,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from time import monotonic
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lknb.public import public
+
+if TYPE_CHECKING:
+    from lknb.decoding import Decoder, Decoders
 
 Kind = Literal[
     "text",
@@ -35,6 +38,9 @@ STATUSES: tuple[str, ...] = get_args(Status)
 # Listeners receive these kinds from every participant, including this one; other kinds only from others.
 STATE_KINDS = frozenset({"attributes", "participant_metadata", "room_metadata", "participant", "connection", "loss"})
 
+# A payload without a format that the kind defines.
+_RAW_KINDS = frozenset({"data", "data_track"})
+
 _OVERHEAD = 600  # approximate bytes of an Event's own objects
 _PARSED = 4  # a payload as Python objects takes some times the bytes of its JSON
 
@@ -46,14 +52,38 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-class _InProgress:
-    """What an open event needs. These are not fields of an event, so copies and tables of events do not have them."""
+class Decoded:
+    """What a decoder made of an event's payload.
 
-    __slots__ = ("_answer_size", "_partial", "_started")
+    Attributes:
+        decoder: the decoder.
+        value: the value.
+        error: why there is none.
+        is_kept: False once the value was given up, to be made again when somebody asks for it.
+    """
+
+    __slots__ = ("decoder", "error", "is_kept", "value")
+
+    def __init__(self, decoder: Decoder, value: Any, error: str | None) -> None:
+        self.decoder, self.value, self.error = decoder, value, error
+        self.is_kept = True
+
+    def forget(self) -> None:
+        """Give up the value."""
+        self.is_kept = False
+        self.value = None
+
+
+class _InProgress:
+    """What an open event needs, and what decodes its payload. Copies and tables of events do not have it."""
+
+    __slots__ = ("_answer_size", "_decoded", "_decoders", "_partial", "_started")
 
     _started: float
     _partial: Callable[[], Any] | None
     _answer_size: int
+    _decoders: Decoders  # not set before the event is in a log
+    _decoded: Decoded  # not set before somebody asks for the value
 
     def _begin(self, elapsed: float = 0.0) -> None:
         object.__setattr__(self, "_started", monotonic() - elapsed)
@@ -169,6 +199,25 @@ class Event(_InProgress):
         """Seconds since it started; after it has ended, `duration`."""
         return monotonic() - self._started if self.duration is None else self.duration
 
+    @property
+    def value(self) -> Any:
+        """The payload as a value: what the decoder of its topic makes of it; see `Room.decode`.
+
+        Without a decoder, it is None for packets and frames, whose bytes can mean anything, and otherwise `data`. It is
+        None for a payload that the decoder cannot read, too: `value_error` says why. Readers share the value, so do not
+        change it. A copy of an event has no decoder.
+        """
+        decoded = _decoded(self)
+        if decoded is not None:
+            return decoded[0]
+        return None if self.kind in _RAW_KINDS else self.data
+
+    @property
+    def value_error(self) -> str | None:
+        """Why the decoder of its topic could not read the payload; None if it could, or if there is no decoder."""
+        decoded = _decoded(self)
+        return decoded[1] if decoded is not None else None
+
     def so_far(self) -> Any:
         """The payload; for an open text stream, the text transferred so far."""
         partial = self._partial
@@ -200,6 +249,32 @@ def amend(event: Event, **changes: Any) -> None:
 def set_partial(event: Event, partial: Callable[[], Any]) -> None:
     """Have `event.so_far()` return `partial()` until the event ends."""
     event._set_partial(partial)
+
+
+def set_decoders(event: Event, decoders: Decoders) -> None:
+    """Have these decoders read the payload of `event`."""
+    object.__setattr__(event, "_decoders", decoders)
+
+
+def decoder_of(event: Event) -> Decoder | None:
+    """The decoder that reads the payload of `event`, if any."""
+    decoders: Decoders | None = getattr(event, "_decoders", None)
+    return None if decoders is None else decoders.of(event)
+
+
+def kept_decoded(event: Event) -> Decoded | None:
+    """What `keep_decoded` has kept, if anything."""
+    return getattr(event, "_decoded", None)
+
+
+def keep_decoded(event: Event, decoded: Decoded) -> None:
+    """Keep what a decoder made of the payload, for whoever asks next."""
+    object.__setattr__(event, "_decoded", decoded)
+
+
+def _decoded(event: Event) -> tuple[Any, str | None] | None:
+    decoders: Decoders | None = getattr(event, "_decoders", None)
+    return None if decoders is None else decoders.decoded(event)
 
 
 def set_answer(event: Event, answer: Any, size: int) -> None:

@@ -1,12 +1,17 @@
-"""The columns of a table of events, for pandas, Arrow and downloads. A column added to `COLUMNS` appears in all."""
+"""The columns of a table of events, for pandas, Arrow and downloads. A column added to `COLUMNS` appears in all.
+
+Events with a decoder add columns of their own, such as `value.x`: see `value_columns`.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lknb.event import Event
+from lknb import values
+from lknb.event import Event, decoder_of
 
 if TYPE_CHECKING:
     import pandas
@@ -40,6 +45,12 @@ COLUMNS = (
     Column("id", "text", lambda event: event.id),
 )
 
+MOST_FIELDS = 64
+"""Columns for the fields of decoded values at most. `value_more` counts the others."""
+
+_LONGEST = 10_000  # items of a list in a cell
+_ITEMS = 5_000_000  # items of all lists in a table, because the same packets may be small and unpack to much
+
 # Types are explicit: pandas would guess another one for an empty column, and turn integers with gaps into floats,
 # which cannot hold a timestamp in nanoseconds.
 _PANDAS = {
@@ -50,13 +61,84 @@ _PANDAS = {
     "integer": "Int64",
     "unsigned": "UInt64",
     "float": "float64",
+    "flag": "boolean",
+    "integers": "object",
+    "floats": "object",
 }
 
 
 def columns(events: Iterable[Event]) -> dict[str, list[Any]]:
     """The events as columns of plain Python values, a row for each event."""
+    return {name: cells for name, _, cells in _columns(events)}
+
+
+def _columns(events: Iterable[Event]) -> list[tuple[str, str, list[Any]]]:
+    """The name, the type and the cells of each column."""
     events = list(events)
-    return {column.name: [column.value(event) for event in events] for column in COLUMNS}
+    fixed = [(column.name, column.type, [column.value(event) for event in events]) for column in COLUMNS]
+    return fixed + value_columns(events)
+
+
+def value_columns(events: Sequence[Event]) -> list[tuple[str, str, list[Any]]]:
+    """The columns of decoded values: their names, types and cells; none if no event has a decoder.
+
+    A field `x` of a value is `value.x`, a value without fields is `value`. `value_error` says why a payload could not
+    be read, and `value_more` counts the fields of an event that have no column, if there are any: beyond 64 columns,
+    lists that are too long, and fields with the name of another one.
+    """
+    if not any(decoder_of(event) for event in events):
+        return []
+    cells: dict[str, dict[int, Any]] = {}
+    errors: list[str | None] = []
+    more = [0] * len(events)
+    items = 0
+    for row, event in enumerate(events):
+        error = event.value_error if decoder_of(event) else None
+        errors.append(error)
+        if error is not None or not decoder_of(event):
+            continue
+        for name, value in values.fields(event.value, _LONGEST):
+            column = cells.get(name) if name in cells or len(cells) >= MOST_FIELDS else cells.setdefault(name, {})
+            items += len(value) if isinstance(value, list) else 0
+            if column is None or row in column or value is values.LEFT_OUT or items > _ITEMS:
+                more[row] += 1
+            else:
+                column[row] = value
+    found = [
+        (f"value{name}", *_typed([column.get(row) for row in range(len(events))])) for name, column in cells.items()
+    ]
+    if any(more):
+        found.append(("value_more", "integer", more))
+    return [*found, ("value_error", "text", errors)]
+
+
+def _typed(cells: list[Any]) -> tuple[str, list[Any]]:
+    """The type that all cells of a column have, and the cells; JSON text if they have no type in common."""
+    kinds = {_kind_of(cell) for cell in cells if cell is not None}
+    if kinds <= {"integer", "float"} and kinds:
+        kind = "float" if "float" in kinds else "integer"
+    elif kinds <= {"integers", "floats"} and kinds:
+        kind = "floats" if "floats" in kinds else "integers"
+    elif len(kinds) == 1:
+        kind = kinds.pop()
+    else:
+        return "text", [
+            None if cell is None else cell if isinstance(cell, str) else values.as_json(cell) for cell in cells
+        ]
+    if kind == "float":
+        return kind, [None if cell is None else float(cell) for cell in cells]
+    if kind == "floats":
+        return kind, [None if cell is None else [float(each) for each in cell] for cell in cells]
+    return kind, cells
+
+
+def _kind_of(cell: Any) -> str:
+    if isinstance(cell, list):
+        return "floats" if any(isinstance(each, float) for each in cell) else "integers"
+    return _KINDS[type(cell)]
+
+
+_KINDS = {bool: "flag", int: "integer", float: "float", str: "text", bytes: "bytes", dt.datetime: "time"}
 
 
 def to_pandas(events: Iterable[Event]) -> pandas.DataFrame:
@@ -65,14 +147,12 @@ def to_pandas(events: Iterable[Event]) -> pandas.DataFrame:
         import pandas
     except ImportError as error:
         raise ImportError('to_pandas() needs pandas: pip install "lknb[data]"') from error
-    values = columns(events)
     frame = {}
-    for column in COLUMNS:
-        if column.type == "time":
-            series = pandas.Series(values[column.name], dtype="object")
-            frame[column.name] = pandas.to_datetime(series, utc=True)
+    for name, kind, cells in _columns(events):
+        if kind == "time":
+            frame[name] = pandas.to_datetime(pandas.Series(cells, dtype="object"), utc=True)
         else:
-            frame[column.name] = pandas.Series(values[column.name], dtype=_PANDAS[column.type])
+            frame[name] = pandas.Series(cells, dtype=_PANDAS[kind])
     return pandas.DataFrame(frame)
 
 
@@ -91,9 +171,11 @@ def to_arrow(events: Iterable[Event]) -> pyarrow.Table:
         "integer": pa.int64(),
         "unsigned": pa.uint64(),
         "float": pa.float64(),
+        "flag": pa.bool_(),
+        "integers": pa.list_(pa.int64()),
+        "floats": pa.list_(pa.float64()),
     }
-    values = columns(events)
-    return pa.table({column.name: pa.array(values[column.name], types[column.type]) for column in COLUMNS})
+    return pa.table({name: pa.array(cells, types[kind]) for name, kind, cells in _columns(events)})
 
 
 def _json(value: Any) -> str:

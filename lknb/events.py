@@ -12,8 +12,22 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from lknb import checks, event_table
-from lknb.event import DIRECTIONS, KINDS, STATUSES, Direction, Event, Kind, Status, amend, set_ended, weight
+from lknb import checks, event_table, values
+from lknb.decoding import Decoders
+from lknb.event import (
+    DIRECTIONS,
+    KINDS,
+    STATUSES,
+    Direction,
+    Event,
+    Kind,
+    Status,
+    amend,
+    decoder_of,
+    set_decoders,
+    set_ended,
+    weight,
+)
 from lknb.interest import Interest
 from lknb.live import Live
 from lknb.participants import Participant
@@ -136,7 +150,9 @@ class Events(Sequence[Event]):
     def to_pandas(self) -> pandas.DataFrame:
         """A DataFrame with a row for each event. Times are timezone-aware, sizes in bytes, durations in seconds.
 
-        `text` contains text (dicts as JSON, a file's name), `data` the raw payloads of packets and frames.
+        `text` contains text (dicts as JSON, a file's name), `data` the raw payloads of packets and frames. If topics
+        have a decoder (see `Room.decode`), the fields of their values are columns such as `value.x`, at most 64;
+        `value_more` counts those of an event without a column, and `value_error` says why a payload was not read.
 
         Raises:
             ImportError: without pandas (`pip install "lknb[data]"`).
@@ -161,6 +177,7 @@ class EventLog(Live, Events):
 
     Attributes:
         evicted: how many older events were removed to stay within these limits.
+        decoders: how the payloads of its events are read; `room.decode` sets them.
     """
 
     _instead = "Use room.events[:], which has the events as they are now, or list(room.events)."
@@ -168,6 +185,7 @@ class EventLog(Live, Events):
     def __init__(
         self, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES, max_spooled: int = MAX_SPOOLED
     ) -> None:
+        self.decoders = Decoders()
         self._kept: deque[tuple[Event, int, int]] = deque()
         self._max_events, self._max_bytes, self._max_spooled = max_events, max_bytes, max_spooled
         self._open: dict[int, int] = {}  # how many events had been added before each open one
@@ -214,6 +232,7 @@ class EventLog(Live, Events):
 
     def add(self, event: Event) -> Event:
         """Append an event and pass it to the readers."""
+        set_decoders(event, self.decoders)
         memory, disk = weight(event)
         with self._lock:
             self._kept.append((event, memory, disk))
@@ -310,5 +329,8 @@ class EventLog(Live, Events):
 
 
 def _preview(event: Event) -> str:
+    if decoder_of(event) is not None and event.status != "open":
+        error = event.value_error
+        return values.as_json(event.value, 400)[:200] if error is None else f"not decoded: {error}"
     text = event.text()
     return repr(event.data)[:200] if text is None and event.data is not None else text or ""

@@ -34,7 +34,7 @@ def signature_of(function: Callable[..., Any], *, eval_str: bool = False) -> ins
     if not callable(function):
         raise TypeError(f"A handler must be a function, not {type(function).__name__}.")
     name = name_of(function)
-    if _is_generator(function):
+    if is_generator(function):
         raise TypeError(
             f"{name} contains `yield`, so calling it would not run its code. Use `return`, and collect several values "
             "in a list."
@@ -48,7 +48,8 @@ def signature_of(function: Callable[..., Any], *, eval_str: bool = False) -> ins
         ) from None
 
 
-def _is_generator(function: Callable[..., Any]) -> bool:
+def is_generator(function: Callable[..., Any]) -> bool:
+    """Whether calling `function` returns a generator, without running its code."""
     called = function
     while isinstance(called, functools.partial | staticmethod):
         called = called.func if isinstance(called, functools.partial) else called.__func__

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import contextvars
 import datetime as dt
+import functools
 import inspect
 import sys
 import threading
@@ -22,7 +23,7 @@ from typing import Any, Literal, get_args
 from lknb.belongings import Belongings
 from lknb.cells import Cell, current_cell, format_error, shell
 from lknb.errors import did_you_mean
-from lknb.event import Event, now, weight
+from lknb.event import Event, decoder_of, now, weight
 from lknb.events import MAX_SPOOLED, EventLog
 from lknb.functions import is_async, name_of, signature_of
 from lknb.interest import Interest
@@ -36,7 +37,7 @@ from lknb.workers import Workers, await_on, main_loop, run_on
 HandlerThread = Literal["worker", "main"]
 THREADS: tuple[str, ...] = get_args(HandlerThread)
 
-_OFFERED = ("data", "event", "sender")
+_OFFERED = ("data", "event", "sender", "value")
 _WAITING_LIMIT = 10_000
 _WAITING_BYTES = 64 * 1024 * 1024
 _NOT_GLOBAL = "Variables that a handler assigns belong to the call. To change one of the notebook, declare it `global`."
@@ -90,6 +91,11 @@ class Handler(Live, ReadOnly):
         self._context = contextvars.copy_context()
         self._is_async = is_async(self.function)
         self._signature = inspect.Signature() if self.kind == "rpc" else event_signature(self.function)
+        parameters = self._signature.parameters
+        if self.streams and "value" in parameters:
+            raise TypeError("A handler with stream=True runs before there is a value. Declare data, event or sender.")
+        takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+        self._takes_value = not self.streams and ("value" in parameters or takes_all)
         self._main_loop = main_loop() if self.thread == "main" else None
         self._workers = Workers(_STREAMS_AT_ONCE if self.streams else self.concurrency, self.name)
         self._waiting: deque[tuple[Event, int, int]] = deque()
@@ -144,11 +150,14 @@ class Handler(Live, ReadOnly):
             RuntimeError: if the function's own code was cancelled. A CancelledError means that the caller was.
             TypeError: for a function that returns a generator, whose code has not run.
         """
+        return await self._run(lambda: self.function(*args, **kwargs))
+
+    async def _run(self, function: Callable[[], Any]) -> Any:
         # A copy for each call: two calls cannot enter the same context at the same time.
         context = self._context.copy()
         with self._counted_call():
             try:
-                result = await self._call(lambda: context.run(self.function, *args, **kwargs))
+                result = await self._call(lambda: context.run(function))
                 if inspect.isawaitable(result):
                     loop = self._main_loop or asyncio.get_running_loop()
                     result = await await_on(loop, self.awaiting(result), context)
@@ -159,12 +168,12 @@ class Handler(Live, ReadOnly):
                 raise RuntimeError("the handler raised CancelledError") from error
             return self._finished(result)
 
-    def _run_here(self, /, *args: Any, **kwargs: Any) -> None:
-        """Call the function on this thread, in its cell's context, as `run` does."""
+    def _run_here(self, function: Callable[[], Any]) -> None:
+        """Call `function` on this thread, in its cell's context, as `run` does."""
         context = self._context.copy()
         with self._counted_call():
             try:
-                result = context.run(self.function, *args, **kwargs)
+                result = context.run(function)
                 if inspect.isawaitable(result):
                     result = context.run(LOOP.submit, self._awaiting_uncancelled(result)).result()
             except (asyncio.CancelledError, StopIteration) as error:
@@ -277,9 +286,8 @@ class Handler(Live, ReadOnly):
 
     def _drain_here(self) -> None:
         while (event := self._next()) is not None:
-            arguments = self._arguments(event, event.data)
             try:
-                self._run_here(*arguments.args, **arguments.kwargs)
+                self._run_here(functools.partial(self._called_with_value, event))
             except Exception as error:
                 self.failed(error)
 
@@ -295,16 +303,26 @@ class Handler(Live, ReadOnly):
 
     async def serve(self, event: Event, data: Any) -> None:
         """Call the function for one event, and show its exception, if any."""
-        arguments = self._arguments(event, data)
+        value = None
+        if self._takes_value and decoder_of(event) is not None:
+            # Decoding may take long, so not on the loop, where an async function itself runs.
+            value = await self._workers.run(lambda: event.value)
+        elif self._takes_value:
+            value = event.value
         try:
-            await self.run(*arguments.args, **arguments.kwargs)
+            await self._run(lambda: self._called(event, data, value))
         except asyncio.CancelledError:
             raise
         except Exception as error:
             self.failed(error)
 
-    def _arguments(self, event: Event, data: Any) -> inspect.BoundArguments:
-        return event_arguments(self._signature, {"data": data, "event": event, "sender": event.sender})
+    def _called(self, event: Event, data: Any, value: Any) -> Any:
+        offered = {"data": data, "event": event, "sender": event.sender, "value": value}
+        arguments = event_arguments(self._signature, offered)
+        return self.function(*arguments.args, **arguments.kwargs)
+
+    def _called_with_value(self, event: Event) -> Any:
+        return self._called(event, event.data, event.value if self._takes_value else None)
 
     def failed(self, error: BaseException) -> None:
         """Count an exception, and show its traceback in the cell, at most once a second."""
@@ -410,7 +428,7 @@ class Handlers:
 
 
 def event_signature(function: Callable[..., Any]) -> inspect.Signature:
-    """The parameters of a handler of events, checked: each one is data, event or sender, or has a default.
+    """The parameters of a handler of events, checked: each one is data, event, sender or value, or has a default.
 
     Raises:
         TypeError: for any other parameter, and for a function that cannot be a handler.
@@ -421,7 +439,7 @@ def event_signature(function: Callable[..., Any]) -> inspect.Signature:
         required = each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
         if required and each.name not in _OFFERED:
             raise TypeError(
-                f"The handler's parameter {each.name!r} is not one of data, event, sender"
+                f"The handler's parameter {each.name!r} is not one of data, event, sender, value"
                 f"{did_you_mean(each.name, _OFFERED)} "
                 "Declare only the ones it needs, for example `def handler(data, sender):`."
             )
@@ -429,7 +447,7 @@ def event_signature(function: Callable[..., Any]) -> inspect.Signature:
     if variable and not event_arguments(signature, dict.fromkeys(_OFFERED)).arguments:
         raise TypeError(
             f"The handler's parameter *{variable.name} would receive nothing. Declare the ones it needs out of data, "
-            f"event, sender, for example `lambda data: {name_of(function)}(data)`."
+            f"event, sender, value, for example `lambda data: {name_of(function)}(data)`."
         )
     return signature
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 from lknb import checks, leaving
 from lknb.belongings import Belongings
 from lknb.cells import shell
+from lknb.columns.decoders import check_kind, make_decoder
 from lknb.connection import ConnectionState
+from lknb.decoding import Decoder
 from lknb.defaults import RPC_CONCURRENCY
 from lknb.event import STATE_KINDS, Kind
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
@@ -229,6 +231,11 @@ class Room(Live, ReadOnly):
         """The registered handlers, with counts of their calls and errors."""
         return tuple(self._systems.handlers)
 
+    @property
+    def decoders(self) -> tuple[Decoder, ...]:
+        """How the payloads of topics are read, with counts of those that could not be: what `decode` has set."""
+        return tuple(self.events.decoders)
+
     def __repr__(self) -> str:
         state = self.state if self.state == "connected" else f"{self.state} ({self._connection.state_reason})"
         return f"<Room {self.name!r} as {self.identity!r}: {state}, {len(self.participants)} participants>"
@@ -276,7 +283,8 @@ class Room(Live, ReadOnly):
     ) -> Callable[[F], F]:
         """Register a handler for text streams. Use as a decorator.
 
-        A handler receives whichever of `data`, `event` and `sender` it declares as parameters. A plain function runs
+        A handler receives whichever of `data`, `event`, `sender` and `value` it declares as parameters; `value` is
+        what the topic's decoder makes of `data`, see `decode`. A plain function runs
         on its own thread, an async function on lknb's loop. An awaitable that the function returns is awaited. A
         handler receives its events one at a time, in order. Running its cell again replaces it; its output and its
         exceptions appear in its cell.
@@ -290,8 +298,8 @@ class Room(Live, ReadOnly):
             thread: "main" runs the handler on the kernel's main thread, between cells, as plotting requires.
 
         Raises:
-            TypeError: for a parameter other than data, event and sender, for a function that could never run, and for
-                an argument of another type.
+            TypeError: for a parameter other than data, event, sender and value, for a function that could never run,
+                and for an argument of another type.
             NotConnectedError: if the room is closed.
 
         Examples:
@@ -323,8 +331,8 @@ class Room(Live, ReadOnly):
             thread: "main" runs the handler on the kernel's main thread.
 
         Raises:
-            TypeError: for a parameter other than data, event and sender, for a function that could never run, and for
-                an argument of another type.
+            TypeError: for a parameter other than data, event, sender and value, for a function that could never run,
+                and for an argument of another type.
             NotConnectedError: if the room is closed.
 
         Examples:
@@ -527,6 +535,68 @@ class Room(Live, ReadOnly):
         inbox = Inbox(self.events, interest, max_events=max_events, max_bytes=max_bytes)
         self._inboxes.add(inbox)
         return inbox
+
+    def decode(
+        self,
+        topic: str,
+        format: str | type | Callable[[bytes], Any] | None,
+        *,
+        names: Iterable[str] | str = (),
+        kind: Kind | None = None,
+        definition: str | None = None,
+    ) -> Decoder | None:
+        """Set how the payloads of a topic are read: then `event.value` has the value, and `event.data` still the bytes.
+
+        It applies to all events of the topic, received and sent, those in the log too. Handlers with a parameter
+        `value`, feeds, plots and tables of events use it. A payload that cannot be read has the value None and a
+        reason in `event.value_error`; nothing is raised. Another call for the same topic replaces it, None ends it,
+        and so does running the cell again without it.
+
+        The formats, and the value of each:
+
+        - the format of a struct, such as "<dff": with `names` a dict, otherwise a tuple, or the value if there is only
+          one. A payload of several structs is a list of these.
+        - "json", "msgpack", "cbor": dicts, lists, texts, numbers and times.
+        - "arrow": a `pyarrow.Table`, from an Arrow IPC stream or file.
+        - "cdr", with `definition`: a dict, from a message of ROS 2.
+        - a class of protobuf messages: a message.
+        - a function of the bytes: what it returns.
+
+        A function must be quick and give the same result for the same bytes: it may run on any thread, more than once,
+        and in any order. A payload has at most 1 MB, 250,000 values and 200 levels; Arrow has at most 32 MB unpacked,
+        and a function gets at most 32 MB.
+
+        Args:
+            topic: the topic, or the name of the data track.
+            format: how to read payloads; None ends what was set.
+            names: the names of a struct's values.
+            kind: only events of this kind: `data`, `data_track`, `text` or `bytes`; None for all of these. A decoder
+                for a kind comes before one for all.
+            definition: the text of the ROS 2 message definition, with those of nested types after lines of `===`, or
+                as `ros2 interface show` prints it.
+
+        Returns:
+            The decoder, which counts what it could not read; None if `format` is.
+
+        Raises:
+            TypeError: for an argument of another type, and for a function that could never run.
+            ValueError: for a text that is no format, a wrong number of names, a kind without payloads of its own, and
+                a definition that cannot be read.
+            ImportError: if the format needs a package that is not installed; the message has the command.
+
+        Examples:
+            >>> room.decode("imu", "<dff", names=["t", "x", "y"])
+            >>> room.decode("pose", pose_pb2.Pose)
+            >>> @room.on_data("imu")
+            ... def follow(value: dict[str, float] | None) -> None:
+            ...     print(value)
+        """
+        if format is None:
+            self.events.decoders.end(checks.topic(topic), check_kind(kind))
+            return None
+        decoder = make_decoder(topic, format, names, kind, definition)
+        self.events.decoders.add(decoder)
+        return decoder
 
     def _interest(
         self, kind: str | Iterable[str] | None, topic: str | None, sender: str | Participant | None

@@ -61,13 +61,13 @@ def test_handler_receives_the_parameters_it_declares(alice: lknb.Room, bob: lknb
         "only_data": b"x",
         "nothing": (),
         "with_default": (b"x", 3),
-        "keywords": ["data", "event", "sender"],
+        "keywords": ["data", "event", "sender", "value"],
         "callable": "alice",
     }
 
 
 def test_unknown_parameter_is_rejected(bob: lknb.Room) -> None:
-    with pytest.raises(TypeError, match=r"'sende' is not one of data, event, sender; did you mean 'sender'\?"):
+    with pytest.raises(TypeError, match=r"'sende' is not one of data, event, sender, value; did you mean 'sender'\?"):
 
         @bob.on_data("t")
         def handler(data: bytes, sende: str) -> None: ...

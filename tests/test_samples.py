@@ -13,13 +13,12 @@ from typing import Any
 
 import pytest
 
+from lknb.columns.limits import LARGEST, UNPACKED
+from lknb.decoding import UndecodableError
 from lknb.widgets.samples import (
     DEEPEST,
-    LARGEST,
     LONGEST,
-    UNPACKED,
     WIDEST,
-    UndecodableError,
     detect_rows,
     make_decoder,
     rows_from_decoder,

@@ -105,6 +105,10 @@ class Completion:
             return self._session.texts(sent=what == "edit")
         if what == "which":
             return [f"{room.identity}@{room.name}" for room in self._session.open_rooms()]
+        if what == "format":
+            from lknb.columns.decoders import FORMATS  # here, so that loading the magics does not load more
+
+            return FORMATS
         room = self._session.current
         if room is None:
             return []

@@ -31,6 +31,8 @@ export function contentLine(event) {
  */
 export function eventDetails(event, buffer) {
 	const parts = [];
+	if (event.value !== undefined)
+		parts.push(h("strong", null, "Value"), copyable(event.value, "json"), h("strong", null, "Payload"));
 	if (buffer && IMAGE_TYPES.has(event.type ?? "")) parts.push(image(buffer, event.type ?? "", event.preview));
 	else if (event.preview) parts.push(copyable(event.preview, event.content));
 	if (event.result) parts.push(h("strong", null, "Answer"), copyable(event.result, "text"));
@@ -54,6 +56,7 @@ function facts(event) {
 		["sent", event.reliable === false ? "lossy" : event.reliable === true ? "reliably" : ""],
 		...Object.entries(event.attributes ?? {}),
 		["error", event.error],
+		["not decoded", event.value_error],
 	];
 	const given = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
 	return h(

@@ -6,7 +6,8 @@ import json
 import unicodedata
 from typing import Any, cast
 
-from lknb.event import Event
+from lknb import values
+from lknb.event import Event, decoder_of
 from lknb.files import ReceivedFile
 from lknb.widgets.rows import Content, EventRow, WholeEvent
 
@@ -22,6 +23,7 @@ _RECIPIENTS = 20
 
 def event_row(event: Event) -> EventRow:
     """An event as a row, with a preview of its payload."""
+    error = event.value_error
     content, text = _preview(event)
     return {
         "time": event.time.timestamp() * 1000,
@@ -38,6 +40,7 @@ def event_row(event: Event) -> EventRow:
         "reliable": event.reliable,
         "content": content,
         "preview": text[:_PREVIEW],
+        "value_error": error,
         "more": content == "image" or len(text) > _PREVIEW,
     }
 
@@ -51,18 +54,24 @@ def whole_event(event: Event) -> WholeEvent:
     """An event with its payload, up to the limits, for a browser that has opened it."""
     row = cast(WholeEvent, event_row(event))  # its other keys are optional
     row["attributes"] = event.attributes
+    if is_decoded(event):
+        row["value"] = values.as_json(event.value)[:TEXT_LIMIT]
+    row["content"], text = _raw_preview(event)
+    row["preview"] = text[:TEXT_LIMIT]
+    row["more"] = row["content"] == "image" or len(text) > TEXT_LIMIT
     if row["content"] == "image":
         file = event.data
         if file.size <= IMAGE_LIMIT:
             row["type"], row["buffer"] = file.image_type, file.data
             return row
-    elif row["content"] != "file":
-        text = content_of(event)[1]
-        row["preview"] = text[:TEXT_LIMIT]
-        row["more"] = len(text) > TEXT_LIMIT
     if event.result is not None:
         row["result"] = _answer(event.result)[:TEXT_LIMIT]
     return row
+
+
+def is_decoded(event: Event) -> bool:
+    """Whether the topic has a decoder that could read this event."""
+    return decoder_of(event) is not None and event.status != "open" and event.value_error is None
 
 
 def content_of(event: Event) -> tuple[Content, str]:
@@ -79,6 +88,13 @@ def content_of(event: Event) -> tuple[Content, str]:
 
 
 def _preview(event: Event) -> tuple[Content, str]:
+    if is_decoded(event):
+        text = values.as_json(event.value, 2 * _PREVIEW)
+        return ("json" if text[:1] in ("{", "[") else "text"), text
+    return _raw_preview(event)
+
+
+def _raw_preview(event: Event) -> tuple[Content, str]:
     file = event.data
     if event.kind == "bytes" and isinstance(file, ReceivedFile):
         return ("image" if file.image_type else "file"), f"{file.name} ({file.mime_type})"

@@ -1,7 +1,8 @@
-"""The feed's download: events as JSON lines or CSV, with the columns of `event_table.COLUMNS`.
+"""The feed's download: events as JSON lines or CSV, with the columns of `event_table.COLUMNS`, and `value`.
 
 All columns are text, numbers or lists of text: a time is ISO 8601 in UTC. Bytes are hexadecimal digits, and only appear
-if the payload is not text, because the column `text` has it otherwise.
+if the payload is not text, because the column `text` has it otherwise. `value` is what the topic's decoder makes of the
+payload, as JSON.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lknb.event import Event
+from lknb import values
+from lknb.event import Event, decoder_of
 from lknb.event_table import COLUMNS
 
 SIZE_LIMIT = 8_000_000
@@ -25,14 +27,16 @@ _FORMULA = ("=", "+", "-", "@", "\t")
 
 def as_json(events: Sequence[Event]) -> tuple[bytes, int]:
     """The newest events as JSON lines, oldest first, and how many older ones did not fit."""
-    lines = _newest_lines(events, _json_line)
+    more = _more_columns(events)
+    lines = _newest_lines(events, lambda event: _json_line(event, more))
     return b"".join(lines), len(events) - len(lines)
 
 
 def as_csv(events: Sequence[Event]) -> tuple[bytes, int]:
     """The newest events as CSV with a header, oldest first, and how many older ones did not fit."""
-    lines = _newest_lines(events, _csv_line)
-    header = _csv([column.name for column in COLUMNS])
+    more = _more_columns(events)
+    lines = _newest_lines(events, lambda event: _csv_line(event, more))
+    header = _csv([*(column.name for column in COLUMNS), *more])
     return b"".join([header, *lines]), len(events) - len(lines)
 
 
@@ -48,9 +52,18 @@ def _newest_lines(events: Sequence[Event], line: Callable[[Event], bytes]) -> li
     return lines[::-1]
 
 
-def _cells(event: Event) -> dict[str, Any]:
+def _more_columns(events: Sequence[Event]) -> tuple[str, ...]:
+    return ("value", "value_error") if any(decoder_of(event) for event in events) else ()
+
+
+def _cells(event: Event, more: tuple[str, ...]) -> dict[str, Any]:
     is_text = event.text() is not None
-    return {column.name: _plain(column.value(event), is_text) for column in COLUMNS}
+    cells = {column.name: _plain(column.value(event), is_text) for column in COLUMNS}
+    if more:
+        is_decoded = decoder_of(event) is not None and event.value_error is None
+        cells["value"] = values.plain(event.value) if is_decoded else None
+        cells["value_error"] = event.value_error
+    return cells
 
 
 def _plain(value: Any, is_text: bool) -> Any:
@@ -61,12 +74,12 @@ def _plain(value: Any, is_text: bool) -> Any:
     return value
 
 
-def _json_line(event: Event) -> bytes:
-    return json.dumps(_cells(event), ensure_ascii=False).encode(errors="replace") + b"\n"
+def _json_line(event: Event, more: tuple[str, ...]) -> bytes:
+    return json.dumps(_cells(event, more), ensure_ascii=False).encode(errors="replace") + b"\n"
 
 
-def _csv_line(event: Event) -> bytes:
-    return _csv([_csv_cell(value) for value in _cells(event).values()])
+def _csv_line(event: Event, more: tuple[str, ...]) -> bytes:
+    return _csv([_csv_cell(value) for value in _cells(event, more).values()])
 
 
 def _csv(cells: Sequence[Any]) -> bytes:
@@ -76,6 +89,8 @@ def _csv(cells: Sequence[Any]) -> bytes:
 
 
 def _csv_cell(value: Any) -> Any:
-    if isinstance(value, list):
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
         value = ", ".join(value)
+    elif isinstance(value, dict | list):
+        value = json.dumps(value, ensure_ascii=False)
     return "'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value

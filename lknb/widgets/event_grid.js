@@ -353,7 +353,9 @@ function describeSize({ status, size, transferred }) {
 }
 
 /** @param {EventRow} event */
-function trouble({ status, error }) {
+function trouble({ status, error, value_error }) {
+	if (status === "ok" && value_error)
+		return [h("strong", { class: "lknb-trouble" }, "not decoded"), quoted(value_error, "lknb-error")];
 	if (status === "ok") return [];
 	const word = status === "open" ? "in progress" : status;
 	return [h("strong", { class: "lknb-trouble" }, word), error ? quoted(error, "lknb-error") : ""];

@@ -13,7 +13,7 @@ from lknb.interest import Interest
 from lknb.participants import Participant
 from lknb.public import public
 from lknb.tables import Table, time_of_day
-from lknb.widgets.content import event_row, preview, whole_event
+from lknb.widgets.content import event_row, is_decoded, preview, whole_event
 from lknb.widgets.download import as_csv, as_json
 from lknb.widgets.modules import bundled
 from lknb.widgets.part import STATIC_ROWS, Part, Rows, drop_payloads
@@ -67,6 +67,7 @@ class FeedPart(Part):
         self._cleared = 0  # the number of the newest event at the last `clear`
         self._rate = RollingRate(_RATE_SPAN)
         self._unwant: Callable[[], None] = lambda: None
+        self._unwatch: Callable[[], None] = lambda: None
 
     @property
     def poll_after(self) -> float | None:
@@ -79,12 +80,14 @@ class FeedPart(Part):
         self._follow(self._happened)
         if self.only.kinds is not None and "data_track" in self.only.kinds:
             self._unwant = self.room.events.want(self.only)
+        self._unwatch = self.room.events.decoders.watch(self._decoders_changed)
         self._refill()
 
     def stop(self) -> None:
         """Stop following."""
         super().stop()
         self._unwant()
+        self._unwatch()
 
     def look(self) -> None:
         """Update the rate."""
@@ -126,6 +129,11 @@ class FeedPart(Part):
             drop_payloads(self._shown, oldest, event_row)
         self.changed()
 
+    def _decoders_changed(self) -> None:
+        for key, _ in self._shown.items():
+            self._shown.touch(key)
+        self.changed()
+
     def _passes(self, event: Event) -> bool:
         return event.number > self._cleared and self.only.matches(event) and self._matches_filter(event)
 
@@ -140,7 +148,9 @@ class FeedPart(Part):
         if "topic" in wanted and wanted["topic"].lower() not in event.topic.lower():
             return False
         if text := wanted.get("text", "").lower():
-            searched = " ".join(filter(None, (event.text(), event.error, event.topic, event.sender)))
+            value = preview(event) if is_decoded(event) else None
+            texts = (event.text(), value, event.error, event.value_error, event.topic, event.sender)
+            searched = " ".join(filter(None, texts))
             return text in searched.lower()
         return True
 
@@ -211,7 +221,7 @@ class FeedPart(Part):
                     event.sender or "",
                     event.topic,
                     "" if event.size is None else f"{event.size:,}",
-                    event.status if not event.error else f"{event.status}: {event.error}",
+                    _status(event),
                     preview(event),
                 )
                 for event in reversed(newest)
@@ -264,7 +274,8 @@ class Feed(RoomWidget):
         """The numbers in this feed's events, as live lines and as a live table.
 
         Fields are detected in JSON (numbers in nested objects get dotted names, objects in a list are several
-        samples), in Arrow IPC and in plain numbers. A feed of all kinds plots packets and data tracks.
+        samples), in Arrow IPC and in plain numbers. Payloads of a topic with a decoder, see `Room.decode`, are read
+        with that. A feed of all kinds plots packets and data tracks.
 
         Args:
             fields: only these fields, or the fields below them; all if none are given.
@@ -292,6 +303,12 @@ class Feed(RoomWidget):
             window=window,
             time=time,
         )
+
+
+def _status(event: Event) -> str:
+    if event.error:
+        return f"{event.status}: {event.error}"
+    return event.status if event.value_error is None else f"not decoded: {event.value_error}"
 
 
 def _row(item: Event | EventRow) -> EventRow:

@@ -80,7 +80,8 @@
  * @property {number | null} duration seconds
  * @property {boolean | null} reliable
  * @property {Content} content
- * @property {string} preview
+ * @property {string} preview the value, if the topic has a decoder that could read it
+ * @property {string | null} value_error why it could not
  * @property {boolean} more whether the preview is only the beginning
  */
 
@@ -90,6 +91,7 @@
  * @property {Record<string, string>} [attributes]
  * @property {string | null} [type] an image's media type
  * @property {string} [result]
+ * @property {string} [value] what the topic's decoder makes of the payload, as JSON
  */
 
 /** @typedef {EventRow & EventDetails} WholeEvent */

@@ -95,7 +95,8 @@ class EventRow(TypedDict):
     duration: float | None  # seconds
     reliable: bool | None
     content: Content
-    preview: str
+    preview: str  # the value, if the topic has a decoder that could read it
+    value_error: str | None  # why it could not
     more: bool  # whether the preview is only the beginning
 
 
@@ -105,6 +106,7 @@ class EventDetails(TypedDict, total=False):
     attributes: dict[str, str]
     type: str | None  # an image's media type
     result: str
+    value: str  # what the topic's decoder makes of the payload, as JSON
 
 
 class WholeEvent(EventRow, EventDetails):

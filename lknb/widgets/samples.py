@@ -11,9 +11,15 @@ import datetime as dt
 import json
 import math
 import re
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from lknb import values
+from lknb.columns import arrow
+from lknb.columns.limits import LARGEST
+from lknb.columns.structs import struct_layout
+from lknb.decoding import UndecodableError
+from lknb.event import Event
 
 Row = dict[str, Any]
 """One sample: numbers by the name of their field. A time may also be a datetime or an ISO text."""
@@ -30,19 +36,8 @@ WIDEST = 128
 LONGEST = 10_000
 """Samples from one payload at most: the last ones."""
 
-LARGEST = 1_000_000
-"""Bytes of a payload that is decoded, at most; a data track's frame is never larger."""
-
-UNPACKED = 32_000_000
-"""Bytes that compressed Arrow may unpack to, because a small packet can hold gigabytes of zeros."""
-
 _NAME = 80
 _LONGEST_INT = 2**53
-_ARROW_FILE, _ARROW_STREAM = b"ARROW1", b"\xff\xff\xff\xff"
-
-
-class UndecodableError(ValueError):
-    """A payload without numbers that can be read. The message says why."""
 
 
 def make_decoder(decoder: Decoder | None = None, names: Sequence[str] = ()) -> Callable[[Any], list[Row]]:
@@ -78,7 +73,7 @@ def detect_rows(payload: Any) -> list[Row]:
     if isinstance(payload, Mapping):
         return _filled(json_rows(payload), "an object without numbers")
     data = _bytes(payload)
-    if data.startswith((_ARROW_FILE, _ARROW_STREAM)):
+    if data.startswith((arrow.FILE, arrow.STREAM)):
         return _filled(arrow_rows(data), "an Arrow table without numbers")
     try:
         text = data.decode().removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
@@ -119,6 +114,20 @@ def rows_from_decoder(value: Any) -> list[Row]:
         if all(isinstance(row, Mapping) for row in rows):
             return _filled(json_rows(rows), "a decoder's rows without numbers") if rows else []
     raise UndecodableError(f"the decoder returned {type(value).__name__}, not a dict, a list of dicts or columns")
+
+
+def rows_from_value(event: Event) -> list[Row]:
+    """The rows in what the topic's decoder makes of an event: in dicts, tables, messages and lists of these.
+
+    Raises:
+        UndecodableError: for a payload that the decoder could not read, and for a value without numbers.
+    """
+    value = event.value
+    if event.value_error is not None:
+        raise UndecodableError(event.value_error)
+    if hasattr(value, "to_pydict") or hasattr(value, "to_dict"):
+        return rows_from_decoder(value)
+    return _filled(json_rows(values.builtin(value, WIDEST * LONGEST)), "a value without numbers")
 
 
 def json_rows(value: Any) -> list[Row]:
@@ -190,19 +199,10 @@ def arrow_rows(data: bytes) -> list[Row]:
     Raises:
         UndecodableError: for anything else, or without pyarrow.
     """
+    table = arrow.read_table(data)
+    import pyarrow as pa
+
     try:
-        import pyarrow as pa
-    except ImportError:
-        raise UndecodableError('Arrow needs pyarrow: pip install "lknb[data]"') from None
-    try:
-        # A file is a stream between a marker and a footer. Read as a stream, it needs no offsets from the footer.
-        stream = pa.py_buffer(data)[8:] if data.startswith(_ARROW_FILE) else pa.py_buffer(data)
-        size = sum(map(_unpacked, pa.ipc.MessageReader.open_stream(stream)))
-        if size > UNPACKED:
-            raise UndecodableError(f"Arrow that unpacks to {size:,} bytes; the limit is {UNPACKED:,}")
-        table = pa.ipc.open_stream(stream).read_all()
-        # The sender chose the offsets and lengths in it.
-        table.validate(full=True)
         for _ in range(DEEPEST):
             if not any(pa.types.is_struct(field.type) for field in table.schema):
                 break
@@ -214,9 +214,7 @@ def arrow_rows(data: bytes) -> list[Row]:
             for field, column in zip(table.schema, table.columns, strict=True)
             if any(is_kind(field.type) for is_kind in numeric)
         }
-    except UndecodableError:
-        raise
-    except (pa.ArrowException, ValueError, OSError, LookupError, TypeError, struct.error) as error:
+    except (pa.ArrowException, ValueError, OSError, LookupError, TypeError) as error:
         raise UndecodableError(f"not valid Arrow IPC: {error}"[:200]) from None
     return _from_columns(columns) if columns else []
 
@@ -242,62 +240,9 @@ def seconds(value: Any) -> float | None:
     return float(number)
 
 
-def _unpacked(message: Any) -> int:
-    """The bytes that an Arrow IPC message unpacks to: the sizes that its buffers announce, and that Arrow allocates.
-
-    pyarrow only reports them after it has allocated them, so they are read from the message's FlatBuffer. The numbers
-    are those of the fields in Message.fbs of the Arrow format.
-    """
-    if message.body is None:
-        return 0
-    head, body = message.metadata.to_pybytes(), message.body
-
-    def number(form: str, at: int) -> int:
-        if at < 0:
-            raise UndecodableError("not valid Arrow IPC: an offset before its beginning")
-        return int(struct.unpack_from(form, head, at)[0])
-
-    def field(table: int, index: int) -> int:
-        known = table - number("<i", table)
-        inside = 4 + 2 * index < number("<H", known)
-        offset = number("<H", known + 4 + 2 * index) if inside else 0
-        return table + offset if offset else 0
-
-    def follow(at: int) -> int:
-        return at + number("<I", at)
-
-    batch = follow(field(follow(0), 2))
-    if message.type == "dictionary":
-        batch = follow(field(batch, 1))
-    buffers = field(batch, 2)
-    if not buffers or not field(batch, 3):  # not compressed
-        return int(body.size)
-    first, total = follow(buffers), 0
-    for at in range(first + 4, first + 4 + 16 * number("<I", first), 16):
-        start, length = number("<q", at), number("<q", at + 8)
-        if length >= 8:
-            if not 0 <= start <= body.size - 8:
-                raise UndecodableError("not valid Arrow IPC: a buffer outside of its body")
-            total += max(length, struct.unpack("<q", body[start : start + 8].to_pybytes())[0])
-    return total
-
-
 def _struct_decoder(form: str, names: list[str]) -> Callable[[Any], list[Row]]:
-    try:
-        layout = struct.Struct(form)
-        values = layout.unpack(bytes(layout.size))
-    except struct.error as error:
-        raise ValueError(
-            f'{form!r} is not a struct format: {error}. Write it like "<dff" (see Python\'s struct module), '
-            "or pass a function that receives the bytes."
-        ) from None
-    if not values:
-        raise ValueError(f"The struct format {form!r} has no values.")
-    if names and len(names) != len(values):
-        raise ValueError(
-            f"The format {form!r} has {len(values)} values, but {len(names)} names were given: {', '.join(names)}."
-        )
-    called = [name[:_NAME] for name in names or [str(index) for index in range(len(values))]]
+    layout, count = struct_layout(form, names)
+    called = [name[:_NAME] for name in names or [str(index) for index in range(count)]]
 
     def read(payload: Any) -> list[Row]:
         data = _bytes(payload)

@@ -23,9 +23,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lknb import checks
+from lknb.decoding import UndecodableError
 from lknb.defaults import TELEMETRY_WINDOW
 from lknb.errors import LknbError
-from lknb.event import Event, Kind
+from lknb.event import Event, Kind, decoder_of
 from lknb.inert import inert, inert_line
 from lknb.interest import Interest
 from lknb.participants import Participant
@@ -35,7 +36,7 @@ from lknb.widgets.modules import bundled
 from lknb.widgets.part import Json, Part, Rows
 from lknb.widgets.rate import RollingRate
 from lknb.widgets.rows import BatchRow, Library, TelemetryValues
-from lknb.widgets.samples import Decoder, Row, UndecodableError, make_decoder, seconds
+from lknb.widgets.samples import Decoder, Row, make_decoder, rows_from_value, seconds
 from lknb.widgets.widget import RoomWidget
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ class TelemetryPart(Part):
         kind: only this kind of event, or these; packets and frames if None.
         topic: only this topic or track name.
         sender: only from this identity.
-        decoder: how to read payloads, see `samples.Decoder`; None detects the format.
+        decoder: how to read payloads, see `samples.Decoder`; None uses what `room.decode` has set for their topic, and
+            otherwise detects the format.
         window: how many samples to keep and show.
         time: the field with a sample's own time; None uses the time of arrival.
         subscribe: whether to subscribe to data tracks immediately, instead of when a browser first shows this.
@@ -118,6 +120,7 @@ class TelemetryPart(Part):
         self._interest = Interest.of(_KINDS if kind is None else kind, topic, sender)
         named_by_struct = isinstance(decoder, str) and fields
         self._decode = make_decoder(decoder, fields if named_by_struct else ())
+        self._of_topic = decoder is None
         self._only, self._time, self._window, self._subscribe = fields, time, window, subscribe
         self._batches: Rows[BatchRow] = Rows(lambda row: row, limit=16)
         self.rows = {"batches": self._batches}
@@ -187,7 +190,7 @@ class TelemetryPart(Part):
 
     def _take(self, event: Event) -> None:
         try:
-            rows = self._decode(event.data)
+            rows = rows_from_value(event) if self._of_topic and decoder_of(event) else self._decode(event.data)
             timed = [self._split(row, event) for row in rows]
             if rows and not any(row for _, row in timed):
                 raise UndecodableError("no numbers")

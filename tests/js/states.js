@@ -27,6 +27,7 @@ export const event = (more) => ({
 	reliable: null,
 	content: "text",
 	preview: "hello",
+	value_error: null,
 	more: false,
 	...more,
 });

@@ -1,0 +1,1 @@
+"""Payloads as values and as columns: what the formats mean that `room.decode` knows, each within bounds."""
