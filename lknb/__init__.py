@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ServerError,
         StateError,
         StreamError,
+        TableError,
         UnknownParticipantError,
     )
     from lknb.event import Direction, Event, Kind, Status
@@ -93,6 +94,7 @@ _MODULES = {
     "StateError": "errors",
     "RpcError": "errors",
     "StreamError": "errors",
+    "TableError": "errors",
     "ServerError": "errors",
 }
 
@@ -138,6 +140,7 @@ __all__ = [
     "StreamWriter",
     "Tab",
     "Table",
+    "TableError",
     "Telemetry",
     "UnknownParticipantError",
     "aio",

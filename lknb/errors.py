@@ -11,6 +11,7 @@ LknbError
 ├── StateError                the server did not confirm a state change
 ├── RpcError                  a remote method call failed, or a handler answers it with an error
 ├── StreamError               a text or byte stream was aborted or refused, or a data track is not published
+├── TableError                a received file is not a table, or one that takes more memory than allowed
 └── ServerError               the embedded livekit-server could not be found, built, started or reached
 
 Arguments that can never work raise Python's own TypeError or ValueError.
@@ -119,6 +120,11 @@ class StateError(LknbError):
 @public
 class StreamError(LknbError):
     """A text or byte stream was aborted or refused, or a data track is not published."""
+
+
+@public
+class TableError(LknbError):
+    """A received file is not a table, or one that takes more memory than allowed."""
 
 
 @public

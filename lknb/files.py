@@ -6,6 +6,8 @@ import base64
 import hashlib
 import io
 import mimetypes
+import mmap
+import numbers
 import os
 import re
 import shutil
@@ -14,9 +16,13 @@ import tempfile
 import threading
 import unicodedata
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from lknb.arrow import formats, pyarrow
+from lknb.arrow.formats import MAX_TABLE
+from lknb.errors import TableError
 from lknb.public import public
 from lknb.read_only import ReadOnly
 
@@ -135,6 +141,7 @@ class ReceivedFile(ReadOnly, io.BufferedReader):
     Whatever reads a binary file reads this one: `pandas.read_csv(file)`, `json.load(file)`, `PIL.Image.open(file)`,
     `shutil.copyfileobj(file, target)`. Reading moves its position, as in any file; `seek(0)` goes back to the start.
     Every handler and inbox gets the same object, so give each reader an own one with `open()` if there are several.
+    A table is read with `to_pandas()`, `to_polars()` or `to_arrow()`.
     `close` only goes back to the start: the file can be read as long as a variable or the room's log has it.
 
     Attributes:
@@ -183,6 +190,70 @@ class ReceivedFile(ReadOnly, io.BufferedReader):
     def data(self) -> bytes:
         """The complete content, read into memory."""
         return self._spool.read()
+
+    @property
+    def table_format(self) -> str | None:
+        """The format if it looks like a table: `arrow`, `parquet`, `csv`, `tsv` or `json` for JSON Lines."""
+        return formats.format_of(self.piece(0, 8), self.mime_type, self.name)
+
+    def to_batches(self, *, max_size: int = MAX_TABLE) -> Iterator[Any]:
+        """The table in this file as `pyarrow.RecordBatch`es, one after the other, for a table larger than memory.
+
+        Arrow and Parquet are read batch by batch; CSV and JSON Lines as a whole.
+
+        Args:
+            max_size: bytes that all batches together may take, unpacked.
+
+        Raises:
+            TableError: if the file is not a table, or takes more than `max_size`.
+            ImportError: without pyarrow.
+        """
+        batches = self._table_batches(max_size)
+        next(batches)
+        return batches
+
+    def to_arrow(self, *, max_size: int = MAX_TABLE) -> Any:
+        """The table in this file as a `pyarrow.Table`: Arrow IPC, Parquet, CSV or JSON Lines.
+
+        The format is found by the first bytes, and for text by the type or the name. Nothing is unpickled.
+
+        Args:
+            max_size: bytes that the table may take in memory; 1 GB unless set.
+
+        Raises:
+            TableError: if the file is not a table, or takes more than `max_size`.
+            ImportError: without pyarrow.
+        """
+        batches = self._table_batches(max_size)
+        schema = next(batches)
+        return pyarrow().Table.from_batches(batches, schema)
+
+    def to_pandas(self, *, max_size: int = MAX_TABLE) -> Any:
+        """The table in this file as a `pandas.DataFrame`, with the index that was sent; see `to_arrow`."""
+        return self.to_arrow(max_size=max_size).to_pandas()
+
+    def to_polars(self, *, max_size: int = MAX_TABLE) -> Any:
+        """The table in this file as a `polars.DataFrame`; see `to_arrow`.
+
+        Raises:
+            ImportError: without polars.
+        """
+        try:
+            import polars
+        except ImportError:
+            raise ImportError("This needs polars: pip install polars") from None
+        return polars.from_arrow(self.to_arrow(max_size=max_size))
+
+    def _table_batches(self, max_size: int) -> Iterator[Any]:
+        if not isinstance(max_size, numbers.Real) or max_size < 1:
+            raise ValueError(f"max_size must be a number of bytes, at least 1, not {max_size!r}.")
+        kind = self.table_format
+        if kind is None:
+            raise TableError(
+                f"{self.name!r} ({self.mime_type or 'no type'}, {self.size:,} bytes) is not a table that lknb reads: "
+                "Arrow IPC, Parquet, CSV or JSON Lines. Its bytes are in .data, and .open() reads it as a file."
+            )
+        return formats.batches(self._spool.buffer(), kind, int(max_size))
 
     def open(self) -> io.BufferedReader:
         """The file once more, from its start, with a position of its own."""
@@ -284,6 +355,15 @@ class Spool:
         with self._lock:
             self._file.seek(at)
             return self._file.read(count)
+
+    def buffer(self) -> bytes | mmap.mmap:
+        """All bytes, without reading them into memory if they are on disk."""
+        with self._lock:
+            if self.on_disk:
+                self._file.flush()
+                return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._file.seek(0)
+            return self._file.read()
 
     def copy_to(self, target: Any) -> None:
         """Copy all bytes to an open file, in chunks."""

@@ -53,6 +53,8 @@ class Handler(Live, ReadOnly):
         kind: the kind of event, or `rpc`.
         topic: the topic, track or method; None for every topic.
         function: the user's function.
+        read: makes the function's `data` of an event, on a worker thread; None passes the event's own.
+        only: whether the function gets an event; None for every one that its interest matches.
         cell: the run of the cell that registered it.
         since: when it was registered, timezone-aware.
         calls: number of calls.
@@ -77,6 +79,8 @@ class Handler(Live, ReadOnly):
     thread: HandlerThread = "worker"
     concurrency: int = 1
     max_size: int | None = None
+    read: Callable[[Event], Any] | None = None
+    only: Callable[[Event], bool] | None = None
     cell: Cell | None = field(default_factory=current_cell)
     since: dt.datetime = field(default_factory=now)
     calls: int = 0
@@ -304,12 +308,13 @@ class Handler(Live, ReadOnly):
     async def serve(self, event: Event, data: Any) -> None:
         """Call the function for one event, and show its exception, if any."""
         value = None
-        if self._takes_value and decoder_of(event) is not None:
-            # Decoding may take long, so not on the loop, where an async function itself runs.
-            value = await self._workers.run(lambda: event.value)
-        elif self._takes_value:
-            value = event.value
         try:
+            # Reading and decoding may take long, so not on the loop, where an async function itself runs.
+            if self.read is not None:
+                data = await self._workers.run(functools.partial(self.read, event))
+            if self._takes_value:
+                is_decoded = decoder_of(event) is not None
+                value = await self._workers.run(lambda: event.value) if is_decoded else event.value
             await self._run(lambda: self._called(event, data, value))
         except asyncio.CancelledError:
             raise
@@ -322,7 +327,8 @@ class Handler(Live, ReadOnly):
         return self.function(*arguments.args, **arguments.kwargs)
 
     def _called_with_value(self, event: Event) -> Any:
-        return self._called(event, event.data, event.value if self._takes_value else None)
+        data = event.data if self.read is None else self.read(event)
+        return self._called(event, data, event.value if self._takes_value else None)
 
     def failed(self, error: BaseException) -> None:
         """Count an exception, and show its traceback in the cell, at most once a second."""
@@ -419,7 +425,7 @@ class Handlers:
         if event.status != "ok":
             return
         for handler in self.matching(event):
-            if handler.streams:
+            if handler.streams or (handler.only is not None and not handler.only(event)):
                 continue
             if not handler.takes(event.size or 0):
                 handler.say(f"{handler!r} does not receive a stream of {event.size:,} bytes: it exceeds max_size.")

@@ -9,13 +9,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from lknb import checks, leaving
+from lknb.arrow.formats import MAX_TABLE
 from lknb.belongings import Belongings
 from lknb.cells import shell
 from lknb.columns.decoders import check_kind, make_decoder
+from lknb.columns.tables import Tables
 from lknb.connection import ConnectionState
 from lknb.decoding import Decoder
 from lknb.defaults import RPC_CONCURRENCY
-from lknb.event import STATE_KINDS, Kind
+from lknb.event import STATE_KINDS, Event, Kind
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
 from lknb.handlers import THREADS, Handler, HandlerThread
 from lknb.inbox import Inbox
@@ -93,6 +95,7 @@ class AioRoom(Live, ReadOnly):
     send_text = awaitable_steps(lambda systems: systems.text, TextStreams.send_text)
     send_file = awaitable(lambda systems: systems.bytes, ByteStreams.send_file)
     send_bytes = awaitable_steps(lambda systems: systems.bytes, ByteStreams.send_bytes)
+    send_table = awaitable(lambda systems: Tables(systems.bytes), Tables.send_table)
     cancel = awaitable(lambda systems: systems.streams, OpenStreams.cancel)
     perform_rpc = awaitable_steps(lambda systems: systems.rpc, Rpc.perform_rpc)
     publish_data = awaitable_steps(lambda systems: systems.packets, Packets.publish_data)
@@ -259,6 +262,7 @@ class Room(Live, ReadOnly):
     send_text = blocking_steps(lambda systems: systems.text, TextStreams.send_text)
     send_file = blocking(lambda systems: systems.bytes, ByteStreams.send_file)
     send_bytes = blocking_steps(lambda systems: systems.bytes, ByteStreams.send_bytes)
+    send_table = blocking(lambda systems: Tables(systems.bytes), Tables.send_table)
     cancel = blocking(lambda systems: systems.streams, OpenStreams.cancel)
     perform_rpc = blocking_steps(lambda systems: systems.rpc, Rpc.perform_rpc)
     publish_data = blocking_steps(lambda systems: systems.packets, Packets.publish_data)
@@ -343,6 +347,42 @@ class Room(Live, ReadOnly):
         return self._on("bytes", topic, sender, thread, streams=stream, max_size=max_size)
 
     @_with_parentheses
+    def on_table(
+        self,
+        topic: str | None = None,
+        *,
+        sender: str | Participant | None = None,
+        max_size: int = MAX_TABLE,
+        thread: HandlerThread = "worker",
+    ) -> Callable[[F], F]:
+        """Register a handler for tables: byte streams of Arrow IPC, Parquet, CSV or JSON Lines. See `on_text`.
+
+        Its `data` is a `pyarrow.Table`, with `.to_pandas()`; `event.data` is the file, with `to_polars()` and
+        `to_batches()`. A table that cannot be read is shown in the handler's cell, and counts as an error.
+
+        Args:
+            topic: only this topic; None for tables of every topic.
+            sender: only from this participant, given as a `Participant` or as its identity.
+            max_size: bytes that a table may take in memory, unpacked; 1 GB unless set.
+            thread: "main" runs the handler on the kernel's main thread.
+
+        Examples:
+            >>> @room.on_table("results")
+            ... def table(data):
+            ...     print(data.to_pandas().describe())
+        """
+        max_size = checks.whole(max_size, "max_size", checks.BYTES)
+        wanted = checks.wanted_topic(topic)
+        return self._on(
+            "bytes",
+            wanted,
+            sender,
+            thread,
+            read=lambda event: event.data.to_arrow(max_size=max_size),
+            only=None if wanted is not None else lambda event: event.data.table_format is not None,
+        )
+
+    @_with_parentheses
     def on_data(
         self, topic: str | None = None, *, sender: str | Participant | None = None, thread: HandlerThread = "worker"
     ) -> Callable[[F], F]:
@@ -412,6 +452,8 @@ class Room(Live, ReadOnly):
         streams: bool = False,
         max_size: int | None = None,
         kinds: Iterable[Kind] | None = None,
+        read: Callable[[Event], Any] | None = None,
+        only: Callable[[Event], bool] | None = None,
     ) -> Callable[[F], F]:
         interest = self._interest(kinds or kind, topic, sender)
         streams = checks.flag(streams, "stream")
@@ -430,7 +472,17 @@ class Room(Live, ReadOnly):
             if kind == "data_track":
                 self._connection.require_for_later("canSubscribe", "Receiving data tracks")
             self._systems.handlers.add(
-                Handler(kind, topic, function, interest, streams=streams, thread=thread, max_size=max_size)
+                Handler(
+                    kind,
+                    topic,
+                    function,
+                    interest,
+                    streams=streams,
+                    thread=thread,
+                    max_size=max_size,
+                    read=read,
+                    only=only,
+                )
             )
             return function
 

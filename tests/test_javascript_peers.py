@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from browser.lab import chromium
-from javascript import participant
+from javascript import CLIENT, participant
 from playwright.sync_api import Page
 from waiting import eventually
 
@@ -48,3 +50,42 @@ def test_a_call_ends_at_its_timeout_though_the_handler_answers_later(
 def test_an_answer_in_time_is_received(alice: lknb.Room, bob: Page) -> None:
     bob.evaluate("() => room.registerRpcMethod('add', async ({ payload }) => String(JSON.parse(payload).a + 2))")
     assert alice.perform_rpc("bob", "add", {"a": 1}, timeout=5) == 3
+
+
+@pytest.fixture
+def arrow(tmp_path: Path) -> None:
+    """Apache Arrow for JavaScript, beside the page."""
+    shutil.copy(CLIENT.parent / "apache-arrow" / "Arrow.es2015.min.js", tmp_path)
+
+
+def test_a_table_is_read_with_apache_arrow(arrow: None, alice: lknb.Room, bob: Page) -> None:
+    bob.evaluate(
+        """async () => {
+            await new Promise((done, failed) => {
+                const script = document.createElement("script");
+                Object.assign(script, { src: "./Arrow.es2015.min.js", onload: done, onerror: failed });
+                document.head.append(script);
+            });
+            room.registerByteStreamHandler("results", async (reader) => {
+                const chunks = await reader.readAll();
+                const table = Arrow.tableFromIPC(new Uint8Array(await new Blob(chunks).arrayBuffer()));
+                window.received = {
+                    type: reader.info.mimeType,
+                    names: table.schema.names,
+                    rows: table.toArray().map((row) => JSON.parse(JSON.stringify(row.toJSON()))),
+                };
+            });
+        }"""
+    )
+    alice.send_table(
+        pd.DataFrame({"x": [1.5, 2.5], "name": ["a", None], "kind": pd.Categorical(["on", "off"])}),
+        topic="results",
+        compression=None,
+    )
+    received = eventually(lambda: bob.evaluate("() => window.received"))
+    assert received["type"] == "application/vnd.apache.arrow.stream"
+    assert received["names"] == ["x", "name", "kind"]
+    assert received["rows"] == [
+        {"x": 1.5, "name": "a", "kind": "on"},
+        {"x": 2.5, "name": None, "kind": "off"},
+    ]

@@ -26,6 +26,7 @@ ERRORS = {
     "RpcError",
     "StreamError",
     "ServerError",
+    "TableError",
 }
 LITERALS = {"Kind", "Direction", "Status", "ConnectionState", "HandlerThread", "Tab"}
 EXPORTED = {

@@ -272,6 +272,25 @@ class ByteStreams(Streams):
             return await self._send_whole(*_read_whole(_Buffer(view), len(view)), header)
         return await on_loop(lambda: self._send(_Buffer(view), len(view), header, progress))
 
+    async def send_content(
+        self,
+        content: bytes | Iterator[bytes],
+        *,
+        topic: str,
+        to: str | Participant | Iterable[str | Participant] | None,
+        name: str,
+        mime_type: str,
+        attributes: Mapping[str, str] | None,
+        progress: bool,
+    ) -> Event:
+        """Send bytes, or pieces of them that are made while they are sent; see `send_bytes`. Runs on the loop."""
+        progress = checks.flag(progress, "progress")
+        header = _Header.of(name, mime_type, topic, to, attributes)
+        if isinstance(content, bytes):
+            return await self._send(_Buffer(memoryview(content)), len(content), header, progress)
+        line = Progress(f"Sending {header.name}", None) if progress else None
+        return await self._send_pieces(_Joined(content), None, header, line)
+
     def stream_bytes(
         self,
         name: str = "unknown",
@@ -397,16 +416,18 @@ class ByteStreams(Streams):
         finally:
             looking.cancel()
 
-    async def _send_pieces(self, source: Any, size: int, header: _Header, line: Progress | None) -> Event:
+    async def _send_pieces(self, source: Any, size: int | None, header: _Header, line: Progress | None) -> Event:
         stream = await self._open(header, size, line.update if line else lambda transferred: None)
         event, digest = stream.event, hashlib.sha256()
         try:
             async with stream.until_cancelled():
                 # Never beyond the size at the start: somebody may append to the file without end.
-                while piece := await asyncio.to_thread(source.read, min(PIECE, size - event.transferred)):
+                while piece := await asyncio.to_thread(
+                    source.read, PIECE if size is None else min(PIECE, size - event.transferred)
+                ):
                     digest.update(piece)
                     await stream.write(piece)
-            if event.transferred != size:
+            if size is not None and event.transferred != size:
                 raise StreamError(f"The file changed while it was sent: {event.transferred:,} of {size:,} bytes.")
             event.attributes[DIGEST] = digest.hexdigest()
             await stream.close({DIGEST: digest.hexdigest()})
@@ -416,7 +437,7 @@ class ByteStreams(Streams):
             await stream.abort_for(error)
             raise
         if line:
-            line.close(size)
+            line.close(event.transferred)
         return event
 
     async def _open(
@@ -451,6 +472,23 @@ class ByteStreams(Streams):
     async def _receive(self, reader: Any, event: Event) -> None:
         stream = IncomingStream[bytes](self, event)
         await stream.receive(reader, FileSink(reader.info, event, stream.first_handler))
+
+
+class _Joined:
+    """Reads pieces, of any sizes, like a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def read(self, count: int) -> bytes:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return b""
+            self._rest = memoryview(piece)
+        taken, self._rest = self._rest[:count], self._rest[count:]
+        return bytes(taken)
 
 
 class _Buffer:

@@ -408,6 +408,7 @@
  * @property {boolean} file whether it can be saved
  * @property {boolean} verified
  * @property {boolean} image whether it can be shown
+ * @property {boolean} table whether its first rows can be shown
  * @property {string | null} saved the path of its copy
  */
 
@@ -422,11 +423,22 @@
  */
 
 /**
+ * @typedef {object} TablePreview
+ * @property {string[]} columns
+ * @property {string[]} types
+ * @property {(string | null)[][]} rows
+ * @property {number} row_count of the whole table
+ * @property {number} column_count
+ * @property {number} size bytes in memory
+ */
+
+/**
  * @typedef {object} TransfersOnlyAnswers
  * @property {boolean} cancel whether it was still in progress
  * @property {SavedFile} save
  * @property {FilePiece} piece
  * @property {Image} image
+ * @property {TablePreview} table
  * @property {null} send
  */
 

@@ -398,6 +398,7 @@ class TransferRow(TypedDict):
     file: bool  # whether it can be saved
     verified: bool
     image: bool  # whether it can be shown
+    table: bool  # whether its first rows can be shown
     saved: str | None  # the path of its copy
 
 
@@ -412,6 +413,17 @@ class Image(TypedDict):
 
     type: str
     buffer: bytes
+
+
+class TablePreview(TypedDict):
+    """The first rows of a table."""
+
+    columns: list[str]
+    types: list[str]
+    rows: list[list[str | None]]
+    row_count: int  # of the whole table
+    column_count: int
+    size: int  # bytes in memory
 
 
 # Telemetry

@@ -12,7 +12,7 @@ import {
 	setText,
 } from "./dom.js";
 
-/** @import { TransferRow, TransfersPart, TransfersValues } from "./rows.js" */
+/** @import { TablePreview, TransferRow, TransfersPart, TransfersValues } from "./rows.js" */
 /** @import { Ask, Outcome } from "./view.js" */
 
 /**
@@ -35,7 +35,8 @@ export class Transfer {
 		this.row = row;
 		this.actions = actions;
 		this.isImageShown = false;
-		/** Whether the image is loaded once it is visible, without a request. */
+		this.isTableShown = false;
+		/** Whether the image or the table is loaded once it is visible, without a request. */
 		this.isPreloaded = false;
 		this.bar = h("progress", { "aria-label": `Progress of ${row.name}` });
 		this.state = h("span", { class: "lknb-number" });
@@ -44,9 +45,11 @@ export class Transfer {
 		this.picture = h("div", { class: "lknb-transfer-image" });
 		this.cancelButton = this.button("Cancel", () => this.cancel());
 		this.showButton = this.button("Show image", () => this.showImage());
+		this.rowsButton = this.button("Show rows", () => this.showRows());
 		this.downloadButton = this.button("Download", () => this.download());
 		this.saveButton = this.button("Save to folder", () => this.save());
-		const buttons = [this.cancelButton, this.showButton, this.downloadButton, this.saveButton];
+		const { cancelButton, showButton, rowsButton, downloadButton, saveButton } = this;
+		const buttons = [cancelButton, showButton, rowsButton, downloadButton, saveButton];
 		this.element = h(
 			"li",
 			{ class: "lknb-transfer", tabIndex: -1 },
@@ -100,17 +103,18 @@ export class Transfer {
 		this.cancelButton.hidden = !isOpen;
 		this.saveButton.hidden = !row.file;
 		this.showButton.hidden = !row.image || this.isImageShown;
+		this.rowsButton.hidden = !row.table || this.isTableShown;
 	}
 
 	/** @param {TransfersValues} values */
 	setLimits({ download_limit, preload_limit, piece }) {
-		const { file, image } = this.row;
+		const { file, image, table } = this.row;
 		const size = this.row.size ?? 0;
 		this.piece = piece;
 		this.downloadButton.hidden = !file || size > download_limit;
-		if (!image || size > preload_limit || this.isPreloaded) return;
+		if (!(image || table) || size > preload_limit || this.isPreloaded) return;
 		this.isPreloaded = true;
-		this.actions.whenVisible(this.element, () => this.showImage());
+		this.actions.whenVisible(this.element, () => (image ? this.showImage() : this.showRows()));
 	}
 
 	async cancel() {
@@ -165,6 +169,55 @@ export class Transfer {
 		}
 		this.showButton.hidden = this.isImageShown;
 	}
+
+	async showRows() {
+		if (this.isTableShown) return;
+		this.isTableShown = true;
+		const { ask, outcome } = this.actions;
+		try {
+			const { value } = await ask("table", { key: this.key });
+			this.picture.replaceChildren(firstRows(value));
+		} catch (error) {
+			this.isTableShown = false;
+			outcome.fail(error);
+		}
+		this.rowsButton.hidden = this.isTableShown;
+	}
+}
+
+/** @param {TablePreview} table */
+function firstRows({ columns, types, rows, row_count, column_count, size }) {
+	const heads = columns.map((name, at) => h("th", { scope: "col", title: types[at] }, quoted(name)));
+	const body = rows.map((row) =>
+		h(
+			"tr",
+			{},
+			row.map((value) =>
+				h("td", { class: value === null ? "lknb-note" : "" }, value === null ? "null" : quoted(value)),
+			),
+		),
+	);
+	const all = `${formatCount(row_count, "row")}, ${formatCount(column_count, "column")}, ${formatSize(size)} in memory`;
+	const shown = rows.length < row_count ? `The first ${rows.length} of ${all}` : all;
+	const hidden = columns.length < column_count ? `; the first ${columns.length} columns are shown` : "";
+	return h(
+		"div",
+		{ class: "lknb-transfer-rows" },
+		h(
+			"div",
+			{ class: "lknb-scroll", tabIndex: 0, role: "region", "aria-label": "First rows of the table" },
+			h("table", {}, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, body)),
+		),
+		h("p", { class: "lknb-note" }, shown + hidden),
+	);
+}
+
+/**
+ * @param {number} count
+ * @param {string} what
+ */
+function formatCount(count, what) {
+	return `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 }
 
 /** @param {TransferRow} row */

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from lknb.defaults import MAX_STREAM_SIZE
 from lknb.event import Event
 from lknb.files import ReceivedFile
+from lknb.inert import inert_line
 from lknb.progress import size as readable
 from lknb.tables import Table, time_of_day
 from lknb.widgets.content import IMAGE_LIMIT
 from lknb.widgets.part import STATIC_ROWS, Part, Rows, people_values
 from lknb.widgets.rate import RollingRate
-from lknb.widgets.rows import FilePiece, Image, SavedFile, TransferRow, TransfersValues
+from lknb.widgets.rows import FilePiece, Image, SavedFile, TablePreview, TransferRow, TransfersValues
 from lknb.widgets.uploads import LIMIT, PIECE, Uploads
 
 if TYPE_CHECKING:
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 KEPT = 200
 DOWNLOAD_LIMIT = MAX_STREAM_SIZE
 _PRELOAD_LIMIT = 1_000_000
+TABLE_LIMIT = 50_000_000
+"""Bytes of a file whose first rows are shown."""
+
+TABLE_UNPACKED = 400_000_000
+TABLE_ROWS = 20
+TABLE_COLUMNS = 50
+_CELL = 200
+_LISTED = 20
 _SHORT = 200
 _POLL = 0.2
 _UPLOAD_IDLE = 60.0
@@ -65,6 +74,7 @@ class TransfersPart(Part):
             "save": self.save,
             "piece": self.piece,
             "image": self.image,
+            "table": self.table,
             "send": self.send,
             **self._uploads.actions,
         }
@@ -158,6 +168,7 @@ class TransfersPart(Part):
             "file": file is not None,
             "verified": file is not None and file.verified is True,
             "image": file is not None and file.size <= IMAGE_LIMIT and file.image_type is not None,
+            "table": file is not None and file.size <= TABLE_LIMIT and file.table_format is not None,
             "saved": self._saved.get(str(event.number)),
         }
 
@@ -194,6 +205,13 @@ class TransfersPart(Part):
         if file.image_type is None or file.size > IMAGE_LIMIT:
             raise ValueError(f"{file.name} is not an image that can be shown here.")
         return {"type": file.image_type, "buffer": await asyncio.to_thread(lambda: file.data)}
+
+    async def table(self, key: str) -> TablePreview:
+        """The first rows of a table, as text, and how many rows and columns it has."""
+        file = self._file(key)
+        if file.table_format is None or file.size > TABLE_LIMIT:
+            raise ValueError(f"{file.name} is not a table that can be shown here.")
+        return await asyncio.to_thread(_first_rows, file)
 
     async def send(self, key: str, topic: str = "", to: str = "") -> None:
         """Send an uploaded file to one identity or to everybody."""
@@ -238,6 +256,34 @@ class TransfersPart(Part):
         columns = ("time", "", "name", "from", "to", "topic", "size", "status", "SHA-256")
         empty = "No file has been sent or received. Send one with room.send_file(path)."
         return [(self.title, Table(columns, rows, empty=empty))]
+
+
+def _first_rows(file: ReceivedFile) -> TablePreview:
+    # Not `to_batches`: the browser shows how many rows there are.
+    table = file.to_arrow(max_size=TABLE_UNPACKED)
+    first = table.slice(0, TABLE_ROWS).select(range(min(TABLE_COLUMNS, table.num_columns)))
+    return {
+        "columns": [inert_line(name)[:_CELL] for name in first.column_names],
+        "types": [inert_line(str(field.type))[:_CELL] for field in first.schema],
+        "rows": [[_cell(column[row]) for column in first.columns] for row in range(first.num_rows)],
+        "row_count": table.num_rows,
+        "column_count": table.num_columns,
+        "size": table.nbytes,
+    }
+
+
+def _cell(scalar: Any) -> str | None:
+    return inert_line(_as_text(scalar)[: 2 * _CELL])[:_CELL] if scalar.is_valid else None
+
+
+def _as_text(scalar: Any) -> str:
+    """An Arrow value as text; of a long list only the beginning, without making Python objects of the rest."""
+    values = getattr(scalar, "values", None)
+    if values is None or callable(values):
+        return str(scalar.as_py())
+    shown = [_as_text(each) if each.is_valid else "null" for each in values[:_LISTED]]
+    more = f", … ({len(values):,} values)" if len(values) > _LISTED else ""
+    return f"[{', '.join(shown)}{more}]"
 
 
 def _moved(event: Event) -> str:

@@ -242,6 +242,7 @@ export const transfer = (more) => ({
 	file: false,
 	verified: false,
 	image: false,
+	table: false,
 	saved: null,
 	...more,
 });

@@ -38,7 +38,7 @@ def _handle(session: Session, args: argparse.Namespace, line: str, body: str) ->
     return Silent()
 
 
-ON = ("text", "bytes", "data", "data_track", "attributes")
+ON = ("text", "bytes", "table", "data", "data_track", "attributes")
 STREAMS = ("text", "bytes")
 OWN_VARIABLES = (
     "It reads the notebook's variables; those that it assigns belong to the call, unless it declares them `global`"

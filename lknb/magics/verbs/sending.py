@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import re
 from typing import Any
 
 from IPython.core.error import UsageError
 
+from lknb.columns.tables import COMPRESSIONS, TABLES
 from lknb.defaults import CHAT, RPC_TIMEOUT
 from lknb.event import Event
+from lknb.magics.body import function
 from lknb.magics.grammar import Verb, VerbParser, identifier, pair, seconds
 from lknb.magics.session import Session
 from lknb.magics.verbs.common import Run, by_name, to
@@ -127,6 +130,51 @@ def _send_file(session: Session, args: argparse.Namespace, line: str, body: str)
         raise UsageError(f"{args.path} cannot be sent: {error.strerror or error}.") from None
 
 
+def _table_arguments(parser: VerbParser) -> None:
+    parser.add_argument("var", metavar="VAR", type=identifier, help="the variable with the table")
+    _table_options(parser)
+
+
+def _cell_table_arguments(parser: VerbParser) -> None:
+    parser.add_argument("var", nargs="?", metavar="VAR", type=identifier, help="the variable, for a cell without body")
+    _table_options(parser)
+
+
+def _table_options(parser: VerbParser) -> None:
+    parser.option("--topic", metavar="T", default=TABLES, help="the topic; %(default)s if not given")
+    to(parser)
+    parser.option("--name", metavar="NAME", help="the file name that receivers see")
+    parser.option(
+        "--compression",
+        choices=(*COMPRESSIONS, "none"),
+        default="zstd",
+        metavar="C",
+        help="how columns are compressed: zstd, lz4 or none; %(default)s if not given",
+    )
+
+
+def _table(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    if bool(args.var) == bool(body.strip()):
+        raise UsageError("%%lk table: give either a variable or a body whose last value is the table.")
+    if args.var:
+        table = session.variable(args.var, args.scope)
+    else:
+        table = function(session.shell, line, body, "table", ())()
+        if inspect.iscoroutine(table):
+            table.close()
+            raise UsageError("%%lk table: the body must not await. Await in a cell before, and send the variable.")
+    try:
+        return session.room.send_table(
+            table,
+            topic=args.topic,
+            to=args.to,
+            name=args.name,
+            compression=None if args.compression == "none" else args.compression,
+        )
+    except ImportError as error:
+        raise UsageError(str(error)) from None
+
+
 VERBS: list[tuple[Verb, Run]] = [
     (
         Verb(
@@ -160,6 +208,27 @@ VERBS: list[tuple[Verb, Run]] = [
     (
         Verb("send-file", "Send a file.", _send_file_arguments, ("%lk send-file photo.png --topic files --to bob",)),
         _send_file,
+    ),
+    (
+        Verb(
+            "table",
+            "Send a table, such as a DataFrame.",
+            _table_arguments,
+            ("%lk table measurements --topic results --to bob",),
+            hint="To send what an expression makes, start the cell with %%lk table.",
+        ),
+        _table,
+    ),
+    (
+        Verb(
+            "table",
+            "Send a table, such as a DataFrame.",
+            _cell_table_arguments,
+            ('%%lk table --topic results\nmeasurements.groupby("sensor").mean()',),
+            cell=True,
+            body="Python; its last value is the table",
+        ),
+        _table,
     ),
     (
         Verb(
