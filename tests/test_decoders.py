@@ -13,6 +13,7 @@ import random
 import struct
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -527,6 +528,49 @@ def test_values_are_made_once_and_only_if_asked_for(alice: lknb.Room) -> None:
     event = alice.events.filter("data")[1]
     assert event.value is event.value
     assert calls == [b"1"]
+
+
+def test_threads_that_ask_at_once_share_one_value() -> None:
+    log = EventLog()
+    decoder = lknb.Decoder("imu", None, *reading(lambda payload: [payload]))
+    log.decoders.add(decoder)
+    events = [log.add(packet(b"x")) for _ in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: [event.value for event in events], range(8)))
+    assert all(one is other for each in found[1:] for one, other in zip(found[0], each, strict=True))
+    assert decoder.decoded == 200
+
+
+def test_hostile_packets_stop_neither_handlers_nor_widgets(alice: lknb.Room, peer: Peer) -> None:
+    hostile: dict[str, tuple[Any, dict[str, Any], bytes]] = {
+        "json": ("json", {}, b"[" * 50_000),
+        "msgpack": ("msgpack", {}, b"\x91" * 50_000),
+        "cbor": ("cbor", {}, b"\x81" * 50_000),
+        "arrow": ("arrow", {}, ipc(pa.table({"a": pa.nulls(10**9)}))),
+        "cdr": ("cdr", {"definition": "string[] a"}, b"\0\1\0\0" + b"\xff" * 4),
+        "pose": (message_class(), {}, b"\xff" * 50_000),
+        "function": (lambda payload: payload[1_000_000], {}, b"x"),
+    }
+    bob = peer("bob")
+    got: queue.Queue[Any] = queue.Queue()
+    plot, feed = TelemetryPart(alice), FeedPart(alice)
+    for part in (plot, feed):
+        part.start(lambda: None)
+    alice.on_data()(lambda value, event: got.put((event.topic, value, event.value_error)))
+    for topic, (form, options, _) in hostile.items():
+        alice.decode(topic, form, **options)
+    for topic, (_, _, payload) in hostile.items():
+        bob.call("publish_data", data=payload, topic=topic)
+    bob.call("publish_data", data=b'{"x": 1}', topic="json")
+    found = [got.get(timeout=10) for _ in range(len(hostile) + 1)]
+    assert {topic for topic, value, error in found if value is None and error} == set(hostile)
+    assert found[-1] == ("json", {"x": 1}, None)
+    assert all(event.status == "ok" for event in alice.events.filter("data"))
+    assert (plot.values()["undecoded"], plot.values()["fields"]) == (len(hostile), ["x"])
+    rows = [row for _, row in feed.whole()["rows"]["events"] if row["kind"] == "data"]
+    assert sum(row["value_error"] is not None for row in rows) == len(hostile)
+    for part in (plot, feed):
+        part.stop()
 
 
 # Arguments
