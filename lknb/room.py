@@ -6,7 +6,7 @@ import functools
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, overload
 
 from lknb import checks, leaving
 from lknb.belongings import Belongings
@@ -536,6 +536,18 @@ class Room(Live, ReadOnly):
         self._inboxes.add(inbox)
         return inbox
 
+    @overload
+    def decode(
+        self,
+        topic: str,
+        format: str | type | Callable[[bytes], Any],
+        *,
+        names: Iterable[str] | str = (),
+        kind: Kind | None = None,
+        definition: str | None = None,
+    ) -> Decoder: ...
+    @overload
+    def decode(self, topic: str, format: None, *, kind: Kind | None = None) -> None: ...
     def decode(
         self,
         topic: str,

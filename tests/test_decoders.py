@@ -229,7 +229,7 @@ def test_decoder_applies_to_events_in_the_log_until_it_ends(alice: lknb.Room) ->
     assert (event.value, event.value_error) == (None, None)
     made = alice.decode("imu", "json")
     assert (event.value, alice.decoders) == ({"x": 1}, (made,))
-    assert alice.decode("imu", None) is None
+    alice.decode("imu", None)
     assert (event.value, event.value_error, alice.decoders) == (None, None, ())
 
 
@@ -311,7 +311,6 @@ def test_broken_payload_is_a_row_with_its_reason(alice: lknb.Room, peer: Peer) -
     bob = peer("bob")
     inbox = alice.listen("data")
     decoder = alice.decode("imu", "<dff", names=["t", "x", "y"])
-    assert decoder is not None
     for payload in (b"broken", struct.pack("<dff", 1, 2, 3)):
         bob.call("publish_data", data=payload, topic="imu")
     broken, whole = inbox.next(), inbox.next()
@@ -860,6 +859,7 @@ def test_decode_magic(alice: lknb.Room, shell: Shell) -> None:
         ("imu json --var parse", "give either a FORMAT"),
         ("imu jason", "did you mean 'json'"),
         ("imu cdr", "cdr needs --var"),
+        ("imu --var nothing", "nothing is None. To end a decoder, use --off"),
         ("imu json --off", "takes no format"),
         ("imu --off", "No decoder reads imu. Topics with one: none"),
         ("--off", "give the topic first"),
@@ -868,7 +868,7 @@ def test_decode_magic(alice: lknb.Room, shell: Shell) -> None:
     ],
 )
 def test_decode_magic_explains_mistakes(alice: lknb.Room, shell: Shell, line: str, message: str) -> None:
-    shell.user_ns["parse"] = len
+    shell.user_ns.update(parse=len, nothing=None)
     with pytest.raises(UsageError, match=message):
         shell.cell(f"%lk decode {line}")
 
