@@ -313,9 +313,9 @@ class Record:
 SERVED = {
     "by position": (by_position, ("x", "alice")),
     "by position after a default": (by_position_after_a_default, (1, "x", "alice")),
-    "by position and keywords": (by_position_and_keywords, ("x", ["event", "sender"])),
+    "by position and keywords": (by_position_and_keywords, ("x", ["event", "sender", "value"])),
     "with the rest": (with_rest, ("x", ())),
-    "only keywords": (only_keywords, ((), ["data", "event", "sender"])),
+    "only keywords": (only_keywords, ((), ["data", "event", "sender", "value"])),
     "by keyword": (by_keyword, ("x", "alice")),
     "dispatched": (dispatched, "x"),
     "a partial": (functools.partial(bound, "studio"), ("studio", "x")),
