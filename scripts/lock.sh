@@ -19,10 +19,10 @@ compile() {
 }
 
 echo "Compiling requirements/dev.txt and requirements/lab.txt"
-compile requirements/dev.txt --extra lab --extra data --group dev "$@"
+compile requirements/dev.txt --extra lab --extra data --extra decoders --group dev "$@"
 # Starting from dev's pins gives both files the same versions.
 cp requirements/dev.txt requirements/lab.txt
-compile requirements/lab.txt --extra lab --extra data --group run
+compile requirements/lab.txt --extra lab --extra data --extra decoders --group run
 
 pins() { sed -n 's/^\([A-Za-z0-9._-]*==[^ ]*\).*/\1/p' "$1" | sort; }
 pins requirements/dev.txt >"$tools/dev"
