@@ -142,13 +142,16 @@ class Decoders:
             return None, None
         else:
             known = None
-        made = Decoded(decoder, *_read(decoder, event))
-        self._keep(event, made, is_new=known is None)
-        return made.value, made.error
+        value, error = _read(decoder, event)
+        return self._keep(event, Decoded(decoder, value, error), is_new=known is None)
 
-    def _keep(self, event: Event, made: Decoded, *, is_new: bool) -> None:
+    def _keep(self, event: Event, made: Decoded, *, is_new: bool) -> tuple[Any, str | None]:
+        found = made.value, made.error
         size = _OVERHEAD + max(_PARSED * (event.size or 0), _size_of(made.value))
         with self._lock:
+            known = kept_decoded(event)
+            if known is not None and known.decoder is made.decoder and known.is_kept:
+                return known.value, known.error  # another thread was faster
             if is_new:
                 made.decoder.decoded += made.error is None
                 made.decoder.failed += made.error is not None
@@ -160,6 +163,7 @@ class Decoders:
                 oldest, freed = self._kept.popleft()
                 oldest.forget()
                 self._bytes -= freed
+        return found
 
 
 def _read(decoder: Decoder, event: Event) -> tuple[Any, str | None]:

@@ -6,7 +6,7 @@ import functools
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, overload
 
 from lknb import checks, leaving
 from lknb.arrow.formats import MAX_TABLE
@@ -588,6 +588,18 @@ class Room(Live, ReadOnly):
         self._inboxes.add(inbox)
         return inbox
 
+    @overload
+    def decode(
+        self,
+        topic: str,
+        format: str | type | Callable[[bytes], Any],
+        *,
+        names: Iterable[str] | str = (),
+        kind: Kind | None = None,
+        definition: str | None = None,
+    ) -> Decoder: ...
+    @overload
+    def decode(self, topic: str, format: None, *, kind: Kind | None = None) -> None: ...
     def decode(
         self,
         topic: str,

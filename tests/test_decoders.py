@@ -13,6 +13,7 @@ import random
 import struct
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -194,22 +195,23 @@ def test_values_of_every_format_from_a_plain_peer(alice: lknb.Room, peer: Peer) 
 
 def test_data_track_text_and_bytes_are_decoded(alice: lknb.Room, peer: Peer) -> None:
     bob = peer("bob")
-    inbox = alice.listen(["data_track", "text", "bytes"], topic="all")
     alice.decode("all", "json")
-    bob.call("send_text", text='{"kind": "text"}', topic="all")
-    bob.call("send_bytes", data=b'{"kind": "bytes"}', topic="all", name="a.json")
-    track = bob.call("publish_data_track", name="all")
-    assert track is not None
+    with alice.listen("data_track", topic="all") as frames:
+        bob.call("send_text", text='{"kind": "text"}', topic="all")
+        bob.call("send_bytes", data=b'{"kind": "bytes"}', topic="all", name="a.json")
+        bob.call("publish_data_track", name="all")
 
-    def framed() -> bool:
-        bob.call("push", name="all", data=b'{"kind": "data_track"}')
-        return len(inbox) >= 3
+        def got() -> dict[str, Event]:
+            return {event.kind: event for event in alice.events.filter(topic="all", status="ok")}
 
-    eventually(framed)
-    got = {event.kind: event for event in (inbox.next() for _ in range(3))}
-    assert {kind: event.value for kind, event in got.items()} == {kind: {"kind": kind} for kind in got}
-    assert set(got) == {"data_track", "text", "bytes"}
-    assert isinstance(got["bytes"].data, lknb.ReceivedFile)
+        def all_came() -> bool:
+            if not len(frames):
+                bob.call("push", name="all", data=b'{"kind": "data_track"}')
+            return set(got()) == {"data_track", "text", "bytes"}
+
+        eventually(all_came)
+    assert {kind: event.value for kind, event in got().items()} == {kind: {"kind": kind} for kind in got()}
+    assert isinstance(got()["bytes"].data, lknb.ReceivedFile)
 
 
 def test_sent_events_have_values_too(alice: lknb.Room) -> None:
@@ -228,7 +230,7 @@ def test_decoder_applies_to_events_in_the_log_until_it_ends(alice: lknb.Room) ->
     assert (event.value, event.value_error) == (None, None)
     made = alice.decode("imu", "json")
     assert (event.value, alice.decoders) == ({"x": 1}, (made,))
-    assert alice.decode("imu", None) is None
+    alice.decode("imu", None)
     assert (event.value, event.value_error, alice.decoders) == (None, None, ())
 
 
@@ -310,7 +312,6 @@ def test_broken_payload_is_a_row_with_its_reason(alice: lknb.Room, peer: Peer) -
     bob = peer("bob")
     inbox = alice.listen("data")
     decoder = alice.decode("imu", "<dff", names=["t", "x", "y"])
-    assert decoder is not None
     for payload in (b"broken", struct.pack("<dff", 1, 2, 3)):
         bob.call("publish_data", data=payload, topic="imu")
     broken, whole = inbox.next(), inbox.next()
@@ -527,6 +528,49 @@ def test_values_are_made_once_and_only_if_asked_for(alice: lknb.Room) -> None:
     event = alice.events.filter("data")[1]
     assert event.value is event.value
     assert calls == [b"1"]
+
+
+def test_threads_that_ask_at_once_share_one_value() -> None:
+    log = EventLog()
+    decoder = lknb.Decoder("imu", None, *reading(lambda payload: [payload]))
+    log.decoders.add(decoder)
+    events = [log.add(packet(b"x")) for _ in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: [event.value for event in events], range(8)))
+    assert all(one is other for each in found[1:] for one, other in zip(found[0], each, strict=True))
+    assert decoder.decoded == 200
+
+
+def test_hostile_packets_stop_neither_handlers_nor_widgets(alice: lknb.Room, peer: Peer) -> None:
+    hostile: dict[str, tuple[Any, dict[str, Any], bytes]] = {
+        "json": ("json", {}, b"[" * 50_000),
+        "msgpack": ("msgpack", {}, b"\x91" * 50_000),
+        "cbor": ("cbor", {}, b"\x81" * 50_000),
+        "arrow": ("arrow", {}, ipc(pa.table({"a": pa.nulls(10**9)}))),
+        "cdr": ("cdr", {"definition": "string[] a"}, b"\0\1\0\0" + b"\xff" * 4),
+        "pose": (message_class(), {}, b"\xff" * 50_000),
+        "function": (lambda payload: payload[1_000_000], {}, b"x"),
+    }
+    bob = peer("bob")
+    got: queue.Queue[Any] = queue.Queue()
+    plot, feed = TelemetryPart(alice), FeedPart(alice)
+    for part in (plot, feed):
+        part.start(lambda: None)
+    alice.on_data()(lambda value, event: got.put((event.topic, value, event.value_error)))
+    for topic, (form, options, _) in hostile.items():
+        alice.decode(topic, form, **options)
+    for topic, (_, _, payload) in hostile.items():
+        bob.call("publish_data", data=payload, topic=topic)
+    bob.call("publish_data", data=b'{"x": 1}', topic="json")
+    found = [got.get(timeout=10) for _ in range(len(hostile) + 1)]
+    assert {topic for topic, value, error in found if value is None and error} == set(hostile)
+    assert found[-1] == ("json", {"x": 1}, None)
+    assert all(event.status == "ok" for event in alice.events.filter("data"))
+    assert (plot.values()["undecoded"], plot.values()["fields"]) == (len(hostile), ["x"])
+    rows = [row for _, row in feed.whole()["rows"]["events"] if row["kind"] == "data"]
+    assert sum(row["value_error"] is not None for row in rows) == len(hostile)
+    for part in (plot, feed):
+        part.stop()
 
 
 # Arguments
@@ -816,6 +860,7 @@ def test_decode_magic(alice: lknb.Room, shell: Shell) -> None:
         ("imu json --var parse", "give either a FORMAT"),
         ("imu jason", "did you mean 'json'"),
         ("imu cdr", "cdr needs --var"),
+        ("imu --var nothing", "nothing is None. To end a decoder, use --off"),
         ("imu json --off", "takes no format"),
         ("imu --off", "No decoder reads imu. Topics with one: none"),
         ("--off", "give the topic first"),
@@ -824,7 +869,7 @@ def test_decode_magic(alice: lknb.Room, shell: Shell) -> None:
     ],
 )
 def test_decode_magic_explains_mistakes(alice: lknb.Room, shell: Shell, line: str, message: str) -> None:
-    shell.user_ns["parse"] = len
+    shell.user_ns.update(parse=len, nothing=None)
     with pytest.raises(UsageError, match=message):
         shell.cell(f"%lk decode {line}")
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from browser.lab import chromium
+from google.protobuf.duration_pb2 import Duration
 from IPython.core.error import UsageError
 from javascript import CLIENT, page_with_client
 from peers import mint
@@ -157,7 +158,7 @@ def test_page_cells_run(
 def test_magics_page_cells_run(shell: Shell, livekit: server.RunningServer) -> None:
     """Each page has alice as the current room, bob as a second participant, and the variables it uses."""
     write_image("photo.png")
-    shell.user_ns.update(numbers={"a": 1, "b": 2}, answer="Yes.", sample=b"1.5 2.5")
+    shell.user_ns.update(numbers={"a": 1, "b": 2}, answer="Yes.", sample=b"1.5 2.5", Pose=Duration)
     cells = [block for block in blocks(MAGICS) if block.language == "ipython"]
     assert len(cells) > 30
     for block in cells:

@@ -35,6 +35,11 @@ def cells() -> None:
     assert_type(room.feed("data", "imu").plot(), lknb.Telemetry)
     assert_type(room.panel("chat"), lknb.Panel)
     assert_type(room.handlers, tuple[lknb.Handler, ...])
+    assert_type(room.decode("imu", "<dff", names=["t", "x", "y"]), lknb.Decoder)
+    assert_type(room.decode("gps", lambda payload: payload.decode(), kind="data"), lknb.Decoder)
+    assert_type(room.decode("imu", None), None)
+    assert_type(room.decoders, tuple[lknb.Decoder, ...])
+    assert_type(room.events[0].value, Any)
 
     room.send_text("hi", tpoic="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     room.send_text(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

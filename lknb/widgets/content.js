@@ -56,7 +56,7 @@ function facts(event) {
 		["sent", event.reliable === false ? "lossy" : event.reliable === true ? "reliably" : ""],
 		...Object.entries(event.attributes ?? {}),
 		["error", event.error],
-		["not decoded", event.value_error],
+		["decoder", event.value_error],
 	];
 	const given = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
 	return h(

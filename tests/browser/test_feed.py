@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -155,6 +156,24 @@ def test_details_stand_beside_the_list_if_there_is_room(notebook: Open, join: Jo
         eventually(lambda: tops()[0] >= tops()[1], what="below")
     finally:
         book.page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_decoded_values_are_shown_in_rows_and_as_a_tree(notebook: Open, join: Join, room_name: str) -> None:
+    bob = join("bob")
+    book = notebook(joined(room_name), "room.feed()", 'room.decode("imu", "<dff", names=["t", "x", "y"])')
+    book.run()
+    output = book.output(1)
+    bob.publish_data(struct.pack("<dff", 0.25, 1.5, 2.5), topic="imu")
+    bob.publish_data(b"broken", topic="imu")
+    good, broken = row(output, '{"t": 0.25, "x": 1.5, "y": 2.5}'), row(output, "not decoded")
+    expect(broken).to_contain_text("6 bytes are not a multiple of the 16 bytes of '<dff'")
+    good.locator("td").nth(1).click()
+    details = output.locator(".lknb-feed-details")
+    expect(details.locator(".lknb-leaf", has_text="x: 1.5")).to_be_visible()
+    expect(details.locator("pre")).to_contain_text("00000000  00 00 00 00 00 00 d0 3f 00 00 c0 3f 00 00 20 40")
+    broken.locator("td").nth(1).click()
+    expect(details.locator("dd", has_text="6 bytes are not")).to_be_visible()
+    expect(details.locator(".lknb-leaf")).to_have_count(0)
 
 
 @pytest.mark.parametrize("width", [1280, 700])  # the side bar takes some

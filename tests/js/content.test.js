@@ -59,6 +59,21 @@ test("an answer is shown below its call's payload", () => {
 	assert.equal(text("pre"), '1 | "two"');
 });
 
+test("a decoded value is shown as a tree above its payload", () => {
+	const details = eventDetails(event({ content: "hex", preview: "01 00", value: '{"x": 1}' }));
+	const { text } = finders(details);
+	assert.equal(text("strong"), "Value | Payload");
+	assert.equal(text(".lknb-leaf"), "x: 1");
+	assert.equal(text("pre"), `00000000  01 00${" ".repeat(42)}  ..`);
+	assert.equal(finders(eventDetails(event({ value: "1.5" }))).text("pre"), "1.5 | hello");
+});
+
+test("a payload that was not decoded has its reason among the facts", () => {
+	const { text } = finders(eventDetails(event({ value_error: "3 bytes" })));
+	assert.match(text("dt"), /decoder$/);
+	assert.match(text("dd"), /3 bytes$/);
+});
+
 test("an image is shown only if its type cannot contain a script", () => {
 	const bytes = new DataView(new ArrayBuffer(4));
 	const picture = event({ content: "image", preview: "a.png (image/png)" });
@@ -72,6 +87,8 @@ test("the details say when there is more", () => {
 
 test("text from the room is never markup", () => {
 	const nasty = event({ sender: NASTY, topic: NASTY, preview: NASTY, attributes: { [NASTY]: NASTY }, error: NASTY });
+	const undecoded = event({ value: JSON.stringify({ [NASTY]: NASTY }), value_error: NASTY });
+	assert.ok(isHarmless(eventDetails(undecoded)));
 	assert.ok(isHarmless(eventDetails(nasty)));
 	assert.ok(isHarmless(tree({ [NASTY]: NASTY })));
 });

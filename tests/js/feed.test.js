@@ -64,6 +64,12 @@ test("a failed event shows its error, and an open one its progress", () => {
 	assert.match(open.textContent, /500 B of 2\.0 kB▸in progress/);
 });
 
+test("an event that was not decoded shows why, before its payload", () => {
+	const view = mount(feed);
+	view.draw(feedState({ 1: event({ value_error: "3 bytes are too few", content: "hex", preview: "01 02 03" }) }));
+	assert.match(view.find(ROWS).textContent, /not decoded3 bytes are too few01 02 03$/);
+});
+
 test("text from the room is never markup", () => {
 	const view = mount(feed);
 	view.draw(feedState({ 1: event({ sender: NASTY, topic: NASTY, preview: NASTY, status: "failed", error: NASTY }) }));

@@ -117,7 +117,9 @@ def _decode(session: Session, args: argparse.Namespace, line: str, body: str) ->
         raise UsageError("%lk decode: cdr needs --var, the variable with the text of the message definition.")
     if (args.format is None) == (args.var is None) and not is_cdr:
         raise UsageError("%lk decode: give either a FORMAT, such as json or <dff, or --var with a function or a class.")
-    form = value if args.format is None else args.format
+    form: Any = value if args.format is None else args.format
+    if form is None:
+        raise UsageError(f"%lk decode: the variable {args.var} is None. To end a decoder, use --off.")
     try:
         room.decode(args.topic, form, names=args.names or (), kind=args.kind, definition=value if is_cdr else None)
     except ImportError as error:
