@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lknb import aio, server
     from lknb.belongings import Belongings
+    from lknb.columns.publisher import SamplePublisher
+    from lknb.columns.samples import Latency, Samples
     from lknb.connecting import connect, rooms
     from lknb.connection import ConnectionState
     from lknb.decoding import Decoder
@@ -70,6 +72,9 @@ _MODULES = {
     "HandlerThread": "handlers",
     "Decoder": "decoding",
     "ReceivedFile": "files",
+    "Samples": "columns.samples",
+    "Latency": "columns.samples",
+    "SamplePublisher": "columns.publisher",
     "Attributes": "systems.state",
     "StreamWriter": "systems.streams",
     "AsyncStreamWriter": "systems.streams",
@@ -118,6 +123,7 @@ __all__ = [
     "HandlerThread",
     "Inbox",
     "Kind",
+    "Latency",
     "Link",
     "LknbError",
     "LocalDataTrack",
@@ -132,6 +138,8 @@ __all__ = [
     "RemoteDataTrack",
     "Room",
     "RpcError",
+    "SamplePublisher",
+    "Samples",
     "SendError",
     "ServerError",
     "StateError",

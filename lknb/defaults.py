@@ -6,6 +6,12 @@ This module imports nothing, so the magics can use it without loading the SDK.
 CHAT = "lk.chat"
 """The topic that LiveKit's chat components use, and the default topic for text."""
 
+TABLES = "tables"
+"""The default topic of tables."""
+
+COMPRESSIONS = ("zstd", "lz4")
+"""How Arrow can compress columns."""
+
 RPC_TIMEOUT = 10.0
 """Seconds that a method's handler has to answer a call."""
 

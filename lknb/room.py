@@ -13,6 +13,8 @@ from lknb.arrow.formats import MAX_TABLE
 from lknb.belongings import Belongings
 from lknb.cells import shell
 from lknb.columns.decoders import check_kind, make_decoder
+from lknb.columns.publisher import SamplePublishers
+from lknb.columns.samples import WIDEST, WINDOW, Samples
 from lknb.columns.tables import Tables
 from lknb.connection import ConnectionState
 from lknb.decoding import Decoder
@@ -99,6 +101,7 @@ class AioRoom(Live, ReadOnly):
     cancel = awaitable(lambda systems: systems.streams, OpenStreams.cancel)
     perform_rpc = awaitable_steps(lambda systems: systems.rpc, Rpc.perform_rpc)
     publish_data = awaitable_steps(lambda systems: systems.packets, Packets.publish_data)
+    publish_samples = awaitable(lambda systems: SamplePublishers(systems), SamplePublishers.publish_samples)
     publish_data_track = awaitable(lambda systems: systems.data_tracks, DataTracks.publish_data_track)
     unpublish_data_track = awaitable(lambda systems: systems.data_tracks, DataTracks.unpublish_data_track)
     set_metadata = awaitable(lambda systems: systems.room_state, RoomState.set_metadata)
@@ -161,6 +164,7 @@ class Room(Live, ReadOnly):
         self._connection = systems.connection
         self._rejoin = rejoin
         self._inboxes: weakref.WeakSet[Inbox] = weakref.WeakSet()
+        self._samples: weakref.WeakSet[Samples] = weakref.WeakSet()
         self.events = systems.log
         self.local_participant = LocalParticipant(systems)
         self.widgets = Belongings(end=lambda widget: widget.discard())
@@ -266,6 +270,7 @@ class Room(Live, ReadOnly):
     cancel = blocking(lambda systems: systems.streams, OpenStreams.cancel)
     perform_rpc = blocking_steps(lambda systems: systems.rpc, Rpc.perform_rpc)
     publish_data = blocking_steps(lambda systems: systems.packets, Packets.publish_data)
+    publish_samples = blocking(lambda systems: SamplePublishers(systems), SamplePublishers.publish_samples)
     publish_data_track = blocking(lambda systems: systems.data_tracks, DataTracks.publish_data_track)
     unpublish_data_track = blocking(lambda systems: systems.data_tracks, DataTracks.unpublish_data_track)
     set_metadata = blocking(lambda systems: systems.room_state, RoomState.set_metadata)
@@ -588,6 +593,35 @@ class Room(Live, ReadOnly):
         self._inboxes.add(inbox)
         return inbox
 
+    def samples(self, topic: str, *, sender: str | Participant | None = None, window: int = WINDOW) -> Samples:
+        """Keep the newest samples of a topic as columns, from now on: those of `publish_samples`, and others.
+
+        Packets of Arrow and of JSON are read, and others by the topic's decoder, see `decode`. It ends with `close`,
+        when no variable refers to it any more, and when the room is closed; its samples can be read after that.
+
+        Args:
+            topic: the topic of the packets, or the name of the data track.
+            sender: only from this participant, given as a `Participant` or as its identity.
+            window: number of samples to keep.
+
+        Raises:
+            TypeError: for an argument of another type.
+            ValueError: for a window below 1 or above 100 million.
+            NotConnectedError: if the room is closed.
+            ImportError: without pyarrow.
+
+        Examples:
+            >>> live = room.samples("imu")
+            >>> live.wait(rows=1000).to_pandas().plot(x="t", y="x")
+            >>> live.rate, live.gaps, live.latency
+        """
+        interest = self._interest(("data", "data_track"), checks.topic(topic), sender)
+        window = checks.whole(window, "window", " of samples", most=WIDEST)
+        self._refuse_closed()
+        samples = Samples(self.events, interest, window)
+        self._samples.add(samples)
+        return samples
+
     @overload
     def decode(
         self,
@@ -788,6 +822,8 @@ class Room(Live, ReadOnly):
         self._systems.handlers.end()
         for inbox in list(self._inboxes):
             inbox.close()
+        for samples in list(self._samples):
+            samples.close()
         for link in self.links:
             link.unlink()
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from lknb import checks
 from lknb.arrow import pyarrow
 from lknb.arrow.formats import ARROW_STREAM
 from lknb.arrow.frames import Frame, frame
+from lknb.defaults import COMPRESSIONS, TABLES
 from lknb.event import Event
 from lknb.participants import Participant
 from lknb.systems.byte_streams import ByteStreams
 
-TABLES = "tables"
-"""The topic of tables, unless another one is given."""
-
 Compression = Literal["zstd", "lz4"]
-COMPRESSIONS: tuple[str, ...] = get_args(Compression)
 
 # A table up to this size is packed as a whole before it is sent, so that its size is known.
 _AT_ONCE = 64_000_000

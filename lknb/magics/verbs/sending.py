@@ -10,8 +10,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from lknb.columns.tables import COMPRESSIONS, TABLES
-from lknb.defaults import CHAT, RPC_TIMEOUT
+from lknb.defaults import CHAT, COMPRESSIONS, RPC_TIMEOUT, TABLES
 from lknb.event import Event
 from lknb.magics.body import function
 from lknb.magics.grammar import Verb, VerbParser, identifier, pair, seconds
