@@ -34,6 +34,8 @@ EXPORTED = {
     "aio",
     "connect",
     "rooms",
+    "sdk_log",
+    "SdkLog",
     "server",
     "Room",
     "AioRoom",
