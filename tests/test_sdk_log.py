@@ -10,7 +10,6 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +141,24 @@ def test_log_stays_reduced_after_every_room_has_closed(room_name: str, alice: lk
 
 
 @pytest.mark.slow(IN_ITS_OWN)
-def test_room_joined_again_after_failed_join_is_reduced(room_name: str, alice: lknb.Room) -> None:
+def test_rooms_joined_at_the_same_time_reduce_log_once(room_name: str, alice: lknb.Room) -> None:
+    script = """
+import asyncio
+
+async def join():
+    return await asyncio.gather(*(lknb.aio.connect(room_name, f"fresh-{number}") for number in range(4)))
+
+rooms = asyncio.run(join())
+tell(rooms=[room.state for room in rooms])
+"""
+    after = told(room_name, script)
+    assert after["state"] == "reduced"
+    assert after["severities"] == [INFO, NONE]
+    assert after["rooms"] == ["connected"] * 4
+
+
+@pytest.mark.slow(IN_ITS_OWN)
+def test_log_stays_reduced_after_failed_join(room_name: str, alice: lknb.Room) -> None:
     script = """
 try:
     lknb.connect(room_name, "fresh", url="ws://127.0.0.1:9", api_key="a", api_secret="b" * 32, timeout=2)
@@ -152,9 +168,8 @@ except lknb.ConnectError:
     assert told(room_name, script + JOIN)["severities"] == [INFO, NONE]
 
 
-def test_log_stays_reduced_and_room_works_after_reconnect(
-    alice: lknb.Room, bob: lknb.Room, folder: Path, join: Callable[..., lknb.Room]
-) -> None:
+@pytest.mark.slow("reconnects")
+def test_log_stays_reduced_and_room_works_after_reconnect(alice: lknb.Room, bob: lknb.Room) -> None:
     texts, files, packets = (bob.listen(kind, topic="t") for kind in ("text", "bytes", "data"))
     bob.rpc("echo", raw=True)(lambda payload: payload)
     changes = alice.listen("connection")
