@@ -65,7 +65,7 @@ class SdkLog:
     Attributes:
         state: `reduced`: the library omits it.
             `not connected`: lknb decides when it first joins a room.
-            `kept`: an environment variable keeps it on.
+            `kept`: an environment variable keeps the verbose log.
             `unsupported`: this is not Linux on x86-64.
             `unknown`: the library is not one that lknb knows.
             `unexpected`: the library is known, but not in the state that lknb expects.
@@ -106,8 +106,8 @@ _reduced: Severities | None = None
 def sdk_log() -> SdkLog:
     """Say whether LiveKit's native library omits its verbose log in this process, which makes transfers faster.
 
-    lknb switches it off when it first joins a room: on Linux x86-64, for the versions of the library that it knows.
-    `LKNB_SDK_LOG=keep` or the SDK's own `LIVEKIT_RTC_DEBUG=1`, set before that, keeps it on.
+    lknb decides when it first joins a room: on Linux x86-64, for the versions of the library that it knows.
+    `LKNB_SDK_LOG=keep` or the SDK's own `LIVEKIT_RTC_DEBUG=1`, set before that, keeps the verbose log.
 
     Examples:
         >>> lknb.sdk_log().state
@@ -137,7 +137,7 @@ def find(request: int) -> Severities | None:
     else:
         try:
             found = _find(request)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # a faster transfer is not worth a room that cannot be joined
             found = SdkLog("unknown", f"LiveKit's native library could not be identified: {error}")
     if isinstance(found, SdkLog):
         _decide(found)
@@ -197,8 +197,8 @@ class _Mapping(NamedTuple):
 
 def _mappings() -> list[_Mapping]:
     found = []
-    for line in os.fsdecode(Path("/proc/self/maps").read_bytes()).splitlines():
-        addresses, permissions, offset, *file = line.split(maxsplit=5)
+    for line in Path("/proc/self/maps").read_bytes().splitlines():
+        addresses, permissions, offset, *file = os.fsdecode(line).split(maxsplit=5)
         start, end = (int(each, 16) for each in addresses.split("-"))
         found.append(_Mapping(start, end, permissions, int(offset, 16), tuple(file)))
     return found
