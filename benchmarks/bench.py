@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ WORKER = Path(__file__).with_name("worker.py")
 
 
 class Worker:
-    """One participant: a process of `worker.py`."""
+    """One participant: a process of `worker.py`, or of another program that serves the same commands."""
 
-    def __init__(self, side: str, room: str, identity: str, peer: str) -> None:
+    def __init__(
+        self, side: str, room: str, identity: str, peer: str, *, program: Sequence[str] = (str(WORKER),)
+    ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(WORKER), side, room, identity, peer],
+            [sys.executable, *program, side, room, identity, peer],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

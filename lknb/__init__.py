@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from lknb.handlers import Handler, HandlerThread
     from lknb.inbox import AioInbox, Inbox
     from lknb.local_participant import AioLocalParticipant, LocalParticipant
+    from lknb.log_severity import SdkLog, sdk_log
     from lknb.participants import Participant, Participants
     from lknb.room import AioRoom, Room
     from lknb.systems.data_tracks import LocalDataTrack, RemoteDataTrack
@@ -54,6 +55,8 @@ __version__ = "0.1.0"
 _MODULES = {
     "connect": "connecting",
     "rooms": "connecting",
+    "sdk_log": "log_severity",
+    "SdkLog": "log_severity",
     "Room": "room",
     "AioRoom": "room",
     "LocalParticipant": "local_participant",
@@ -140,6 +143,7 @@ __all__ = [
     "RpcError",
     "SamplePublisher",
     "Samples",
+    "SdkLog",
     "SendError",
     "ServerError",
     "StateError",
@@ -154,6 +158,7 @@ __all__ = [
     "aio",
     "connect",
     "rooms",
+    "sdk_log",
     "server",
 ]
 

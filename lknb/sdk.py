@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import ctypes
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from livekit.rtc._proto.rpc_pb2 import RpcMethodInvocationEvent, RpcMethodInvoca
 from livekit.rtc._utils import get_address
 from livekit.rtc.participant import PublishDataError, PublishDataTrackError
 
+from lknb import log_severity
 from lknb.credentials import Secret, quiet_sdk_log
 from lknb.ffi import RequestError, dispatcher
 from lknb.proxies import sdk_uses_proxy_for, until_free
@@ -292,6 +294,7 @@ class SdkRoom(rtc.Room):
         )
         self._url = url
         await until_free(url)
+        runtime = await _omit_verbose_log()
         if self._given_up:
             raise rtc.ConnectError("given up while other rooms were being joined")
         self._proxy.enter_context(sdk_uses_proxy_for(url))
@@ -299,6 +302,7 @@ class SdkRoom(rtc.Room):
             await self.connect(url, token.reveal(), options)
         finally:
             self._proxy.close()
+            del runtime  # the room keeps it from now on
         assert self._ffi_handle is not None
         room = ("room_event", self._ffi_handle.handle)
         dispatcher().claim(self._ffi_queue, room, ("rpc_method_invocation", self._me))
@@ -463,6 +467,20 @@ class SdkRoom(rtc.Room):
     def latest_token(self) -> Secret | None:
         """The token in use; the server refreshes it from time to time."""
         return Secret(self._token) if self._token else None
+
+
+async def _omit_verbose_log() -> Any:
+    """Have the native library omit its verbose log, if it is one that lknb knows; return what to keep while joining."""
+    if log_severity.is_decided():
+        return None
+    request = ctypes.cast(FfiClient.instance._ffi_lib.livekit_ffi_request, ctypes.c_void_p).value
+    severities = await asyncio.to_thread(log_severity.find, request or 0)
+    return None if severities is None else log_severity.omit_verbose(severities, _runtime)
+
+
+def _runtime() -> rtc.LocalAudioTrack:
+    """A track that is never published: making one makes the runtime that a connection needs, too."""
+    return rtc.LocalAudioTrack.create_audio_track("", rtc.AudioSource(48_000, 1, queue_size_ms=0))
 
 
 def header_of(reader: Any) -> TextHeader:

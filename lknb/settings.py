@@ -6,8 +6,9 @@
 | `LKNB_SERVER_IDLE` | seconds without a participant before the embedded server stops | 600 |
 | `LKNB_CACHE_DIR` | directory of installed binaries | the user's cache directory |
 | `LKNB_STATE_DIR` | directory of the running server's configuration and log | the user's state directory |
+| `LKNB_SDK_LOG` | `keep`: the verbose log of LiveKit's native library stays on | omitted, see `log_severity.py` |
 
-`LIVEKIT_*` variables are LiveKit's own; `credentials.py` reads them.
+`LIVEKIT_*` variables are LiveKit's own; `credentials.py` reads them, except `LIVEKIT_RTC_DEBUG`.
 """
 
 from __future__ import annotations
@@ -66,3 +67,16 @@ def state_dir() -> Path:
         return Path(path).absolute()
     host = re.sub(r"[^\w.-]", "_", socket.gethostname()) or "localhost"
     return platformdirs.user_state_path("lknb", appauthor=False) / f"server-{host}"
+
+
+def keeps_sdk_log() -> str | None:
+    """The variable, with its value, that keeps the verbose log of LiveKit's native library on, or None.
+
+    Any value of `LKNB_SDK_LOG` does: a mistyped `keep` must not do the opposite. The SDK's own `LIVEKIT_RTC_DEBUG`
+    shows that log.
+    """
+    kept = os.environ.get("LKNB_SDK_LOG", "").strip()
+    if kept:
+        return f"LKNB_SDK_LOG={kept}"
+    debug = os.environ.get("LIVEKIT_RTC_DEBUG", "").strip()
+    return f"LIVEKIT_RTC_DEBUG={debug}" if debug.lower() in ("true", "1") else None

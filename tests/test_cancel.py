@@ -22,7 +22,7 @@ from lknb.systems.streams import CANCELLED, PIECE
 
 Peers = Callable[..., PlainPeer]
 
-LONG = 40_000_000  # takes at least ten seconds
+LONG = 40_000_000  # takes seconds
 
 
 def noise(size: int) -> bytes:

@@ -35,6 +35,8 @@ EXPORTED = {
     "aio",
     "connect",
     "rooms",
+    "sdk_log",
+    "SdkLog",
     "server",
     "Room",
     "AioRoom",

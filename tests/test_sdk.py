@@ -55,6 +55,11 @@ def test_sdk_counts_readers_where_lknb_reads_them() -> None:
     assert "self._subscribers" in inspect.getsource(type(FfiClient.instance.queue).subscribe)
 
 
+def test_sdk_keeps_library_where_lknb_finds_it() -> None:
+    assert FfiClient.instance._ffi_lib.livekit_ffi_request
+    assert "self._ffi_lib.livekit_ffi_request(" in inspect.getsource(FfiClient.request)
+
+
 def test_the_event_of_a_packet_has_the_senders_identity() -> None:
     packet = RoomEvent.DESCRIPTOR.fields_by_name["data_packet_received"].message_type
     assert packet is not None

@@ -141,7 +141,7 @@ def test_room_comes_back_after_the_server_was_killed_under_a_byte_stream(
 
     def send() -> None:
         with pytest.raises(lknb.LknbError):
-            alice.send_bytes(os.urandom(8_000_000), progress=False)
+            alice.send_bytes(os.urandom(40_000_000), progress=False)
 
     sending = threading.Thread(target=send)
     sending.start()
