@@ -14,11 +14,11 @@ from lknb.belongings import Belongings
 from lknb.cells import shell
 from lknb.columns.decoders import check_kind, make_decoder
 from lknb.columns.publisher import SamplePublishers
-from lknb.columns.samples import WIDEST, WINDOW, Samples
+from lknb.columns.samples import WIDEST, Samples
 from lknb.columns.tables import Tables
 from lknb.connection import ConnectionState
 from lknb.decoding import Decoder
-from lknb.defaults import RPC_CONCURRENCY
+from lknb.defaults import RPC_CONCURRENCY, SAMPLES_WINDOW
 from lknb.event import STATE_KINDS, Event, Kind
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
 from lknb.handlers import THREADS, Handler, HandlerThread
@@ -593,7 +593,7 @@ class Room(Live, ReadOnly):
         self._inboxes.add(inbox)
         return inbox
 
-    def samples(self, topic: str, *, sender: str | Participant | None = None, window: int = WINDOW) -> Samples:
+    def samples(self, topic: str, *, sender: str | Participant | None = None, window: int = SAMPLES_WINDOW) -> Samples:
         """Keep the newest samples of a topic as columns, from now on: those of `publish_samples`, and others.
 
         Packets of Arrow and of JSON are read, and others by the topic's decoder, see `decode`. It ends with `close`,

@@ -97,6 +97,7 @@ class SamplePublisher(Live, ReadOnly):
             ValueError: for columns of different lengths, and for values that Arrow cannot express.
 
         Examples:
+            >>> imu = room.publish_samples("imu")
             >>> imu.push(t=0.1, x=1.5, y=-0.2)
             >>> imu.push(x=array_x, y=array_y)
             >>> imu.push(frame)

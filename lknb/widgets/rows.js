@@ -426,7 +426,7 @@
  * @typedef {object} TablePreview
  * @property {string[]} columns
  * @property {string[]} types
- * @property {(string | null)[][]} rows
+ * @property {((null | string)[])[]} rows
  * @property {number} row_count of the whole table
  * @property {number} column_count
  * @property {number} size bytes in memory
