@@ -117,7 +117,7 @@ class Telemetry {
 		this.axes.element.hidden = this.lines.hidden || fields.length < 2;
 		this.sources.hidden = this.lines.hidden || values.sources.length < 2;
 		if (this.signal.aborted) return;
-		if (!this.isPaused) this.takeBatches(state);
+		if (!this.isPaused && !isTable) this.takeBatches(state);
 		if (!this.lines.hidden) this.drawLines(values, fields);
 		if (this.place.hidden) return;
 		const config = { fields, isDark: isDark(this.element) };
