@@ -103,6 +103,7 @@ class AioRoom(Live, ReadOnly):
     publish_data = awaitable_steps(lambda systems: systems.packets, Packets.publish_data)
     publish_samples = awaitable(lambda systems: SamplePublishers(systems), SamplePublishers.publish_samples)
     publish_data_track = awaitable(lambda systems: systems.data_tracks, DataTracks.publish_data_track)
+    data_track_schema = awaitable(lambda systems: systems.data_tracks, DataTracks.data_track_schema)
     unpublish_data_track = awaitable(lambda systems: systems.data_tracks, DataTracks.unpublish_data_track)
     set_metadata = awaitable(lambda systems: systems.room_state, RoomState.set_metadata)
 
@@ -272,6 +273,7 @@ class Room(Live, ReadOnly):
     publish_data = blocking_steps(lambda systems: systems.packets, Packets.publish_data)
     publish_samples = blocking(lambda systems: SamplePublishers(systems), SamplePublishers.publish_samples)
     publish_data_track = blocking(lambda systems: systems.data_tracks, DataTracks.publish_data_track)
+    data_track_schema = blocking(lambda systems: systems.data_tracks, DataTracks.data_track_schema)
     unpublish_data_track = blocking(lambda systems: systems.data_tracks, DataTracks.unpublish_data_track)
     set_metadata = blocking(lambda systems: systems.room_state, RoomState.set_metadata)
 

@@ -268,7 +268,9 @@ class SamplePublishers:
         if via == "data_track":
             if to is not None:
                 raise ValueError('Data tracks are for everybody: leave out to=, or use via="packets".')
-            return _over_track(await systems.data_tracks.publish_data_track(topic), systems, packer, every)
+            return _over_track(
+                await systems.data_tracks.publish_data_track(topic, encoding="arrow"), systems, packer, every
+            )
         topic = checks.topic(topic)
         systems.connection.require("canPublishData", "Publishing samples")
         recipients = await systems.connection.presence.recipients(to) or None
