@@ -19,7 +19,6 @@ from lknb.inbox import Inbox
 from lknb.interest import Interest
 from lknb.systems import rpc, streams
 from lknb.systems.data_tracks import MAX_TRACKS
-from lknb.systems.streams import MAX_OPEN_STREAMS
 
 Join = Callable[..., lknb.Room]
 Peer = Callable[..., PlainPeer]
@@ -90,25 +89,37 @@ def test_handler_cannot_take_more_than_its_connection(alice: lknb.Room, join: Jo
     assert [each.topic for each in large.handlers] == ["films"]
 
 
+MOST = 100
+
+
+@pytest.fixture
+def _few_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow fewer open streams, so that a test can open them all."""
+    assert streams.MAX_OPEN_STREAMS == 4096
+    monkeypatch.setattr(streams, "MAX_OPEN_STREAMS", MOST)
+
+
+@pytest.mark.usefixtures("_few_streams")
 def test_streams_that_never_end_are_limited_for_each_sender(alice: lknb.Room, peer: Peer) -> None:
     evil, honest = peer("evil"), peer("honest")
-    for _ in range(MAX_OPEN_STREAMS + 10):
+    for _ in range(MOST + 10):
         evil.call("open_text", topic="endless")
     eventually(lambda: len(alice.events.filter("text", status="dropped")) == 10)
-    assert len(alice.events.filter("text", status="open")) == MAX_OPEN_STREAMS
+    assert len(alice.events.filter("text", status="open")) == MOST
     assert (
         alice.events.filter("text", status="dropped")[-1].error
-        == "'evil' has 256 other text streams open, which is the limit"
+        == "'evil' has 100 other text streams open, which is the limit"
     )
     texts = alice.listen("text", sender="honest")
     honest.call("send_text", text="hello")
     assert texts.next(timeout=10).data == "hello"
 
 
+@pytest.mark.usefixtures("_few_streams")
 def test_sender_may_open_streams_again_when_others_have_ended(alice: lknb.Room, peer: Peer) -> None:
     evil = peer("evil")
-    handles = [evil.call("open_text", topic="many") for _ in range(MAX_OPEN_STREAMS)]
-    eventually(lambda: len(alice.events.filter("text", status="open")) == MAX_OPEN_STREAMS)
+    handles = [evil.call("open_text", topic="many") for _ in range(MOST)]
+    eventually(lambda: len(alice.events.filter("text", status="open")) == MOST)
     for handle in handles:
         evil.call("close_text", handle=handle)
     eventually(lambda: not alice.events.filter("text", status="open"))

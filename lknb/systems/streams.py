@@ -43,8 +43,8 @@ CANCELLED = "cancelled here"
 SENDER_INTERRUPTED = "the sender was interrupted"
 # If a stream's end is lost but its sender stays, the reader would otherwise wait as long as the room is open.
 IDLE_LIMIT = 3600.0
-MAX_OPEN_STREAMS = 256
-"""Maximum text streams, and maximum byte streams, that one sender may have open."""
+MAX_OPEN_STREAMS = 4096
+"""Maximum text streams, and byte streams, that one sender may have open: more than a busy machine leaves waiting."""
 
 MAX_BACKLOG = 256 * 1024 * 1024
 """Maximum bytes that wait for one handler of open streams, unless one stream may be larger."""
@@ -169,17 +169,14 @@ class Streams:
             raise
 
     def admits(self, reader: Any, event: Event) -> bool:
-        """Whether this new stream may be read. One too many of its sender is closed, and its event dropped.
-
-        Each open stream costs time at every event of the SDK, for everybody.
-        """
+        """Whether this new stream may be read. One too many of its sender is closed, and its event dropped."""
         opened = self.open_by.setdefault(event.sender, Open())
         if opened.count < MAX_OPEN_STREAMS:
             opened.count += 1
             return True
         reader.close()
         what = "text" if event.kind == "text" else "byte"
-        error = f"{event.sender!r} has {MAX_OPEN_STREAMS} other {what} streams open, which is the limit"
+        error = f"{event.sender!r} has {MAX_OPEN_STREAMS:,} other {what} streams open, which is the limit"
         amend(event, status="dropped", error=error)
         self.log.add(event)
         return False
