@@ -110,7 +110,7 @@ def main() -> None:
         "--sdk-log",
         choices=OURS,
         default="reduced",
-        help="whether LiveKit's native library writes its verbose log for lknb, as it does for the plain SDK (%(default)s)",
+        help="LiveKit's verbose log with lknb; the plain SDK always writes it (%(default)s)",
     )
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--write", type=Path, help=f"write the table to this file, between {BEGIN} and {END}")

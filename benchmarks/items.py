@@ -12,8 +12,8 @@ from processes import Worker
 
 PLAIN, LKNB, KEPT = "plain", "lknb", "lknb, log kept"
 
-_PACKETS = 2_000
-_PACKETS_TO_ROOMS = 4_000
+_PACKETS = 4_000
+_WARM_UP = 800
 _TEXTS = 200
 _CALLS = 200
 _CALLS_AT_ONCE = 1_000
@@ -21,7 +21,7 @@ _STREAMS = {1 * KB: 50, 100 * KB: 10, 4 * MB: 1, 100 * MB: 1}
 _LONG_TEXT = 4 * MB
 _FEW_ROOMS, _MANY_ROOMS = 10, 40
 _SETTLES = 1.0
-_SAMPLES = {PLAIN: 1_000, LKNB: 200_000}
+_SAMPLES = {PLAIN: 3_000, LKNB: 200_000}
 _VALUES = 4
 
 Figures = dict[str, float]
@@ -72,8 +72,10 @@ ROWS = [
     Row("rooms", "packets in 40 rooms of one process, in all", "/s", "many", "many"),
     Row("rooms", "the same as a share of what 10 rooms deliver", "%", "share", "share"),
     Row("table", "DataFrame, 100,000 × 6: `send_table`; SDK: CSV as text", "ms", "time", "time", "less"),
-    Row("samples", "float64 values: `publish_samples`; SDK: JSON, 4 in a packet", "/s", "values", "values"),
-    Row("samples", "the same with a plot, compared with lknb without", "/s", "", "plotted", base="values"),
+    Row("samples", "float64 values, random: `publish_samples`; SDK: JSON, 4 in a packet", "/s", "random", "random"),
+    Row("samples", "the same with a plot, compared with lknb without", "/s", "", "random plotted", base="random"),
+    Row("samples", 'float64 values, slow signals: with `compression="zstd"`; SDK: as above', "/s", "slow", "slow"),
+    Row("samples", "the same with a plot, compared with lknb without", "/s", "", "slow plotted", base="slow"),
     Row("joining", "joining until the others see it", "ms", "time", "time", "less"),
     Row("busy", "RPC to a participant whose cell computes for 2 s", "ms", "time", "time", "less"),
 ]
@@ -173,8 +175,8 @@ class Side:
             a.do("rooms", count=count)
             b.wait()
             time.sleep(_SETTLES)
-            a.do("packets_to_rooms", count=5)
-            rates.append(_PACKETS_TO_ROOMS / a.do("packets_to_rooms", count=_PACKETS_TO_ROOMS // count))
+            a.do("packets_to_rooms", count=_WARM_UP // count)
+            rates.append(_PACKETS / a.do("packets_to_rooms", count=_PACKETS // count))
         a.close()
         b.close()
         few, many = rates
@@ -184,20 +186,23 @@ class Side:
         """Milliseconds until the receiver has a DataFrame."""
         return {"time": 1000 * self._a.do("table", rows=TABLE_ROWS)}
 
-    def _values(self, rows: int, *, plot: bool = False) -> float:
+    def _values(self, rows: int, *, slow: bool = False, plot: bool = False) -> float:
         self._b.do("collect", plot=plot)
         self._b.send("collected", rows=rows)
-        begun = self._a.do("samples", rows=rows)
+        begun = self._a.do("samples", rows=rows, slow=slow)
         return _VALUES * rows / float(self._b.wait() - begun)
 
     def samples(self) -> Figures:
         """Values a second, in samples of four."""
         rows = _SAMPLES[self._kind]
         if self._kind == PLAIN:
-            return {"values": self._values(rows)}
+            return {name: self._values(rows, slow=name == "slow") for name in ("random", "slow")}
         self._number += 1
-        plots = (False, True) if self._number % 2 else (True, False)
-        return {("plotted" if plot else "values"): self._values(rows, plot=plot) for plot in plots}
+        figures = {}
+        for name in ("random", "slow"):
+            for plot in (False, True) if self._number % 2 else (True, False):
+                figures[f"{name} plotted" if plot else name] = self._values(rows, slow=name == "slow", plot=plot)
+        return figures
 
     def joining(self) -> Figures:
         """Milliseconds from the start of joining until another participant sees the new one."""

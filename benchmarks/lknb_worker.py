@@ -8,12 +8,12 @@ import time
 from typing import Any
 
 import payloads
-from worker import ACK_WITHIN, ack_within, compute, in_flight
+from worker import ACK_WITHIN, JOINING, ack_within, compute, in_flight
 
 import lknb
 
 # Samples that are pushed at once, as numpy columns.
-_BLOCK = 1_000
+_BLOCK = 10_000
 
 
 class Lknb:
@@ -48,7 +48,8 @@ class Lknb:
 
         @room.on_data("bench")
         def packet(data: bytes) -> None:
-            self._count(data)
+            if self._is_last(data):
+                self._ack()
 
         @room.rpc("echo", raw=True)
         def echo(payload: str) -> str:
@@ -61,10 +62,11 @@ class Lknb:
     def _ack(self) -> None:
         self._room.publish_data(repr(time.monotonic()).encode(), topic="ack")
 
-    def _count(self, data: bytes) -> None:
-        if next(self._received) == payloads.count_of(data):
+    def _is_last(self, data: bytes) -> bool:
+        last = next(self._received) == payloads.count_of(data)
+        if last:
             self._received = itertools.count(1)
-            self._ack()
+        return last
 
     def _acked(self, begun: float, size: int = 0) -> float:
         """Seconds until the peer had received everything."""
@@ -119,23 +121,18 @@ class Lknb:
 
     def rooms(self, count: int) -> None:
         """Join further rooms until there are so many."""
+        numbers = itertools.count(len(self._rooms))
 
-        async def join() -> list[lknb.Room]:
-            return await asyncio.gather(
-                *(
-                    lknb.aio.connect(f"{self._name}-{number}", identity=self._identity)
-                    for number in range(len(self._rooms), count)
-                )
-            )
-
-        for room in asyncio.run(join()):
+        async def join() -> None:
+            room = await lknb.aio.connect(f"{self._name}-{next(numbers)}", identity=self._identity)
             self._rooms.append(room)
 
             @room.on_data("bench")
             async def packet(data: bytes) -> None:
-                if next(self._received) == payloads.count_of(data):
-                    self._received = itertools.count(1)
+                if self._is_last(data):
                     await self._room.aio.publish_data(repr(time.monotonic()).encode(), topic="ack")
+
+        asyncio.run(in_flight(count - len(self._rooms), JOINING, join))
 
     def packets_to_rooms(self, count: int) -> float:
         """Seconds for `count` packets of 100 bytes to each room, to all rooms at once, in each one after the other."""
@@ -168,14 +165,14 @@ class Lknb:
             self._plot.close()
         return end
 
-    def samples(self, rows: int) -> float:
+    def samples(self, rows: int, slow: bool) -> float:
         """Publish so many samples of four columns, in blocks, and return the time when it started."""
-        columns = payloads.numbers(rows)
+        columns = payloads.samples(rows, slow=slow)
         blocks = [
             {name: column[begin : begin + _BLOCK] for name, column in columns.items()}
             for begin in range(0, rows, _BLOCK)
         ]
-        with self._room.publish_samples("samples") as publisher:
+        with self._room.publish_samples("samples", compression="zstd" if slow else None) as publisher:
             begun = time.monotonic()
             for block in blocks:
                 publisher.push(**block)

@@ -98,15 +98,21 @@ def content(kind: str, size: int) -> bytes:
     return whole[:size]
 
 
-def numbers(rows: int) -> dict[str, Any]:
-    """Columns of random float64."""
+@functools.cache
+def samples(rows: int, *, slow: bool) -> dict[str, Any]:
+    """Columns of float64: random, or the time and three slow signals as a sensor rounds them."""
     import numpy as np
 
     source = np.random.default_rng(_SEED)
-    return {name: source.normal(size=rows) for name in COLUMNS}
+    if not slow:
+        return {name: source.normal(size=rows) for name in COLUMNS}
+    time = np.arange(rows) / 1_000
+    signals = (np.sin(time * hertz) + source.normal(0, 0.01, rows) for hertz in (1, 2, 3))
+    return {name: np.round(column, 3) for name, column in zip(COLUMNS, (time, *signals), strict=True)}
 
 
-def json_samples(rows: int) -> list[bytes]:
-    """Samples as JSON, one by one."""
-    columns = [column.tolist() for column in numbers(rows).values()]
+@functools.cache
+def json_samples(rows: int, *, slow: bool) -> list[bytes]:
+    """The same samples as JSON, one by one."""
+    columns = [column.tolist() for column in samples(rows, slow=slow).values()]
     return [json.dumps(dict(zip(COLUMNS, row, strict=True))).encode() for row in zip(*columns, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import json
 import os
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 import payloads
 from livekit import api, rtc
-from worker import ACK_WITHIN, ack_within, compute, in_flight
+from worker import ACK_WITHIN, JOINING, ack_within, compute, in_flight
 
 Json = dict[str, Any]
 
@@ -131,13 +132,15 @@ class Plain:
         return await self._acked(begun)
 
     async def rooms(self, count: int) -> None:
-        async def join(number: int) -> rtc.Room:
+        numbers = itertools.count(len(self._rooms))
+
+        async def join() -> None:
             room = rtc.Room()
             room.on("data_received", self._packet)
-            await self._connect(room, f"{self._name}-{number}", self._identity)
-            return room
+            await self._connect(room, f"{self._name}-{next(numbers)}", self._identity)
+            self._rooms.append(room)
 
-        self._rooms += await asyncio.gather(*(join(number) for number in range(len(self._rooms), count)))
+        await in_flight(count - len(self._rooms), JOINING, join)
 
     async def packets_to_rooms(self, count: int) -> float:
         packet = payloads.packet(count * len(self._rooms))
@@ -164,8 +167,8 @@ class Plain:
             await asyncio.wait_for(self._enough.wait(), ACK_WITHIN)
         return time.monotonic()
 
-    async def samples(self, rows: int) -> float:
-        packets = payloads.json_samples(rows)
+    async def samples(self, rows: int, slow: bool) -> float:
+        packets = payloads.json_samples(rows, slow=slow)
         begun = time.monotonic()
         for each in packets:
             await self._me.publish_data(each, topic="samples")

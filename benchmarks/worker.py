@@ -20,6 +20,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 ACK_WITHIN = 60.0
+JOINING = 4
+"""Rooms that are joined at the same time."""
+
 _SLOWEST = 100_000  # bytes a second
 
 
