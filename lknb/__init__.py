@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from lknb.systems.state import Attributes
     from lknb.systems.streams import AsyncStreamWriter, StreamWriter
     from lknb.tables import Table
+    from lknb.track_schema import DataTrackSchema
     from lknb.widgets.feed import Feed
     from lknb.widgets.link import Link
     from lknb.widgets.panel import Panel, Tab
@@ -82,6 +83,7 @@ _MODULES = {
     "StreamWriter": "systems.streams",
     "AsyncStreamWriter": "systems.streams",
     "LocalDataTrack": "systems.data_tracks",
+    "DataTrackSchema": "track_schema",
     "RemoteDataTrack": "systems.data_tracks",
     "ConnectionState": "connection",
     "Belongings": "belongings",
@@ -115,6 +117,7 @@ __all__ = [
     "Belongings",
     "ConnectError",
     "ConnectionState",
+    "DataTrackSchema",
     "Decoder",
     "DeliveryTimeoutError",
     "Direction",

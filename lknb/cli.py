@@ -118,6 +118,8 @@ def _show(running: RunningServer) -> None:
     uptime = timedelta(seconds=round((datetime.now(running.started_at.tzinfo) - running.started_at).total_seconds()))
     print(f"url      {running.url}")
     print(f"version  {running.version}")
+    if running.config:
+        print(f"settings {running.config}")
     print(f"pid      {running.pid}, up {uptime}")
     print(f"log      {running.log}")
 

@@ -24,5 +24,8 @@ RPC_CONCURRENCY = 8
 TELEMETRY_WINDOW = 5_000
 """Number of newest samples that telemetry keeps and shows."""
 
+SAMPLES_WINDOW = 1_000_000
+"""Number of newest samples that `room.samples` keeps."""
+
 MAX_STREAM_SIZE = 64 * 1024 * 1024
 """Maximum bytes of an incoming stream."""

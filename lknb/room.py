@@ -14,11 +14,11 @@ from lknb.belongings import Belongings
 from lknb.cells import shell
 from lknb.columns.decoders import check_kind, make_decoder
 from lknb.columns.publisher import SamplePublishers
-from lknb.columns.samples import WIDEST, WINDOW, Samples
+from lknb.columns.samples import WIDEST, Samples
 from lknb.columns.tables import Tables
 from lknb.connection import ConnectionState
 from lknb.decoding import Decoder
-from lknb.defaults import RPC_CONCURRENCY
+from lknb.defaults import RPC_CONCURRENCY, SAMPLES_WINDOW
 from lknb.event import STATE_KINDS, Event, Kind
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
 from lknb.handlers import THREADS, Handler, HandlerThread
@@ -103,6 +103,7 @@ class AioRoom(Live, ReadOnly):
     publish_data = awaitable_steps(lambda systems: systems.packets, Packets.publish_data)
     publish_samples = awaitable(lambda systems: SamplePublishers(systems), SamplePublishers.publish_samples)
     publish_data_track = awaitable(lambda systems: systems.data_tracks, DataTracks.publish_data_track)
+    data_track_schema = awaitable(lambda systems: systems.data_tracks, DataTracks.data_track_schema)
     unpublish_data_track = awaitable(lambda systems: systems.data_tracks, DataTracks.unpublish_data_track)
     set_metadata = awaitable(lambda systems: systems.room_state, RoomState.set_metadata)
 
@@ -272,6 +273,7 @@ class Room(Live, ReadOnly):
     publish_data = blocking_steps(lambda systems: systems.packets, Packets.publish_data)
     publish_samples = blocking(lambda systems: SamplePublishers(systems), SamplePublishers.publish_samples)
     publish_data_track = blocking(lambda systems: systems.data_tracks, DataTracks.publish_data_track)
+    data_track_schema = blocking(lambda systems: systems.data_tracks, DataTracks.data_track_schema)
     unpublish_data_track = blocking(lambda systems: systems.data_tracks, DataTracks.unpublish_data_track)
     set_metadata = blocking(lambda systems: systems.room_state, RoomState.set_metadata)
 
@@ -593,7 +595,7 @@ class Room(Live, ReadOnly):
         self._inboxes.add(inbox)
         return inbox
 
-    def samples(self, topic: str, *, sender: str | Participant | None = None, window: int = WINDOW) -> Samples:
+    def samples(self, topic: str, *, sender: str | Participant | None = None, window: int = SAMPLES_WINDOW) -> Samples:
         """Keep the newest samples of a topic as columns, from now on: those of `publish_samples`, and others.
 
         Packets of Arrow and of JSON are read, and others by the topic's decoder, see `decode`. It ends with `close`,

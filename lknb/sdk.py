@@ -28,6 +28,7 @@ from lknb.credentials import Secret, quiet_sdk_log
 from lknb.ffi import RequestError, dispatcher
 from lknb.proxies import sdk_uses_proxy_for, until_free
 from lknb.replies import Reply, awaited
+from lknb.track_schema import FRAME_ENCODINGS, SCHEMA_ENCODINGS, DataTrackSchema, name_of
 
 T = TypeVar("T")
 
@@ -35,6 +36,9 @@ StreamOpened = Callable[[Any, str], None]
 EventReceived = Callable[..., None]
 
 StreamError = rtc.StreamError
+
+Declared = tuple[str | None, DataTrackSchema | None]
+"""The encoding of a data track's frames, and their schema."""
 
 TOO_LARGE = "stream payload exceeds maximum size"
 """The SDK's words for a stream, a call or an answer over `max_stream_size`."""
@@ -46,6 +50,7 @@ __all__ = [
     "PublishDataError",
     "PublishDataTrackError",
     "RequestError",
+    "SchemaError",
     "SdkRoom",
     "Signs",
     "StreamError",
@@ -120,6 +125,10 @@ class CallRefused(rtc.RpcError):
         return super()._to_proto()
 
 
+class SchemaError(Exception):
+    """The server does not keep a schema, or does not have it; the SDK's words."""
+
+
 class Signs(NamedTuple):
     """What the SDK's statistics say of the link to the server.
 
@@ -165,6 +174,7 @@ class SdkRoom(rtc.Room):
         self._proxy = contextlib.ExitStack()  # closed unless the SDK is connecting
         self._given_up = False
         self._opened: TextStreamInfo | None = None  # the text stream that is being delivered
+        self._declared: Declared = (None, None)  # of the data track that is being announced
         self._packet_sender = ""  # the identity that the SDK's event gives for the packet that is being delivered
 
         def with_header(reader: Any, sender: str) -> None:
@@ -181,6 +191,8 @@ class SdkRoom(rtc.Room):
             self._proxy.close()
         if event == "reconnecting":
             self._proxy.enter_context(sdk_uses_proxy_for(self._url))
+        if event == "data_track_published":
+            args[0].declared = self._declared
         if event == "data_received":
             participant = args[0].participant
             self._on_event(event, args[0], participant.identity if participant else self._packet_sender or None)
@@ -190,6 +202,9 @@ class SdkRoom(rtc.Room):
 
     def _on_room_event(self, event: RoomEvent) -> None:
         name = event.WhichOneof("message")
+        if name == "data_track_published":
+            # The SDK's track does not have what its publisher declares of it.
+            self._declared = _declared(event.data_track_published.track.info)
         if name == "data_packet_received":
             # The packet that the SDK emits has no sender while the SDK's room does not list the participant yet.
             self._packet_sender = event.data_packet_received.participant_identity
@@ -388,6 +403,56 @@ class SdkRoom(rtc.Room):
         options.sender_identity = self.local_participant.identity
         return dispatcher().request("send_bytes", request, _no_stream_error)
 
+    def publish_data_track(self, name: str, declared: Declared) -> Reply[rtc.LocalDataTrack]:
+        """Publish a data track, and declare what its frames are.
+
+        Raises:
+            RequestError: if this room has ended. Awaiting the reply raises PublishDataTrackError if the SDK refuses.
+        """
+        request = FfiRequest()
+        request.publish_data_track.local_participant_handle = self._me
+        options = request.publish_data_track.options
+        options.name = name
+        encoding, schema = declared
+        if encoding is not None:
+            _set_encoding(options.frame_encoding, encoding, FRAME_ENCODINGS)
+        if schema is not None:
+            _set_schema(options.schema, schema)
+
+        def read(answer: Any) -> rtc.LocalDataTrack:
+            if answer.HasField("error"):
+                raise PublishDataTrackError(answer.error.message)
+            return rtc.LocalDataTrack(answer.track)
+
+        return dispatcher().request("publish_data_track", request, read)
+
+    def define_schema(self, schema: DataTrackSchema) -> Reply[None]:
+        """Have the server keep a schema's definition. Awaiting the reply raises SchemaError if it does not."""
+        request = FfiRequest()
+        request.define_schema.local_participant_handle = self._me
+        request.define_schema.definition = schema.definition
+        _set_schema(request.define_schema.schema_id, schema)
+
+        def read(answer: Any) -> None:
+            if answer.error:
+                raise SchemaError(answer.error)
+
+        return dispatcher().request("define_schema", request, read)
+
+    def get_schema(self, schema: DataTrackSchema, publisher: str) -> Reply[str]:
+        """The definition of a schema of another participant. Awaiting the reply raises SchemaError without one."""
+        request = FfiRequest()
+        request.get_schema.local_participant_handle = self._me
+        request.get_schema.participant_identity = publisher
+        _set_schema(request.get_schema.schema_id, schema)
+
+        def read(answer: Any) -> str:
+            if answer.error:
+                raise SchemaError(answer.error)
+            return str(answer.definition)
+
+        return dispatcher().request("get_schema", request, read)
+
     def perform_rpc(self, to: str, method: str, payload: str, timeout: float, round_trip: float) -> Reply[str]:
         """Call a method. `timeout` and `round_trip` are seconds, as in the SDK's `perform_rpc`.
 
@@ -560,6 +625,26 @@ async def _only(reply: Reply[T]) -> T:
         return await reply
 
     return await awaited(steps())
+
+
+def _declared(info: Any) -> Declared:
+    encoding = name_of(info.frame_encoding.well_known, info.frame_encoding.custom, FRAME_ENCODINGS)
+    if not info.HasField("schema"):
+        return encoding, None
+    language = name_of(info.schema.encoding.well_known, info.schema.encoding.custom, SCHEMA_ENCODINGS)
+    return encoding, DataTrackSchema(info.schema.name, language or "")
+
+
+def _set_encoding(message: Any, name: str, known: dict[str, int]) -> None:
+    if name in known:
+        message.well_known = known[name]
+    else:
+        message.custom = name
+
+
+def _set_schema(message: Any, schema: DataTrackSchema) -> None:
+    message.name = schema.name
+    _set_encoding(message.encoding, schema.encoding, SCHEMA_ENCODINGS)
 
 
 def _no_stream_error(answer: Any) -> None:

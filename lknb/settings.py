@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | `LKNB_SERVER` | the livekit-server binary to run | found on PATH or in the cache, or installed |
 | `LKNB_SERVER_IDLE` | seconds without a participant before the embedded server stops | 600 |
+| `LKNB_SERVER_CONFIG` | YAML file with further settings of livekit-server | none |
 | `LKNB_CACHE_DIR` | directory of installed binaries | the user's cache directory |
 | `LKNB_STATE_DIR` | directory of the running server's configuration and log | the user's state directory |
 | `LKNB_SDK_LOG` | `keep`: the verbose log of LiveKit's native library stays on | omitted, see `log_severity.py` |
@@ -49,6 +50,12 @@ def server_idle() -> float:
     if not 0 < idle < math.inf:
         raise ServerError(f"LKNB_SERVER_IDLE is {text!r}. Set it to a number of seconds above 0, such as 600.")
     return idle
+
+
+def server_config() -> Path | None:
+    """The file with further settings of the embedded server (`LKNB_SERVER_CONFIG`), or None."""
+    path = os.environ.get("LKNB_SERVER_CONFIG", "").strip()
+    return Path(path).expanduser().absolute() if path else None
 
 
 def cache_dir() -> Path:

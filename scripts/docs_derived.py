@@ -13,7 +13,13 @@ from typing import Any
 
 import griffe
 
-_DERIVED = {"blocking": False, "awaitable": True, "opening": False}
+_DERIVED = {
+    "blocking": False,
+    "blocking_steps": False,
+    "awaitable": True,
+    "awaitable_steps": True,
+    "opening": False,
+}
 _TREE = re.compile(r"^\w+\n(?:[├└│].*\n?)+", re.MULTILINE)
 _PLAIN = re.compile(r"""[\d_ *.]+|"[^"\\]*"|'[^'\\]*'""")
 

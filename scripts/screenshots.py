@@ -21,7 +21,6 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 from browser.lab import Notebook, lab_of_its_own  # noqa: E402
 from playwright.sync_api import Browser, expect  # noqa: E402
-from waiting import eventually  # noqa: E402
 
 import lknb  # noqa: E402
 
@@ -90,13 +89,7 @@ def picture(book: Notebook, index: int, name: str, folder: Path, themes: list[st
             1
         )
         time.sleep(1)  # for the theme's style sheet
-        charts = cell.locator("perspective-viewer")
-        if charts.count():
-            follows = (
-                f"async (viewer) => (await viewer.save()).theme === 'Pro {'Light' if theme == 'light' else 'Dark'}'"
-            )
-            eventually(lambda charts=charts, follows=follows: charts.evaluate(follows), within=30)
-            time.sleep(1)  # for the chart to be drawn
+        time.sleep(0.5)  # for lines to be drawn again
         target = folder / f"{name}-{theme}.png"
         cell.scroll_into_view_if_needed()
         book.page.mouse.move(0, 0)  # JupyterLab highlights what is under the pointer

@@ -285,7 +285,7 @@ def test_cancel_refuses_messages_sent_in_one_call(alice: lknb.Room) -> None:
     unsubscribe()
     (raised,) = refusals
     assert isinstance(raised, lknb.StreamError)
-    assert "in a single call, which cannot be cancelled" in str(raised)
+    assert "in a single call of the SDK, which cannot be cancelled" in str(raised)
 
 
 @pytest.mark.parametrize("what", ["an id", None])

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pandas as pd
 import pytest
 from browser.lab import chromium
 from google.protobuf.duration_pb2 import Duration
@@ -155,10 +156,15 @@ def test_page_cells_run(
             printed += f"{shown!r}\n"
 
 
+MEASUREMENTS = pd.DataFrame({"sensor": ["a", "b"], "value": [1.5, 2.5]})
+
+
 def test_magics_page_cells_run(shell: Shell, livekit: server.RunningServer) -> None:
     """Each page has alice as the current room, bob as a second participant, and the variables it uses."""
     write_image("photo.png")
-    shell.user_ns.update(numbers={"a": 1, "b": 2}, answer="Yes.", sample=b"1.5 2.5", Pose=Duration)
+    shell.user_ns.update(
+        numbers={"a": 1, "b": 2}, answer="Yes.", sample=b"1.5 2.5", Pose=Duration, measurements=MEASUREMENTS
+    )
     cells = [block for block in blocks(MAGICS) if block.language == "ipython"]
     assert len(cells) > 30
     for block in cells:

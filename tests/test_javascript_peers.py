@@ -53,19 +53,16 @@ def test_an_answer_in_time_is_received(alice: lknb.Room, bob: Page) -> None:
 
 
 @pytest.fixture
-def arrow(tmp_path: Path) -> None:
-    """Apache Arrow for JavaScript, beside the page."""
+def arrow(bob: Page, tmp_path: Path) -> Page:
+    """bob's page, with Apache Arrow for JavaScript."""
     shutil.copy(CLIENT.parent / "apache-arrow" / "Arrow.es2015.min.js", tmp_path)
+    bob.add_script_tag(url="./Arrow.es2015.min.js")
+    return bob
 
 
-def test_a_table_is_read_with_apache_arrow(arrow: None, alice: lknb.Room, bob: Page) -> None:
-    bob.evaluate(
-        """async () => {
-            await new Promise((done, failed) => {
-                const script = document.createElement("script");
-                Object.assign(script, { src: "./Arrow.es2015.min.js", onload: done, onerror: failed });
-                document.head.append(script);
-            });
+def test_a_table_is_read_with_apache_arrow(alice: lknb.Room, arrow: Page) -> None:
+    arrow.evaluate(
+        """() => {
             room.registerByteStreamHandler("results", async (reader) => {
                 const chunks = await reader.readAll();
                 const table = Arrow.tableFromIPC(new Uint8Array(await new Blob(chunks).arrayBuffer()));
@@ -82,10 +79,39 @@ def test_a_table_is_read_with_apache_arrow(arrow: None, alice: lknb.Room, bob: P
         topic="results",
         compression=None,
     )
-    received = eventually(lambda: bob.evaluate("() => window.received"))
+    received = eventually(lambda: arrow.evaluate("() => window.received"))
     assert received["type"] == "application/vnd.apache.arrow.stream"
     assert received["names"] == ["x", "name", "kind"]
     assert received["rows"] == [
         {"x": 1.5, "name": "a", "kind": "on"},
         {"x": 2.5, "name": None, "kind": "off"},
     ]
+
+
+def test_samples_are_read_with_apache_arrow(alice: lknb.Room, arrow: Page) -> None:
+    arrow.evaluate(
+        """() => {
+            window.samples = [];
+            room.on("dataReceived", (payload, participant, kind, topic) => {
+                if (topic !== "imu") return;
+                const table = Arrow.tableFromIPC(payload);
+                const number = table.schema.metadata.get("lknb.sequence");
+                for (const row of table.toArray()) window.samples.push([number, row.t, row.x]);
+            });
+        }"""
+    )
+    with alice.publish_samples("imu", interval=0) as imu:
+        imu.push(t=0.5, x=1.5)
+        imu.push(t=[1.0, 1.5], x=[2.5, 3.5])
+    eventually(lambda: len(arrow.evaluate("() => window.samples")) == 3)
+    assert arrow.evaluate("() => window.samples") == [["0", 0.5, 1.5], ["1", 1.0, 2.5], ["1", 1.5, 3.5]]
+
+
+def test_samples_of_a_page_are_read(alice: lknb.Room, bob: Page) -> None:
+    live = alice.samples("pose")
+    bob.evaluate(
+        """() => room.localParticipant.publishData(
+            new TextEncoder().encode(JSON.stringify([{ x: 1, on: true }, { x: 2.5, on: false }])), { topic: "pose" })"""
+    )
+    live.wait(2)
+    assert live.latest == {"x": 2.5, "on": False, "sender": "bob"}

@@ -54,9 +54,13 @@ EXPORTED = {
     "Decoder",
     "Belongings",
     "ReceivedFile",
+    "Samples",
+    "Latency",
+    "SamplePublisher",
     "StreamWriter",
     "AsyncStreamWriter",
     "LocalDataTrack",
+    "DataTrackSchema",
     "RemoteDataTrack",
     "Table",
     "Feed",
@@ -70,12 +74,15 @@ SENDING = {
     "stream_text",
     "send_file",
     "send_bytes",
+    "send_table",
     "stream_bytes",
     "cancel",
     "perform_rpc",
     "publish_data",
+    "publish_samples",
     "publish_data_track",
     "unpublish_data_track",
+    "data_track_schema",
     "set_metadata",
     "close",
     "rejoin",
@@ -102,6 +109,7 @@ ROOM = {
     "links",
     "on_text",
     "on_bytes",
+    "on_table",
     "on_data",
     "on_data_track",
     "on_attributes",
@@ -112,6 +120,7 @@ ROOM = {
     "rpc",
     "off",
     "listen",
+    "samples",
     "feed",
     "panel",
     "link",
@@ -126,6 +135,10 @@ MOST_USED = [
     lknb.Room.stream_text,
     lknb.Room.send_file,
     lknb.Room.send_bytes,
+    lknb.Room.send_table,
+    lknb.Room.publish_samples,
+    lknb.Room.samples,
+    lknb.Room.on_table,
     lknb.Room.perform_rpc,
     lknb.Room.publish_data,
     lknb.Room.publish_data_track,
@@ -205,8 +218,14 @@ def test_options_are_keyword_only() -> None:
         if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is not parameter.empty
     }
     filters = {(name, what) for name in ("listen", "feed") for what in ("kind", "topic", "sender")}
-    topics = {("on_text", "topic"), ("on_bytes", "topic"), ("on_data", "topic"), ("on_data_track", "name")}
-    assert positional == {*filters, *topics, ("stream_bytes", "name"), ("perform_rpc", "payload")}
+    topics = {(name, "topic") for name in ("on_text", "on_bytes", "on_table", "on_data")}
+    assert positional == {
+        *filters,
+        *topics,
+        ("on_data_track", "name"),
+        ("stream_bytes", "name"),
+        ("perform_rpc", "payload"),
+    }
 
 
 def test_filters_take_kind_topic_sender() -> None:

@@ -8,6 +8,7 @@ import struct
 from array import array
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from waiting import eventually
 import lknb
 from lknb.event import Event
 from lknb.loop import LOOP
+from lknb.widgets import telemetry
 from lknb.widgets.telemetry import FIELDS, SOURCES, TelemetryPart
 
 NASTY = '<script>alert(1)</script><img src=x onerror="alert(2)">\u202e\x1b[31m'
@@ -252,6 +254,16 @@ def test_clear_starts_over(alice: lknb.Room, started: Callable[..., TelemetryPar
     assert batch["count"] == 0
     happened(alice, b'{"y": 2}')
     assert changes(part)["set"]["fields"] == ["y"]
+
+
+def test_uplot_is_the_one_of_its_package(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
+    answer = LOOP.run(started(alice).actions["plotter"](), "plotter")
+    assert "u-over" in answer["style"]
+    package = Path(__file__).parents[1] / "node_modules" / "uplot"
+    if not package.is_dir():
+        pytest.skip("npm has not installed the widgets' tools")
+    for name in ("uPlot.esm.js", "uPlot.min.css"):
+        assert (Path(telemetry.__file__).parent / "uplot" / name).read_bytes() == (package / "dist" / name).read_bytes()
 
 
 def test_library_comes_from_the_wheel(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:

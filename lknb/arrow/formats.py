@@ -91,9 +91,7 @@ def batches(data: Any, format: str, max_size: int) -> Iterator[Any]:
 
 def _check(size: int, max_size: int) -> None:
     if size > max_size:
-        raise TableError(
-            f"a table of more than {max_size:,} bytes, which is the limit: read it with a larger max_size="
-        )
+        raise TableError(f"a table of more than {max_size:,} bytes, which is the limit; max_size= sets another")
 
 
 def _parquet(pa: Any, buffer: Any, max_size: int) -> tuple[Any, Iterator[Any]]:

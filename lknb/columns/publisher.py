@@ -97,6 +97,7 @@ class SamplePublisher(Live, ReadOnly):
             ValueError: for columns of different lengths, and for values that Arrow cannot express.
 
         Examples:
+            >>> imu = room.publish_samples("imu")
             >>> imu.push(t=0.1, x=1.5, y=-0.2)
             >>> imu.push(x=array_x, y=array_y)
             >>> imu.push(frame)
@@ -267,7 +268,9 @@ class SamplePublishers:
         if via == "data_track":
             if to is not None:
                 raise ValueError('Data tracks are for everybody: leave out to=, or use via="packets".')
-            return _over_track(await systems.data_tracks.publish_data_track(topic), systems, packer, every)
+            return _over_track(
+                await systems.data_tracks.publish_data_track(topic, encoding="arrow"), systems, packer, every
+            )
         topic = checks.topic(topic)
         systems.connection.require("canPublishData", "Publishing samples")
         recipients = await systems.connection.presence.recipients(to) or None

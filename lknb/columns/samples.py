@@ -30,9 +30,6 @@ from lknb.replies import Reply, wait
 from lknb.tables import Table, room_html
 from lknb.workers import Workers
 
-WINDOW = 1_000_000
-"""Samples that are kept unless the caller says otherwise."""
-
 WIDEST = 100_000_000
 
 _KINDS: frozenset[Kind] = frozenset({"data", "data_track"})
@@ -211,6 +208,7 @@ class Samples(Live, ReadOnly):
             ImportError: without DuckDB: `pip install "lknb[sql]"`.
 
         Examples:
+            >>> live = room.samples("imu")
             >>> live.sql("select sender, avg(x) from samples group by sender")
         """
         try:

@@ -116,24 +116,29 @@ def _free(names: Any, name: str) -> str:
 
 
 def _same_types(pa: Any, tables: list[Any]) -> list[Any]:
-    """The tables with the columns as text whose types cannot be one."""
+    """The tables with one type for each column: numbers as floats, what differs otherwise as text."""
     types: dict[str, set[Any]] = {}
     for table in tables:
         for field in table.schema:
             types.setdefault(field.name, set()).add(field.type)
-    mixed = {name for name, kinds in types.items() if len(kinds) > 1 and not all(map(_is_number(pa), kinds))}
 
-    def as_text(table: Any) -> Any:
-        for at, name in enumerate(table.column_names):
-            if name in mixed:
-                table = table.set_column(at, name, pa.array([_text(each) for each in table.column(at)], pa.string()))
+    def is_number(kind: Any) -> bool:
+        return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+
+    def with_types(table: Any) -> Any:
+        for at, field in enumerate(table.schema):
+            kinds = {kind for kind in types[field.name] if not pa.types.is_null(kind)}
+            if len(kinds) < 2:
+                continue
+            column = table.column(at)
+            if all(map(is_number, kinds)):
+                column = column.cast(pa.float64(), safe=False)
+            else:
+                column = pa.array([_text(each) for each in column], pa.string())
+            table = table.set_column(at, field.name, column)
         return table
 
-    return [as_text(table) for table in tables]
-
-
-def _is_number(pa: Any) -> Any:
-    return lambda kind: pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return [with_types(table) for table in tables]
 
 
 def _text(scalar: Any) -> str | None:

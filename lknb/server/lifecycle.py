@@ -35,23 +35,33 @@ _OTHER_BINARY = "If that binary is broken, remove it and run `lknb server instal
 
 @without_locals()
 @explained(STATE)
-def ensure(progress: Progress = to_stderr) -> RunningServer:
+def ensure(
+    progress: Progress = to_stderr, *, config: livekit_config.Settings | str | Path | None = None
+) -> RunningServer:
     """Start the embedded server if it is not running, and return it. Blocks; call this from any thread.
 
     Args:
         progress: called with a message when a slow step starts, if the binary must be built or downloaded first.
+        config: further settings of livekit-server, as a mapping or the path of a YAML file; those in the file that
+            `LKNB_SERVER_CONFIG` names if not given. Addresses, ports, keys and the log stay lknb's. A server that runs
+            with other settings is started again if nobody uses it.
 
     Raises:
-        ServerError: if the server cannot be found, installed or started, or its directory cannot be used.
+        ServerError: if the server cannot be found, installed or started, or its directory cannot be used; if the
+            settings cannot be used, or the running server has others and is in use.
+
+    Examples:
+        >>> lknb.server.ensure(config={"room": {"max_participants": 5}})
     """
     state = _state()
     idle = settings.server_idle()
+    wanted, where = livekit_config.further(config)
     with paths.locked(state / state_file.LOCK, timeout=_LOCK):
-        found = _wanted(state, idle)
+        found = _wanted(state, idle, wanted)
     if found is None:
         server = binary.find(progress)  # not under the lock: it may take minutes
         with paths.locked(_state() / state_file.LOCK, timeout=_LOCK):
-            found = _wanted(state, idle) or _start(state, server, idle)
+            found = _wanted(state, idle, wanted) or _start(state, server, idle, wanted, where)
     return found.public(state)
 
 
@@ -126,7 +136,7 @@ def _posix_only() -> None:
         )
 
 
-def _wanted(state: Path, idle: float) -> Record | None:
+def _wanted(state: Path, idle: float, config: livekit_config.Settings) -> Record | None:
     """The running server, marked as wanted and watched; None if it has to be started. Call this under the lock."""
     known = state_file.read(state)
     if known is None or not known.alive:
@@ -139,13 +149,33 @@ def _wanted(state: Path, idle: float) -> Record | None:
             process.end(known.pid, known.born)
             return None
         time.sleep(0.05)
+    if config and known.config != livekit_config.digest(config):
+        _make_room(known)
+        return None
     if known.watched:
         state_file.touch(state)
         return known
     return _watched(state, known, idle)
 
 
-def _start(state: Path, server: binary.Binary, idle: float) -> Record:
+def _make_room(known: Record) -> None:
+    """End a server that has other settings.
+
+    Raises:
+        ServerError: if somebody uses it.
+    """
+    used = sum((api.participants(known) or {}).values())
+    if used:
+        settings_of = f"those of {known.config_from}" if known.config_from else "no further settings"
+        raise ServerError(
+            f"The local server runs with {settings_of}, and {used} participant{'s use' if used > 1 else ' uses'} it. "
+            "Close the rooms in all notebooks, or end it with `lknb server stop`; then it starts with the new settings."
+        )
+    process.end(known.pid, known.born)
+    process.end(known.watch_pid, known.watch_born)
+
+
+def _start(state: Path, server: binary.Binary, idle: float, config: livekit_config.Settings, where: str) -> Record:
     """Start a server with a new key, and with the last one's ports if they are free."""
     last = state_file.read(state)
     log.cut(state)
@@ -163,8 +193,10 @@ def _start(state: Path, server: binary.Binary, idle: float) -> Record:
             started_at=datetime.now(UTC).isoformat(),
             watch_pid=0,
             watch_born="",
+            config=livekit_config.digest(config),
+            config_from=where,
         )
-        started = _launched(state, server, begun)
+        started = _launched(state, server, begun, config)
         if started is not None:
             try:
                 return _watched(state, started, idle)
@@ -176,10 +208,11 @@ def _start(state: Path, server: binary.Binary, idle: float) -> Record:
     )
 
 
-def _launched(state: Path, server: binary.Binary, begun: Record) -> Record | None:
+def _launched(state: Path, server: binary.Binary, begun: Record, config: livekit_config.Settings) -> Record | None:
     """Launch the server and wait until it answers; None if a port was taken."""
     paths.write_private(
-        state / state_file.CONFIG, livekit_config.text(begun.http_port, begun.udp_port, begun.api_key, begun.api_secret)
+        state / state_file.CONFIG,
+        livekit_config.text(begun.http_port, begun.udp_port, begun.api_key, begun.api_secret, config),
     )
     with log.opened(state) as output:
         output.write(
@@ -206,13 +239,15 @@ def _launched(state: Path, server: binary.Binary, begun: Record) -> Record | Non
     except BaseException:
         child.kill()
         raise
-    failure = _failure(state, server, child, before)
+    failure = _failure(state, server, child, before, begun.config_from)
     if failure is not None:
         raise failure
     return None
 
 
-def _failure(state: Path, server: binary.Binary, child: subprocess.Popen[bytes], before: int) -> ServerError | None:
+def _failure(
+    state: Path, server: binary.Binary, child: subprocess.Popen[bytes], before: int, where: str
+) -> ServerError | None:
     """End a server that did not start, and return the error; None if a port was taken."""
     code = child.poll()
     if code is None:
@@ -228,8 +263,7 @@ def _failure(state: Path, server: binary.Binary, child: subprocess.Popen[bytes],
     what = f"did not answer within {_START:.0f} s" if code is None else f"exited with code {code} while starting"
     return ServerError(
         f"livekit-server {server.version} ({server.path}) {what}. The end of its log:\n"
-        f"{log.tail(state, 5)}\n"
-        f"{_OTHER_BINARY}"
+        f"{log.tail(state, 5)}\n" + (f"Check the settings in {where}." if where else _OTHER_BINARY)
     )
 
 

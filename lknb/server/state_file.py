@@ -28,6 +28,7 @@ class RunningServer:
         version: the version of livekit-server, such as "1.13.5".
         started_at: when it was started, timezone-aware.
         log: its log file; `log_tail()` reads it.
+        config: where its further settings are from; None without any.
     """
 
     url: str
@@ -37,6 +38,7 @@ class RunningServer:
     version: str
     started_at: datetime
     log: Path
+    config: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Record:
     started_at: str
     watch_pid: int
     watch_born: str
+    config: str = ""  # identifies the user's settings
+    config_from: str = ""
 
     @property
     def alive(self) -> bool:
@@ -74,6 +78,7 @@ class Record:
             version=self.version,
             started_at=datetime.fromisoformat(self.started_at),
             log=state / LOG,
+            config=self.config_from or None,
         )
 
 

@@ -44,12 +44,11 @@ DIGEST = "lknb.sha256"
 """The stream attribute with the payload's SHA-256 in hex: in the header of short streams, at the end of long ones."""
 
 # The SDK compresses only what it sends in a single call, which cannot be cancelled. So payloads are sent in this way if
-# they take less than half a second, or some seconds when they compress to less than this share. The limits: bytes on
-# the wire, of what does not compress and of what does, share, bytes in memory.
+# they take less than half a second, or if they compress to less than this share. The limits: bytes on the wire of what
+# does not compress, share, bytes in memory.
 _ONE_CALL_WIRE = 768 * 1024
-_ONE_CALL_COMPRESSED = 8 * 1024 * 1024
 _COMPRESSES = 0.9
-_ONE_CALL_SIZE = 128 * 1024 * 1024
+_ONE_CALL_SIZE = 256 * 1024 * 1024
 _SAMPLE = 32 * 1024
 _LOOKS_EVERY = 0.25
 
@@ -172,7 +171,7 @@ class ByteStreams(Streams):
 
         A transfer that takes more than half a second shows bytes, rate and time left. Interrupting it aborts the stream
         for its receivers too, unless the SDK sends it as a whole, which it finishes: content of up to 768 KiB, or of up
-        to 8 MiB when compressed. They receive the content's SHA-256, and lknb verifies it.
+        to 256 MiB that compresses. They receive the content's SHA-256, and lknb verifies it.
         See https://docs.livekit.io/transport/data/byte-streams/.
 
         Args:
@@ -357,7 +356,7 @@ class ByteStreams(Streams):
         line = Progress(f"Sending {header.name}", size) if progress else None
         if size <= _ONE_CALL_SIZE:
             wire = await asyncio.to_thread(_wire_size, source, size)
-            if wire <= max(_ONE_CALL_WIRE, min(_ONE_CALL_COMPRESSED, _COMPRESSES * size)):
+            if wire <= max(_ONE_CALL_WIRE, _COMPRESSES * size):
                 # Nobody needs to follow what takes less than half a second.
                 followed = line if wire > _ONE_CALL_WIRE else None
                 whole = await asyncio.to_thread(_read_whole, source, size)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -21,6 +22,7 @@ from lknb.errors import (
     NotConnectedError,
     PayloadTooLargeError,
     PermissionDeniedError,
+    SendError,
     StreamError,
 )
 from lknb.event import Event, amend
@@ -29,8 +31,17 @@ from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
 from lknb.read_only import ReadOnly
-from lknb.sdk import PublishDataTrackError
+from lknb.replies import awaited
+from lknb.sdk import Declared, PublishDataTrackError, SchemaError
 from lknb.systems.sending import refused
+from lknb.track_schema import (
+    CUSTOM_LIMIT,
+    DEFINITION_LIMIT,
+    FRAME_ENCODINGS,
+    NEED_SCHEMA,
+    SCHEMA_ENCODINGS,
+    DataTrackSchema,
+)
 
 FRAME_LIMIT = 1_000_000
 """Maximum bytes of a frame. The SDK drops larger frames silently."""
@@ -67,12 +78,17 @@ class RemoteDataTrack:
         publisher: the publisher's identity.
         subscribed: whether this notebook receives its frames, which it does while a handler or an inbox wants them.
         encrypted: whether its frames are end-to-end encrypted; without the key they are unreadable.
+        encoding: what its frames are, such as `json`; None if the publisher does not declare it.
+        schema: the schema of its frames, without the definition, which `room.data_track_schema` fetches; None if the
+            publisher does not declare one.
     """
 
     name: str
     publisher: str
     subscribed: bool
     encrypted: bool
+    encoding: str | None = None
+    schema: DataTrackSchema | None = None
 
 
 @public
@@ -83,13 +99,18 @@ class LocalDataTrack(Live, ReadOnly):
         name: the track's name.
         pushed: number of frames that the SDK accepted.
         refused: number of frames that the SDK refused because its queue was full; they were not sent.
+        encoding: what its frames are, as declared; None if not.
+        schema: the schema of its frames, as declared; None if not.
     """
 
     _instead = "Use its name, pushed and refused."
     _counted = frozenset({"pushed", "refused"})
 
-    def __init__(self, name: str, sdk_track: rtc.LocalDataTrack, connection: Connection, log: EventLog) -> None:
+    def __init__(
+        self, name: str, sdk_track: rtc.LocalDataTrack, connection: Connection, log: EventLog, declared: Declared
+    ) -> None:
         self.name = name
+        self.encoding, self.schema = declared
         self.pushed = 0
         self.refused = 0
         self._sdk_track: rtc.LocalDataTrack | None = sdk_track
@@ -174,6 +195,32 @@ class LocalDataTrack(Live, ReadOnly):
         self._sdk_track = sdk_track
 
 
+def _checked(encoding: str | None, schema: DataTrackSchema | None) -> Declared:
+    if encoding is not None:
+        _check_encoding(encoding, "encoding", FRAME_ENCODINGS)
+    if schema is not None:
+        if not isinstance(schema, DataTrackSchema):
+            raise TypeError(
+                f'schema must be a lknb.DataTrackSchema(name, "jsonschema", definition), not {type(schema).__name__}.'
+            )
+        checks.named(schema.name, "schema.name", NAME_LIMIT)
+        _check_encoding(schema.encoding, "schema.encoding", SCHEMA_ENCODINGS)
+        size = len(checks.text(schema.definition, "schema.definition").encode())
+        if size > DEFINITION_LIMIT:
+            raise PayloadTooLargeError("The schema's definition", size, DEFINITION_LIMIT, "Leave out its comments.")
+        if encoding is None:
+            raise ValueError('A schema needs the encoding of the frames, too: encoding="json", for example.')
+    elif encoding in NEED_SCHEMA:
+        raise ValueError(f"Frames in {encoding} cannot be read without a schema: pass schema=, too.")
+    return encoding, schema
+
+
+def _check_encoding(value: str, argument: str, known: Iterable[str]) -> None:
+    if not 1 <= len(checks.text(value, argument)) <= CUSTOM_LIMIT:
+        names = ", ".join(known)
+        raise ValueError(f"{argument} must be one of {names}, or another name of at most {CUSTOM_LIMIT} characters.")
+
+
 class DataTracks:
     """Publishes, discovers and subscribes to the data tracks of one connection."""
 
@@ -194,13 +241,20 @@ class DataTracks:
         connection.on_restored(self._restored)
         connection.on_permissions(self._permissions_changed)
 
-    async def publish_data_track(self, name: str) -> LocalDataTrack:
+    async def publish_data_track(
+        self, name: str, *, encoding: str | None = None, schema: DataTrackSchema | None = None
+    ) -> LocalDataTrack:
         """Publish a data track. Publishing the same name again returns the same track.
 
         See https://docs.livekit.io/transport/data/data-tracks/.
 
         Args:
             name: 1 to 256 characters, unique among this participant's tracks.
+            encoding: declares what the frames are: `json`, `cbor`, `msgpack`, `protobuf`, `flatbuffer`, `cdr`, `ros1`,
+                or another name of at most 25 characters. lknb sends frames as they are in any case.
+            schema: declares the schema of the frames, which `protobuf`, `flatbuffer`, `cdr` and `ros1` need, in a
+                language that fits. The server keeps its definition, of at most 64,000 bytes, for the others, if it is
+                livekit-server 1.13.3 or later with `enable_participant_data_blob`.
 
         Returns:
             The track, whose `push` sends a frame.
@@ -208,10 +262,13 @@ class DataTracks:
         Raises:
             NotConnectedError: while the room is closed or reconnecting, or if the connection is lost during the call.
             PermissionDeniedError: without the grant canPublishData.
-            SendError: if the SDK refused the track.
+            SendError: if the SDK refused the track, or the server the schema.
             DeliveryTimeoutError: if the SDK did not publish the track within 15 s.
-            TypeError: for a name that is not a str.
-            ValueError: for a name that is not 1 to 256 characters long, or that UTF-8 cannot encode.
+            PayloadTooLargeError: if the schema's definition exceeds 64,000 bytes.
+            TypeError: for an argument of another type.
+            ValueError: for a name that is not 1 to 256 characters long, or that UTF-8 cannot encode; for an encoding
+                of more than 25 characters, a schema without an encoding, and an encoding that lacks its schema; if the
+                track is published with another declaration.
 
         Examples:
             >>> track = room.publish_data_track("imu")
@@ -220,11 +277,14 @@ class DataTracks:
         """
         if not 1 <= len(checks.text(name, "name")) <= NAME_LIMIT:
             raise ValueError(f"name must have 1 to {NAME_LIMIT} characters, not {len(name):,}.")
+        declared = _checked(encoding, schema)
         self._connection.require("canPublishData", "Publishing a data track")
         async with self._publishing:
             track = self._local.get(name)
+            if track is not None and declared != (None, None) and declared != (track.encoding, track.schema):
+                raise ValueError(f"Data track {name!r} is published with another declaration. Unpublish it first.")
             if track is None:
-                track = LocalDataTrack(name, await self._publish(name), self._connection, self._log)
+                track = LocalDataTrack(name, await self._publish(name, declared), self._connection, self._log, declared)
                 self._local[name] = track
                 self._connection.presence.refresh()
             return track
@@ -252,12 +312,59 @@ class DataTracks:
         self._local.pop(name, None)
         self._connection.presence.refresh()
 
-    async def _publish(self, name: str) -> rtc.LocalDataTrack:
+    async def data_track_schema(self, track: RemoteDataTrack) -> DataTrackSchema:
+        """The schema of another participant's data track, with its definition, which the server keeps.
+
+        Args:
+            track: the track, one of `room.data_tracks`.
+
+        Raises:
+            StreamError: if the track declares no schema, or the server does not have the definition.
+            NotConnectedError: while the room is closed or reconnecting.
+            DeliveryTimeoutError: if the server did not answer in time.
+            TypeError: for anything except a track.
+        """
+        if not isinstance(track, RemoteDataTrack):
+            raise TypeError(f"Pass one of room.data_tracks, not {type(track).__name__}.")
+        schema = track.schema
+        if schema is None:
+            raise StreamError(f"Data track {track.name!r} of {track.publisher!r} declares no schema.")
+        try:
+            definition = await awaited(
+                self._connection.request(
+                    lambda sdk: sdk.get_schema(schema, track.publisher), "data_track_schema", limit=_PUBLISH_WITHIN
+                )
+            )
+        except SchemaError as error:
+            raise StreamError(
+                f"The definition of {schema.name!r}, the schema of {track.name!r}, cannot be had: {error}. It needs "
+                "livekit-server 1.13.3 or later with enable_participant_data_blob."
+            ) from None
+        return replace(schema, definition=definition)
+
+    async def _define(self, name: str, schema: DataTrackSchema) -> None:
+        try:
+            await awaited(
+                self._connection.request(
+                    lambda sdk: sdk.define_schema(schema), "publish_data_track", limit=_PUBLISH_WITHIN
+                )
+            )
+        except SchemaError as error:
+            raise SendError(
+                f"The schema of data track {name!r} was not kept: {error}. It needs livekit-server 1.13.3 or later "
+                "with enable_participant_data_blob. Without schema=, the track can be published."
+            ) from None
+
+    async def _publish(self, name: str, declared: Declared) -> rtc.LocalDataTrack:
+        if declared[1] is not None:
+            await self._define(name, declared[1])
         deadline = monotonic() + _NAME_FREE_WITHIN
         while True:
             try:
-                return await self._connection.call(
-                    self._connection.local.publish_data_track(name=name), "publish_data_track", limit=_PUBLISH_WITHIN
+                return await awaited(
+                    self._connection.request(
+                        lambda sdk: sdk.publish_data_track(name, declared), "publish_data_track", limit=_PUBLISH_WITHIN
+                    )
                 )
             except PublishDataTrackError as error:
                 message = error.message.lower()
@@ -270,7 +377,13 @@ class DataTracks:
     def tracks(self) -> list[RemoteDataTrack]:
         """The data tracks that other participants publish, including those published before this one joined."""
         return [
-            RemoteDataTrack(name, publisher, (publisher, name) in self._subscriptions, track.info.uses_e2ee)
+            RemoteDataTrack(
+                name,
+                publisher,
+                (publisher, name) in self._subscriptions,
+                track.info.uses_e2ee,
+                *getattr(track, "declared", (None, None)),
+            )
             for (publisher, name), track in sorted(self._remote.items())
         ]
 
@@ -367,12 +480,28 @@ class DataTracks:
         self._too_many &= set(self._remote)
         if anew:
             await self._publish_again()
+        else:
+            await self._define_again()
         self._update()
+
+    async def _define_again(self) -> None:
+        """The SDK publishes its tracks again by itself, but the server forgets the schemas of the earlier session."""
+        for track in list(self._local.values()):
+            if track.schema is None:
+                continue
+            try:
+                await self._define(track.name, track.schema)
+            except NotConnectedError:
+                raise
+            except LknbError as error:
+                self._log.add(
+                    Event("data_track", "out", topic=track.name, status="failed", error=f"schema not restored: {error}")
+                )
 
     async def _publish_again(self) -> None:
         for name, track in list(self._local.items()):
             try:
-                track._replace(await self._publish(name))
+                track._replace(await self._publish(name, (track.encoding, track.schema)))
             except NotConnectedError:
                 raise
             except LknbError as error:

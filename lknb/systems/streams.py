@@ -237,8 +237,8 @@ class OpenStreams:
                 return event.error == CANCELLED
         if any(each is event for each in self._log):
             raise StreamError(
-                "This stream is small enough to be sent in a single call, which cannot be cancelled. It finishes in "
-                "seconds."
+                "This stream is sent in a single call of the SDK, which cannot be cancelled. Interrupt the cell that "
+                "sends it to stop waiting; the SDK finishes it."
             )
         raise StreamError("This stream does not belong to this room. Cancel it with the room whose log contains it.")
 

@@ -1,4 +1,4 @@
-// Draws samples with perspective, as lines or as a table, from the kernel's batches.
+// Shows samples as a table with perspective, from the kernel's batches.
 import { h } from "./dom.js";
 import { inert } from "./inert.js";
 import { loadPerspective, styleAround } from "./perspective.js";
@@ -14,9 +14,7 @@ const RETRY = 10_000;
 /**
  * What the chart shows.
  * @typedef {object} ChartConfig
- * @property {"lines" | "table"} form
  * @property {string[]} fields
- * @property {string[]} splitBy the columns that distinguish lines
  * @property {boolean} isDark
  */
 
@@ -87,7 +85,7 @@ export class Chart {
 			this.failedAt = Date.now();
 			this.done = -1;
 			const reason = error instanceof Error ? error.message : error;
-			if (!this.isEnded) this.actions.fail(`The chart cannot be shown: ${reason}`);
+			if (!this.isEnded) this.actions.fail(`The table cannot be shown: ${reason}`);
 		}
 	}
 
@@ -114,7 +112,7 @@ export class Chart {
 
 	/** Perspective's client. Shows a note while perspective is loaded for the first time. */
 	async client() {
-		const note = h("p", { class: "lknb-empty", role: "status" }, "Loading the chart library (6 MB, once per page)…");
+		const note = h("p", { class: "lknb-empty", role: "status" }, "Loading the table library (6 MB, once per page)…");
 		if (!this.viewer) this.place.append(note);
 		const { client, style } = await loadPerspective(this.actions.load).finally(() => note.remove());
 		styleAround(this.place, style);
@@ -165,7 +163,7 @@ export class Chart {
 		if (wanted === this.configured || !fields.length) return;
 		this.configured = wanted;
 		await this.viewer.restore({
-			...(config.form === "lines" ? linesConfig(config) : tableConfig(config)),
+			...tableConfig(config),
 			table: await this.table.get_name(),
 			theme: config.isDark ? "Pro Dark" : "Pro Light",
 			settings: false,
@@ -177,20 +175,6 @@ export class Chart {
 		await this.work;
 		await discard(this);
 	}
-}
-
-/** @param {ChartConfig} config */
-function linesConfig({ fields, splitBy }) {
-	return {
-		plugin: "Y Line",
-		title: "Lines",
-		columns: fields,
-		group_by: ["time"],
-		split_by: splitBy,
-		sort: [],
-		aggregates: Object.fromEntries(fields.map((name) => [name, "avg"])),
-		columns_config: {},
-	};
 }
 
 /** @param {ChartConfig} config */

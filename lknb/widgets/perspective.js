@@ -1,4 +1,4 @@
-// Loads perspective, which draws lines and tables, from the kernel, once per page.
+// Loads perspective, which draws tables, from the kernel, once per page.
 
 /** @import { TelemetryPart } from "./rows.js" */
 /** @import { Ask } from "./view.js" */

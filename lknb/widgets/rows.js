@@ -426,7 +426,7 @@
  * @typedef {object} TablePreview
  * @property {string[]} columns
  * @property {string[]} types
- * @property {(string | null)[][]} rows
+ * @property {((null | string)[])[]} rows
  * @property {number} row_count of the whole table
  * @property {number} column_count
  * @property {number} size bytes in memory
@@ -457,6 +457,7 @@
 /**
  * @typedef {object} TelemetryValues
  * @property {string[]} fields
+ * @property {string[]} units of each field, "" if unknown
  * @property {[sender: string, topic: string][]} sources
  * @property {number} total samples
  * @property {number} rate samples per second
@@ -484,7 +485,7 @@
  * @property {string} style
  */
 
-/** @typedef {{ library: Library, clear: null }} TelemetryAnswers */
+/** @typedef {{ plotter: Library, library: Library, clear: null }} TelemetryAnswers */
 /** @typedef {{ values: TelemetryValues, rows: { batches: BatchRow }, answers: TelemetryAnswers }} TelemetryPart */
 
 export {};

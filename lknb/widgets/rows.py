@@ -440,6 +440,7 @@ class TelemetryValues(TypedDict):
     """Fields, sources and counters."""
 
     fields: list[str]
+    units: list[str]  # of each field, "" if unknown
     sources: list[tuple[str, str]]  # sender and topic
     total: int  # samples
     rate: float  # samples per second

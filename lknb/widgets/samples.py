@@ -11,8 +11,9 @@ import datetime as dt
 import json
 import math
 import re
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from lknb import values
 from lknb.columns import arrow
@@ -193,30 +194,92 @@ def _cells(text: str) -> list[list[str]]:
     return rows
 
 
+class ArrowColumns(NamedTuple):
+    """The numbers of Arrow IPC.
+
+    Attributes:
+        rows: the number of samples.
+        columns: the numbers of each field, NaN for a missing one.
+        times: the seconds since 1970 in fields of times.
+        units: the units of fields that name them, in the field's metadata `unit`.
+    """
+
+    rows: int
+    columns: dict[str, array[float]]
+    times: dict[str, array[float]]
+    units: dict[str, str]
+
+
+def is_arrow(payload: Any) -> bool:
+    """Whether a payload begins like Arrow IPC."""
+    return isinstance(payload, bytes) and payload.startswith((arrow.FILE, arrow.STREAM))
+
+
+def arrow_columns(data: bytes) -> ArrowColumns:
+    """The numbers of Arrow IPC, as a stream or a file: without a Python object for each.
+
+    Raises:
+        UndecodableError: for anything else, without numbers, or without pyarrow.
+    """
+    table = arrow.read_table(data)
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kinds = pa.types
+    numeric = (kinds.is_integer, kinds.is_floating, kinds.is_boolean, kinds.is_decimal)
+    columns: dict[str, array[float]] = {}
+    times: dict[str, array[float]] = {}
+    units: dict[str, str] = {}
+    try:
+        for _ in range(DEEPEST):
+            if not any(kinds.is_struct(field.type) for field in table.schema):
+                break
+            table = table.flatten()
+        table = table.slice(max(0, table.num_rows - LONGEST))
+        for field, column in zip(table.schema, table.columns, strict=True):
+            name, kind = field.name[:_NAME], field.type
+            if kinds.is_timestamp(kind):
+                micros = column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())
+                times[name] = _floats(pc.divide(micros.cast(pa.float64()), 1e6))
+            elif any(is_kind(kind) for is_kind in numeric):
+                if len(columns) >= WIDEST:
+                    continue
+                columns[name] = _floats(column.cast(pa.float64(), safe=False))
+                if field.metadata and b"unit" in field.metadata:
+                    units[name] = field.metadata[b"unit"][:_NAME].decode(errors="replace")
+    except (pa.ArrowException, ValueError, OSError, LookupError, TypeError) as error:
+        raise UndecodableError(f"not valid Arrow IPC: {error}"[:200]) from None
+    if not columns or not table.num_rows:
+        raise UndecodableError("an Arrow table without numbers")
+    return ArrowColumns(table.num_rows, columns, times, units)
+
+
+def _floats(column: Any) -> array[float]:
+    """An Arrow column of float64 as an array, NaN for what cannot be drawn."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values = column.combine_chunks().fill_null(math.nan)
+    if isinstance(values, pa.ChunkedArray):  # older versions return one without chunks as it is
+        values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], pa.float64())
+    values = pc.if_else(pc.is_finite(values), values, math.nan)
+    floats = array("d")
+    begin = values.offset * 8
+    floats.frombytes(memoryview(values.buffers()[1])[begin : begin + len(values) * 8] if len(values) else b"")
+    return floats
+
+
 def arrow_rows(data: bytes) -> list[Row]:
-    """The rows of Arrow IPC, as a stream or a file.
+    """The rows of Arrow IPC, as a stream or a file; a time is a datetime.
 
     Raises:
         UndecodableError: for anything else, or without pyarrow.
     """
-    table = arrow.read_table(data)
-    import pyarrow as pa
-
-    try:
-        for _ in range(DEEPEST):
-            if not any(pa.types.is_struct(field.type) for field in table.schema):
-                break
-            table = table.flatten()
-        kinds = pa.types
-        numeric = (kinds.is_integer, kinds.is_floating, kinds.is_boolean, kinds.is_decimal, kinds.is_timestamp)
-        columns = {
-            field.name: column.slice(max(0, table.num_rows - LONGEST)).to_pylist()
-            for field, column in zip(table.schema, table.columns, strict=True)
-            if any(is_kind(field.type) for is_kind in numeric)
-        }
-    except (pa.ArrowException, ValueError, OSError, LookupError, TypeError) as error:
-        raise UndecodableError(f"not valid Arrow IPC: {error}"[:200]) from None
-    return _from_columns(columns) if columns else []
+    table = arrow_columns(data)
+    columns: dict[str, Any] = dict(table.columns)
+    for name, times in table.times.items():
+        columns[name] = [None if math.isnan(each) else dt.datetime.fromtimestamp(each, dt.UTC) for each in times]
+    return _from_columns({name: list(column) for name, column in columns.items()})
 
 
 def seconds(value: Any) -> float | None:

@@ -1,9 +1,12 @@
 // Telemetry: numbers in packets and data tracks as live lines and as a live table.
-import { Chart } from "./chart.js";
+import { Chart, newBatches } from "./chart.js";
 import { h, KeyedList, quoted, setText } from "./dom.js";
-import { loadPerspective } from "./perspective.js";
+import { grouped, hues, Plots, sourceName } from "./plots.js";
+import { SampleStore } from "./sample_store.js";
+import { loadUplot } from "./uplot.js";
 import { Outcome, widget } from "./view.js";
 
+/** @import { LinesConfig } from "./plots.js" */
 /** @import { TelemetryPart, TelemetryValues } from "./rows.js" */
 /** @import { PartState } from "./sync.js" */
 /** @import { Context } from "./view.js" */
@@ -29,30 +32,37 @@ class Telemetry {
 		this.state = undefined;
 		this.isPaused = false;
 		const outcome = new Outcome();
-		this.form = new FormChoice(() => this.redraw());
+		this.form = new Choice("Show as", { lines: "Lines", table: "Table" }, () => this.redraw());
+		this.axes = new Choice("Axes", { own: "Own axes", one: "One axis" }, () => {
+			this.isChosen = true;
+			this.redraw();
+		});
+		this.isChosen = false;
+		this.reset = h(
+			"button",
+			{ type: "button", hidden: true, onclick: () => this.plots.zoomTo(undefined) },
+			"Reset zoom",
+		);
 		this.fields = new FieldChoice(() => this.redraw());
+		this.sources = h("p", { class: "lknb-sources lknb-note", hidden: true });
 		this.counts = h("span", { class: "lknb-counts" }, "Waiting for the kernel");
 		this.pause = h("button", { type: "button", "aria-pressed": "false", onclick: () => this.togglePause() }, "Pause");
-		const clear = h(
-			"button",
-			{
-				type: "button",
-				title: "Start over. The room's log keeps its events.",
-				onclick: () => outcome.report(ask("clear")),
-			},
-			"Clear",
-		);
+		const clear = h("button", { type: "button", onclick: () => outcome.report(ask("clear")) }, "Clear");
+		clear.title = "Start over. The room's log keeps its events.";
 		this.trouble = h("p", { class: "lknb-note lknb-undecoded", role: "status", hidden: true });
 		this.empty = h("p", { class: "lknb-empty" });
-		this.place = h("div", { class: "lknb-chart", role: "region", "aria-label": "Lines", hidden: true });
+		this.place = h("div", { class: "lknb-chart", role: "region", "aria-label": "Table", hidden: true });
+		this.lines = placeOfLines();
 		this.element = h(
 			"div",
 			{ class: "lknb-telemetry" },
-			h("div", { class: "lknb-bar" }, this.form.element, this.pause, clear, this.counts),
+			h("div", { class: "lknb-bar" }, this.form.element, this.axes.element, this.pause, clear, this.reset, this.counts),
 			this.fields.element,
+			this.sources,
 			outcome.element,
 			this.trouble,
 			this.empty,
+			this.lines,
 			this.place,
 		);
 		this.chart = new Chart(this.place, {
@@ -60,11 +70,28 @@ class Telemetry {
 			hello: () => store.hello(),
 			fail: (message) => outcome.fail(message),
 		});
-		signal.addEventListener("abort", () => this.chart.end());
-		followTheme(() => this.redraw(), signal);
+		this.plots = new Plots(this.lines, {
+			load,
+			fail: (message) => outcome.fail(message),
+			zoomed: (isZoomed) => {
+				this.reset.hidden = !isZoomed;
+			},
+		});
+		/** @type {SampleStore | undefined} */
+		this.samples = undefined;
+		/** The number of the last batch in the samples; -1 to start with a snapshot. */
+		this.done = 0;
+		this.askedAt = -1;
+		signal.addEventListener("abort", () => this.end());
+		followTheme(() => this.recolor(), signal);
 		// Load it before there is anything to draw: when samples arrive, a cell may keep the kernel busy.
-		loadPerspective(load).catch(() => undefined);
+		loadUplot(load, document).catch(() => undefined);
 		follow((state) => this.draw(state));
+	}
+
+	end() {
+		this.chart.end();
+		this.plots.end();
 	}
 
 	redraw() {
@@ -84,16 +111,66 @@ class Telemetry {
 		const hasNumbers = values.total > 0 && values.fields.length > 0;
 		this.empty.hidden = hasNumbers && fields.length > 0;
 		setText(this.empty, hasNumbers ? "No field is selected." : describeWaiting(values));
-		this.place.hidden = !this.empty.hidden;
-		this.place.setAttribute("aria-label", this.form.value === "lines" ? "Lines" : "Table");
-		if (this.place.hidden || this.signal.aborted) return;
-		const config = {
-			form: this.form.value,
-			fields,
-			splitBy: differingColumns(values.sources),
-			isDark: isDark(this.element),
-		};
+		const isTable = this.form.value === "table";
+		this.place.hidden = !this.empty.hidden || !isTable;
+		this.lines.hidden = !this.empty.hidden || isTable;
+		this.axes.element.hidden = this.lines.hidden || fields.length < 2;
+		this.sources.hidden = this.lines.hidden || values.sources.length < 2;
+		if (this.signal.aborted) return;
+		if (!this.isPaused && !isTable) this.takeBatches(state);
+		if (!this.lines.hidden) this.drawLines(values, fields);
+		if (this.place.hidden) return;
+		const config = { fields, isDark: isDark(this.element) };
 		this.chart.show(state, config, this.isPaused);
+	}
+
+	/** @param {PartState<TelemetryPart>} state */
+	takeBatches({ values, rows }) {
+		const batches = newBatches(rows.batches, this.done);
+		if (batches === undefined) {
+			if (this.askedAt !== this.done) this.store.hello();
+			this.askedAt = this.done;
+			return;
+		}
+		this.samples ??= new SampleStore(values.window);
+		for (const [number, batch] of batches) {
+			this.samples.add(batch);
+			this.done = number;
+		}
+	}
+
+	/**
+	 * @param {TelemetryValues} values
+	 * @param {string[]} chosen
+	 */
+	drawLines({ fields, units, sources }, chosen) {
+		if (!this.samples?.count) return;
+		const samples = this.samples.samples(fields.length);
+		const axes = this.isChosen ? /** @type {"own" | "one"} */ (this.axes.value) : "auto";
+		/** @type {LinesConfig} */
+		const config = { fields, units, sources, chosen, axes };
+		if (!this.isChosen) this.axes.press(grouped(samples, config).length > 1 ? "own" : "one");
+		const colors = hues(this.lines);
+		this.fields.color(sources.length > 1 ? [] : colors);
+		const named = sources.slice(0, 12).map((_, index) => [
+			h("span", {
+				class: "lknb-swatch",
+				style: `background: ${colors[index % colors.length]}`,
+				"aria-hidden": "true",
+			}),
+			" ",
+			quoted(sourceName(sources, index)),
+			" ",
+		]);
+		const key = JSON.stringify([sources, colors]);
+		if (key !== this.sources.dataset.key) this.sources.replaceChildren(...named.flat());
+		this.sources.dataset.key = key;
+		this.plots.show(samples, config);
+	}
+
+	recolor() {
+		this.plots.recolor();
+		this.redraw();
 	}
 
 	togglePause() {
@@ -106,24 +183,48 @@ class Telemetry {
 	}
 }
 
-/** The choice between lines and a table. */
-class FormChoice {
-	/** @param {() => void} changed */
-	constructor(changed) {
+/** The element for the plots. */
+function placeOfLines() {
+	return h("div", {
+		class: "lknb-lines",
+		role: "group",
+		"aria-label": "Lines. Arrow keys read values, plus and minus zoom, Escape shows everything.",
+		title: "Drag to zoom, or turn the wheel with Ctrl. Double-click to show everything.",
+		tabIndex: 0,
+		hidden: true,
+	});
+}
+
+/** A choice between two forms, as buttons. */
+class Choice {
+	/**
+	 * @param {string} label
+	 * @param {Record<string, string>} titles of the values
+	 * @param {() => void} changed
+	 */
+	constructor(label, titles, changed) {
 		this.changed = changed;
-		/** @type {"lines" | "table"} */
-		this.value = "lines";
-		this.lines = h("button", { type: "button", "aria-pressed": "true", onclick: () => this.choose("lines") }, "Lines");
-		this.table = h("button", { type: "button", "aria-pressed": "false", onclick: () => this.choose("table") }, "Table");
-		this.element = h("div", { class: "lknb-group", role: "group", "aria-label": "Show as" }, this.lines, this.table);
+		[this.value] = Object.keys(titles);
+		this.buttons = new Map(
+			Object.entries(titles).map(([value, title]) => [
+				value,
+				h("button", { type: "button", "aria-pressed": "false", onclick: () => this.choose(value) }, title),
+			]),
+		);
+		this.element = h("div", { class: "lknb-group", role: "group", "aria-label": label }, [...this.buttons.values()]);
+		this.press(this.value);
 	}
 
-	/** @param {"lines" | "table"} value */
+	/** @param {string} value */
 	choose(value) {
-		this.value = value;
-		this.lines.setAttribute("aria-pressed", String(value === "lines"));
-		this.table.setAttribute("aria-pressed", String(value === "table"));
+		this.press(value);
 		this.changed();
+	}
+
+	/** @param {string} value */
+	press(value) {
+		this.value = value;
+		for (const [each, button] of this.buttons) button.setAttribute("aria-pressed", String(each === value));
 	}
 }
 
@@ -145,6 +246,15 @@ class FieldChoice {
 			const box = h("input", { type: "checkbox", checked: this.choices.get(name), onchange: choose });
 			return { element: h("label", { class: "lknb-field" }, box, quoted(name)), fill() {} };
 		});
+	}
+
+	/**
+	 * Give each field's box the colour of its line.
+	 * @param {string[]} colors
+	 */
+	color(colors) {
+		for (const [index, box] of [...this.element.querySelectorAll("input")].entries())
+			box.style.accentColor = colors.length ? colors[index % colors.length] : "";
 	}
 
 	get chosen() {
@@ -181,17 +291,6 @@ function isDark(element) {
 	const [red, green, blue] = (getComputedStyle(element).color.match(/[\d.]+/g) ?? ["0", "0", "0"]).map(Number);
 	// Light text means a dark background.
 	return red * 0.3 + green * 0.6 + blue * 0.1 > 127;
-}
-
-/**
- * The columns that distinguish the samples: sender, topic, both or none.
- * @param {[sender: string, topic: string][]} sources
- */
-function differingColumns(sources) {
-	const columns = [];
-	if (new Set(sources.map(([sender]) => sender)).size > 1) columns.push("sender");
-	if (new Set(sources.map(([, topic]) => topic)).size > 1) columns.push("topic");
-	return columns;
 }
 
 /**

@@ -1,7 +1,7 @@
 """Telemetry: numbers in packets and data tracks as live lines and as a live table, over a rolling window.
 
-The browser draws with perspective, from the wheel of perspective-python. Its engine runs in the page: the kernel only
-pushes new samples, so lines keep moving while a cell computes.
+The browser draws lines with uPlot, which lknb contains, and the table with perspective, from perspective-python. Both
+run in the page: the kernel only pushes new samples, so lines keep moving while a cell computes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import sys
 import threading
 from array import array
 from base64 import b64encode
-from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lknb import checks
 from lknb.decoding import UndecodableError
@@ -36,7 +35,17 @@ from lknb.widgets.modules import bundled
 from lknb.widgets.part import Json, Part, Rows
 from lknb.widgets.rate import RollingRate
 from lknb.widgets.rows import BatchRow, Library, TelemetryValues
-from lknb.widgets.samples import Decoder, Row, make_decoder, rows_from_value, seconds
+from lknb.widgets.samples import (
+    ArrowColumns,
+    Decoder,
+    Row,
+    arrow_columns,
+    is_arrow,
+    make_decoder,
+    rows_from_value,
+    seconds,
+)
+from lknb.widgets.telemetry_window import TelemetryWindow
 from lknb.widgets.widget import RoomWidget
 
 if TYPE_CHECKING:
@@ -57,6 +66,7 @@ RATE = 600_000
 SNAPSHOT = 2_000_000
 """Bytes of a snapshot at most. From a larger window, a browser that joins later receives the newest samples."""
 
+_UPLOT = Path(__file__).parent / "uplot"
 _KINDS: frozenset[Kind] = frozenset({"data", "data_track"})
 _RESERVED = ("time", "sender", "topic")
 _INTERNAL = ("psp_", "__")  # perspective's own columns
@@ -65,14 +75,9 @@ _STATIC = 10
 _FIELDS_STATIC = 8
 _FAR = 7.3e9  # the year 2201
 _LATE = 60.0  # seconds of difference after which a sender's own clock is set again
+_EXACT = 2**53
 _RATE_SPAN = 1.0
 _RATE_POLL = 0.3
-
-
-class _Sample(NamedTuple):
-    time: float  # milliseconds since 1970
-    source: int
-    row: Row
 
 
 class TelemetryPart(Part):
@@ -124,15 +129,16 @@ class TelemetryPart(Part):
         self._only, self._time, self._window, self._subscribe = fields, time, window, subscribe
         self._batches: Rows[BatchRow] = Rows(lambda row: row, limit=16)
         self.rows = {"batches": self._batches}
-        self.actions = {"library": self.library, "clear": self.clear}
+        self.actions = {"plotter": self.plotter, "library": self.library, "clear": self.clear}
         # Events come from the loop thread, and from any thread that pushes a frame.
         self._lock = threading.RLock()
-        self._samples: deque[_Sample] = deque(maxlen=window)
+        self._samples = TelemetryWindow(window)
         self._fields: dict[str, None] = {}
         self._refused: dict[str, None] = {}
         self._sources: dict[tuple[str, str], int] = {}
         self._clocks: dict[int, float] = {}
         self._arrivals: dict[int, float] = {}
+        self._units: dict[str, str] = {}
         self._total = self._sent_total = self._thinned = 0
         self._undecoded, self._reason = 0, ""
         self._batch = 0
@@ -190,6 +196,9 @@ class TelemetryPart(Part):
 
     def _take(self, event: Event) -> None:
         try:
+            if self._of_topic and is_arrow(event.data) and decoder_of(event) is None:
+                self._take_columns(event, arrow_columns(event.data))
+                return
             rows = rows_from_value(event) if self._of_topic and decoder_of(event) else self._decode(event.data)
             timed = [self._split(row, event) for row in rows]
             if rows and not any(row for _, row in timed):
@@ -203,6 +212,27 @@ class TelemetryPart(Part):
         source = self._source(event.sender or "", event.topic)
         arrival = event.time.timestamp()
         self._sort_in(source, arrival, [(time, row) for time, row in timed if row])
+
+    def _take_columns(self, event: Event, table: ArrowColumns) -> None:
+        columns = {}
+        for field, column in table.columns.items():
+            name = None if field == self._time else self._named(field)
+            if name is not None:
+                columns[name] = column
+                if field in table.units:
+                    self._units[name] = inert_line(table.units[field])
+        if not columns:
+            raise UndecodableError("no numbers")
+        source, arrival = self._source(event.sender or "", event.topic), event.time.timestamp()
+        own: Any = table.times.get(self._time or "") or table.columns.get(self._time or "")
+        moments = self._spread(source, arrival, table.rows)
+        if own is not None:
+            moments = [
+                spread if (time := seconds(each)) is None else self._moment(source, time, arrival)
+                for each, spread in zip(own, moments, strict=True)
+            ]
+        self._samples.add_columns(array("d", [moment * 1000 for moment in moments]), source, columns)
+        self._total += table.rows
 
     def _failed(self, event: Event, reason: str) -> None:
         self._undecoded += 1
@@ -220,29 +250,40 @@ class TelemetryPart(Part):
         for field, value in row.items():
             if field == self._time or not isinstance(value, int | float):
                 continue
-            if self._only and not any(field == each or field.startswith(f"{each}.") for each in self._only):
-                continue
-            name = _column_name(field)
-            if name not in self._fields:
-                if len(self._fields) >= FIELDS:
-                    if len(self._refused) < 1000:
-                        self._refused[name] = None
-                    continue
-                self._fields[name] = None
-            named[name] = value
+            name = self._named(field)
+            if name is not None:
+                named[name] = value
         return time, named
 
+    def _named(self, field: str) -> str | None:
+        """The column of a field; None if it is not shown."""
+        if self._only and not any(field == each or field.startswith(f"{each}.") for each in self._only):
+            return None
+        name = _column_name(field)
+        if name not in self._fields:
+            if len(self._fields) >= FIELDS:
+                if len(self._refused) < 1000:
+                    self._refused[name] = None
+                return None
+            self._fields[name] = None
+        return name
+
     def _sort_in(self, source: int, arrival: float, timed: list[tuple[float | None, Row]]) -> None:
-        before = self._arrivals.get(source, arrival)
-        # Assume that the samples of one packet were taken since the previous packet.
-        since = arrival - min(1.0, max(0.0, arrival - before))
-        for index, (time, row) in enumerate(timed, 1):
-            at = since + (arrival - since) * index / len(timed)
-            if time is not None:
-                at = self._moment(source, time, arrival)
-            self._samples.append(_Sample(at * 1000, source, row))
-        self._arrivals[source] = arrival
+        spread = self._spread(source, arrival, len(timed))
+        for at, (time, row) in zip(spread, timed, strict=True):
+            moment = at if time is None else self._moment(source, time, arrival)
+            self._samples.add(moment * 1000, source, row)
         self._total += len(timed)
+
+    def _spread(self, source: int, arrival: float, count: int) -> list[float]:
+        """The times of a packet's samples, as if they had been taken since the packet before it."""
+        before = self._arrivals.get(source, arrival)
+        self._arrivals[source] = arrival
+        if count == 1:
+            return [arrival]
+        since = arrival - min(1.0, max(0.0, arrival - before))
+        step = (arrival - since) / max(1, count)
+        return [since + step * index for index in range(1, count + 1)]
 
     def _moment(self, source: int, time: float, arrival: float) -> float:
         """A sample's own time in seconds since 1970. A clock with its own start is set at its first sample."""
@@ -273,6 +314,7 @@ class TelemetryPart(Part):
         with self._lock:
             return {
                 "fields": list(self._fields),
+                "units": [self._units.get(name, "") for name in self._fields],
                 "sources": list(self._sources),
                 "total": self._total,
                 "rate": self._rate.per_second(_RATE_SPAN),
@@ -289,7 +331,7 @@ class TelemetryPart(Part):
         self._want()
         with self._lock:
             self._batches.clear()
-            self._add_batch(list(self._samples), snapshot=True, room=SNAPSHOT)
+            self._add_batch(len(self._samples), snapshot=True, room=SNAPSHOT)
             return super().whole()
 
     def changes(self) -> Json | None:
@@ -297,28 +339,37 @@ class TelemetryPart(Part):
         with self._lock:
             if len(self._fields) != self._sent_fields:
                 # A table in the browser keeps the columns that it was created with.
-                self._add_batch(list(self._samples), snapshot=True, room=SNAPSHOT)
+                self._add_batch(len(self._samples), snapshot=True, room=SNAPSHOT)
             elif new := min(self._total - self._sent_total, len(self._samples)):
                 elapsed = min(1.0, max(0.1, monotonic() - self._flushed))
-                self._add_batch([self._samples[index] for index in range(-new, 0)], snapshot=False, room=RATE * elapsed)
+                self._add_batch(new, snapshot=False, room=RATE * elapsed)
             return super().changes()
 
-    def _add_batch(self, samples: list[_Sample], *, snapshot: bool, room: float) -> None:
+    def _add_batch(self, count: int, *, snapshot: bool, room: float) -> None:
         most = max(1, int(room / (_VALUE * (len(self._fields) + 1) + 3)))
-        step = -(-len(samples) // most) if samples else 1
-        if step > 1:
-            kept = samples[-most:] if snapshot else samples[::-1][::step][::-1]
-            if not snapshot:
-                self._thinned += len(samples) - len(kept)
-            samples = kept
+        step = 1
+        if count > most:
+            if snapshot:
+                count = most
+            else:
+                step = -(-count // most)
         self._batch += 1
-        self._batches.put(str(self._batch), packed(samples, list(self._fields), snapshot=snapshot))
+        times, sources, columns = self._samples.columns(count, self._fields)
+        if step > 1:
+            every = slice((count - 1) % step, None, step)  # the newest one in any case
+            times, sources, columns = times[every], sources[every], [column[every] for column in columns]
+            self._thinned += count - len(times)
+        self._batches.put(str(self._batch), packed(times, sources, columns, snapshot=snapshot))
         self._sent_total, self._sent_fields, self._flushed = self._total, len(self._fields), monotonic()
 
     # What a browser may call
 
+    async def plotter(self) -> Library:
+        """UPlot's module and style, which a page needs once for lines."""
+        return await asyncio.to_thread(_plotter)
+
     async def library(self) -> Library:
-        """Perspective's module and style, which a page needs once.
+        """Perspective's module and style, which a page needs once for the table.
 
         Raises:
             LknbError: if perspective-python is missing or incomplete.
@@ -341,8 +392,8 @@ class TelemetryPart(Part):
     def tables(self) -> list[tuple[str, Table]]:
         """A summary of each field over the window, and the newest samples."""
         with self._lock:
-            samples, fields = list(self._samples), list(self._fields)
-            sources = list(self._sources)
+            fields, sources = list(self._fields), list(self._sources)
+            times, origins, columns = self._samples.columns(len(self._samples), fields)
             refused, undecoded, reason = list(self._refused), self._undecoded, self._reason
         notes = []
         if undecoded:
@@ -358,9 +409,10 @@ class TelemetryPart(Part):
             ]
         )
         found: dict[tuple[int, str], list[float]] = {}
-        for _, source, row in samples:
-            for name, value in row.items():
-                found.setdefault((source, name), []).append(value)
+        for name, column in zip(fields, columns, strict=True):
+            for source, value in zip(origins, column, strict=True):
+                if not math.isnan(value):
+                    found.setdefault((source, name), []).append(value)
         shown = list(found.items())[:FIELDS]
         if len(found) > len(shown):
             notes.append(f"{len(found) - len(shown):,} more rows are not shown.")
@@ -374,13 +426,17 @@ class TelemetryPart(Part):
             note=" ".join(notes),
         )
         tables = [(self.title, summary)]
-        if samples:
+        if times:
             few = fields[:_FIELDS_STATIC]
             more = f"{len(fields) - len(few)} more fields are not shown." if len(fields) > len(few) else ""
-            newest = sorted(samples[-_STATIC:], key=lambda sample: sample.time, reverse=True)
+            newest = sorted(range(max(0, len(times) - _STATIC), len(times)), key=times.__getitem__, reverse=True)
             rows = [
-                (_time_of_sample(time), *sources[source], *(_brief(row.get(each)) for each in few))
-                for time, source, row in newest
+                (
+                    _time_of_sample(times[at]),
+                    *sources[origins[at]],
+                    *(_brief(column[at]) for column in columns[: len(few)]),
+                )
+                for at in newest
             ]
             tables.append(("Newest samples", Table(("time", "from", "topic", *map(plain, few)), rows, note=more)))
         return tables
@@ -405,14 +461,13 @@ class Telemetry(RoomWidget):
         super().__init__(room, [TelemetryPart(room, *fields, subscribe=True, **options)])
 
 
-def packed(samples: list[_Sample], fields: list[str], *, snapshot: bool) -> BatchRow:
+def packed(times: array[float], sources: array[int], columns: list[array[float]], *, snapshot: bool) -> BatchRow:
     """Samples as columns: little-endian numbers in base64, times in milliseconds, NaN for a missing value."""
-    nan = math.nan
     return {
-        "count": len(samples),
-        "time": _base64(array("d", [sample.time for sample in samples])),
-        "source": _base64(array("H", [sample.source for sample in samples])),
-        "columns": [_base64(array("d", [sample.row.get(name, nan) for sample in samples])) for name in fields],
+        "count": len(times),
+        "time": _base64(times),
+        "source": _base64(sources),
+        "columns": [_base64(column) for column in columns],
         "snapshot": snapshot,
     }
 
@@ -426,8 +481,16 @@ def _column_name(name: str) -> str:
 
 def _base64(numbers: array[Any]) -> str:
     if sys.byteorder == "big":
+        numbers = numbers[:]
         numbers.byteswap()
     return b64encode(numbers.tobytes()).decode()
+
+
+def _plotter() -> Library:
+    return {
+        "style": (_UPLOT / "uPlot.min.css").read_text(encoding="utf-8"),
+        "buffer": (_UPLOT / "uPlot.esm.js").read_bytes(),
+    }
 
 
 def _library() -> Library:
@@ -441,11 +504,13 @@ def _library() -> Library:
             }
         except FileNotFoundError:
             continue
-    raise LknbError('Lines and table need perspective-python 5.6: pip install "perspective-python>=5.6,<6".')
+    raise LknbError('The table needs perspective-python 5.6: pip install "perspective-python>=5.6,<6".')
 
 
-def _brief(value: float | None) -> str:
-    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+def _brief(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return f"{int(value):,}" if value.is_integer() and abs(value) < _EXACT else f"{value:.6g}"
 
 
 def _time_of_sample(time: float) -> str:

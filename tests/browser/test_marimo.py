@@ -50,11 +50,14 @@ def test_chart_has_its_style_and_leaves_its_samples(marimo_notebook: Open, join:
     bob = join("bob")
     for number in range(3):
         bob.publish_data(json.dumps({"speed": number}), topic="imu")
-    expect(book.cell(1).get_by_label("speed")).to_be_checked()
+    expect(book.cell(1).get_by_role("checkbox", name="speed")).to_be_checked()
+    expect(book.cell(1).locator(".lknb-plot-head")).to_have_text("speed 2")
+    position = "(over) => getComputedStyle(over).position"
+    assert book.cell(1).locator(".u-over").evaluate(position) == "absolute"  # uPlot's style
+    book.cell(1).get_by_role("button", name="Table").click()
     viewer = book.cell(1).locator("perspective-viewer")
     expect(viewer).to_be_visible(timeout=_SLOW)
     eventually(lambda: "Pro Light" in style(viewer, "--psp-theme-name"), within=_SLOW / 1000, what="the theme applies")
-    assert style(viewer, "--psp-charts--series--color")  # without it, lines are red
     book.cell(2).get_by_role("button", name="Close the room").click()
     expect(book.cell(1)).to_contain_text("Newest samples")  # a chart cannot be copied
     expect(viewer).to_have_count(0)

@@ -42,8 +42,8 @@ def test_widgets_show_and_act(notebook7: Open, join: Join, room_name: str) -> No
 
     bob.publish_data(json.dumps({"speed": 7}), topic="imu")
     plot = book.show(3)
-    expect(plot.get_by_label("speed")).to_be_checked()
-    expect(plot.locator("perspective-viewer")).to_be_visible()
+    expect(plot.get_by_role("checkbox", name="speed")).to_be_checked()
+    expect(plot.locator(".lknb-plot-head")).to_have_text("speed 7")
 
 
 def test_link_moves_a_slider(notebook7: Open, join: Join, room_name: str) -> None:

@@ -1,9 +1,10 @@
-"""Telemetry in a browser: perspective's lines and table, from the wheel, updated by the kernel."""
+"""Telemetry in a browser: lines by uPlot and a table by perspective, from the wheels, updated by the kernel."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,12 @@ def joined(room_name: str) -> str:
 def rows(viewer: Locator) -> int:
     """The number of samples in perspective's table."""
     return int(viewer.evaluate("async (viewer) => await (await viewer.getTable()).size()"))
+
+
+def painted(canvas: Locator) -> bool:
+    """Whether something is drawn on a canvas."""
+    pixels = "(canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)"
+    return bool(canvas.evaluate(pixels))
 
 
 def drawn(viewer: Locator) -> dict[str, Any]:
@@ -55,28 +62,29 @@ def test_lines_and_table_appear_update_and_end(
     bob = join("bob")
     for number in range(20):
         bob.publish_data(json.dumps({"x": math.sin(number / 5), NASTY: number}), topic="imu")
-    viewer = out.locator("perspective-viewer")
-    expect(viewer).to_be_visible(timeout=_SLOW)
-    until(viewer, "await table.size() === 20")
-    assert drawn(viewer)["plugin"] == "Y Line"
-    assert drawn(viewer)["columns"] == ["x", NASTY]
+    heads = out.locator(".lknb-plot-head")
+    expect(heads).to_have_text(re.compile(r"x -0\.61\d+ <img src=x onerror=window\.hurt=1> 19"))
+    assert painted(out.locator("canvas").first)
 
     # While a cell computes, lines keep moving: 10,000 samples in about a second.
     book.start(2)
     for burst in range(100):
         bob.publish_data(json.dumps([{"x": burst + number / 100, NASTY: 1} for number in range(100)]), topic="imu")
-    until(viewer, "await table.size() === 2000")
     expect(out).to_contain_text("10,020 samples")
+    expect(heads.first).to_contain_text("99.99")
     busy = "(path) => window.lknbNotebooks[path].context.sessionContext.session.kernel.status"
     assert book.page.evaluate(busy, book.name) == "busy"
 
+    # The table's library comes from the kernel when somebody asks for it, so not while it computes.
+    book.release(done)
+    book.wait(2)
     out.get_by_role("button", name="Table").click()
+    viewer = out.locator("perspective-viewer")
     until(viewer, "(await viewer.save()).plugin === 'Datagrid'")
+    until(viewer, "await table.size() === 2000")
     expect(viewer.locator("regular-table")).to_contain_text("bob", timeout=_SLOW)
     out.get_by_role("checkbox", name=NASTY).uncheck()
     until(viewer, "(await viewer.save()).columns.join() === 'time,sender,topic,x'")
-    book.release(done)
-    book.wait(2)
 
     # Pausing keeps the chart; new samples appear afterwards. A new field creates a new table.
     out.get_by_role("button", name="Pause").click()
@@ -96,20 +104,54 @@ def test_lines_and_table_appear_update_and_end(
     assert not errors
 
 
+def test_lines_are_read_and_zoomed(
+    notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
+) -> None:
+    book = notebook(joined(room_name), "room.feed(topic='robot').plot()")
+    book.run(0, 1)
+    out, bob = book.output(1), join("bob")
+    for number in range(50):
+        bob.publish_data(json.dumps({"battery": 0.5 + number / 1000, "pressure": 101_325 + number}), topic="robot")
+    expect(out.locator(".lknb-plot-head")).to_have_text(["battery 0.549", "pressure 101,374"])
+    lines = out.get_by_role("group", name="Lines.")
+    lines.scroll_into_view_if_needed()
+
+    # One time on all plots, read by the keys and by the pointer.
+    lines.focus()
+    for _ in range(3):
+        book.page.keyboard.press("ArrowLeft")
+    expect(out.locator(".lknb-plot-moment")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d\.\d{3}$"))
+    expect(out.locator(".lknb-plot-head")).not_to_have_text(["battery 0.549", "pressure 101,374"])
+    box = out.locator(".u-over").first.bounding_box()
+    assert box is not None
+    book.page.mouse.move(box["x"] + 1, box["y"] + 10)
+    expect(out.locator(".lknb-plot-head")).to_have_text([re.compile("battery 0.5"), re.compile("pressure 101,3[23]")])
+
+    book.page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 20)
+    book.page.mouse.down()
+    book.page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 30, steps=5)
+    book.page.mouse.up()
+    reset = out.get_by_role("button", name="Reset zoom")
+    expect(reset).to_be_visible()
+    out.locator(".u-over").first.dblclick()
+    expect(reset).to_be_hidden()
+
+    out.get_by_role("button", name="One axis").click()
+    expect(out.locator("canvas")).to_have_count(1)
+
+
 def test_empty_plot_is_drawn_while_a_cell_computes(
     notebook: Callable[..., Notebook], join: Callable[..., lknb.Room], room_name: str
 ) -> None:
     book = notebook(joined(room_name), "room.feed(topic='imu').plot()", "import time\ntime.sleep(110)")
     book.run(0, 1)
     expect(book.output(1)).to_contain_text("No numbers yet on imu")
-    engine = "async () => Boolean(await globalThis[Symbol.for('lknb.perspective')])"
+    engine = "async () => Boolean(await globalThis[Symbol.for('lknb.uplot')])"
     book.page.wait_for_function(engine, timeout=_SLOW)
     bob = join("bob")
     book.start(2)
     bob.publish_data('{"x": 1}', topic="imu")
-    viewer = book.output(1).locator("perspective-viewer")
-    expect(viewer).to_be_visible(timeout=_SLOW)
-    until(viewer, "await table.size() === 1")
+    expect(book.output(1).locator(".lknb-plot-head")).to_have_text("x 1")
     expect(book.output(1)).to_contain_text("1 sample,")
     expect(book.output(1)).not_to_contain_text("The kernel is busy")
     busy = "(path) => window.lknbNotebooks[path].context.sessionContext.session.kernel.status"
@@ -126,7 +168,12 @@ def test_plots_share_a_page_with_perspectives_widget_and_follow_the_theme(
     bob = join("bob")
     bob.publish_data('{"x": 1}', topic="imu")
     bob.publish_data('{"x": 2}', topic="imu")
-    viewers = [book.output(index).locator("perspective-viewer") for index in (1, 2)]
+    outputs = [book.output(index) for index in (1, 2)]
+    for output in outputs:
+        output.scroll_into_view_if_needed(timeout=_SLOW)
+        expect(output.locator(".lknb-plot-head")).to_have_text("x 2")
+        output.get_by_role("button", name="Table").click()
+    viewers = [output.locator("perspective-viewer") for output in outputs]
     for viewer in viewers:
         viewer.scroll_into_view_if_needed(timeout=_SLOW)
         until(viewer, "await table.size() === 2")

@@ -285,6 +285,7 @@ export const batch = (times, columns, { sources = times.map(() => 0), ...more } 
 export const telemetryState = (batches, more) => ({
 	values: {
 		fields: ["x", "y"],
+		units: ["", ""],
 		sources: [["bob", "imu"]],
 		total: 1,
 		rate: 0,

@@ -7,6 +7,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from lknb.defaults import SAMPLES_WINDOW
 from lknb.magics.grammar import Verb, VerbParser, closest, count
 from lknb.magics.session import Session
 from lknb.magics.verbs.common import Run, filters, nothing
@@ -78,6 +79,21 @@ def _events(session: Session, args: argparse.Namespace, line: str, body: str) ->
     return found[-args.tail :] if args.tail else found
 
 
+def _samples_arguments(parser: VerbParser) -> None:
+    parser.add_argument("topic", metavar="TOPIC", help="the topic of the packets, or the data track")
+    parser.option("--sender", metavar="ID", help="only from this identity")
+    parser.option(
+        "--window", metavar="N", type=count, default=SAMPLES_WINDOW, help="samples to keep; %(default)s if not given"
+    )
+
+
+def _samples(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    try:
+        return session.room.samples(args.topic, sender=args.sender, window=args.window)
+    except ImportError as error:
+        raise UsageError(str(error)) from None
+
+
 def _feed_arguments(parser: VerbParser) -> None:
     filters(parser)
 
@@ -118,6 +134,15 @@ VERBS: list[tuple[Verb, Run]] = [
             ("%lk events --tail 10", "%lk events --kind text --topic lk.chat -o log"),
         ),
         _events,
+    ),
+    (
+        Verb(
+            "samples",
+            "Keep the newest samples of a topic as columns.",
+            _samples_arguments,
+            ("%lk samples imu -o imu",),
+        ),
+        _samples,
     ),
     (
         Verb(

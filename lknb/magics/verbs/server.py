@@ -32,7 +32,14 @@ def _server(session: Session, args: argparse.Namespace, line: str, body: str) ->
     running = local.ensure() if args.action == "start" else local.status()
     if running is None:
         return "No server is running. It starts with the first room, or with %lk server start."
-    rows = [("url", running.url), ("version", running.version), ("pid", running.pid), ("started", running.started_at)]
+    rows: list[tuple[str, Any]] = [
+        ("url", running.url),
+        ("version", running.version),
+        ("pid", running.pid),
+        ("started", running.started_at),
+    ]
+    if running.config:
+        rows.append(("settings", running.config))
     return Table(("what", "value"), [*rows, ("rooms", len(local.participants()))])
 
 
