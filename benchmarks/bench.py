@@ -2,7 +2,8 @@
 
 Each side has two participants, each in its own process, on one server that this starts. A round measures every item on
 one side and then on the other, so that other load on the machine affects both. The table shows the medians of the
-rounds. Absolute figures depend on the machine, the ratios much less.
+rounds, their ratio, and the median of the ratios within each round with the least and the greatest. In a ratio, more
+than 1 says that lknb is better. Absolute figures depend on the machine, the ratios much less.
 """
 
 from __future__ import annotations
@@ -13,154 +14,70 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-MB = 1_000_000
-SIDES = ("plain", "lknb")
+from items import ITEMS, KEPT, LKNB, PLAIN, ROWS, Figures, Row, Side
+
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
-WORKER = Path(__file__).with_name("worker.py")
+OURS = {"reduced": [LKNB], "keep": [KEPT], "both": [LKNB, KEPT]}
+
+# By item and side, the figures of each round.
+Results = dict[str, dict[str, list[Figures]]]
 
 
-class Worker:
-    """One participant: a process of `worker.py`, or of another program that serves the same commands."""
-
-    def __init__(
-        self, side: str, room: str, identity: str, peer: str, *, program: Sequence[str] = (str(WORKER),)
-    ) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, *program, side, room, identity, peer],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._answer() == "ready"
-
-    def send(self, do: str, **arguments: Any) -> None:
-        """Send a command without waiting for its answer."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
-        self._process.stdin.flush()
-
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"A worker exited with code {self._process.wait()}.")
-        return json.loads(line)
-
-    def do(self, do: str, **arguments: Any) -> Any:
-        """Send a command and return its answer."""
-        self.send(do, **arguments)
-        return self._answer()
-
-    wait = _answer
-
-    def close(self) -> None:
-        """Leave the room and end the process."""
-        self.do("close")
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(15)
-
-
-class Side:
-    """The two participants of one side, and what is measured with them."""
-
-    def __init__(self, side: str, sizes: argparse.Namespace) -> None:
-        self._side = side
-        self._sizes = sizes
-        self._guests = 0
-        self._b = Worker(side, f"bench-{side}", "b", "a")
-        self._a = Worker(side, f"bench-{side}", "a", "b")
-        # The first call of each kind is slower: imports, routes, buffers.
-        self._a.do("bytes", size=100_000)
-        self._a.do("text", size=100_000)
-        self._a.do("packets", count=100)
-        self._a.do("rpc", count=20)
-
-    def bytes(self) -> float:
-        """MB/s of a byte stream of random data."""
-        return float(self._sizes.stream / MB / self._a.do("bytes", size=self._sizes.stream))
-
-    def text(self) -> float:
-        """MB/s of a text stream that can hardly be compressed."""
-        return float(self._sizes.stream / MB / self._a.do("text", size=self._sizes.stream))
-
-    def packets(self) -> float:
-        """Reliable packets of 100 bytes per second, one after the other."""
-        return float(self._sizes.packets / self._a.do("packets", count=self._sizes.packets))
-
-    def rpc(self) -> float:
-        """Median milliseconds of a call that echoes 100 bytes."""
-        times: list[float] = self._a.do("rpc", count=self._sizes.calls)
-        return statistics.median(times)
-
-    def visible(self) -> float:
-        """Milliseconds from the start of joining until another participant sees the new one."""
-        self._guests += 1
-        identity = f"guest-{self._guests}"
-        self._a.do("watch")
-        began = self._b.do("guest", identity=identity)
-        return float(1000 * (self._a.do("seen", identity=identity) - began))
-
-    def busy(self) -> float:
-        """Milliseconds of a call to a participant whose main thread computes for two seconds."""
-        self._b.send("busy", seconds=2.0)
-        time.sleep(0.3)  # so that the computation has started; this wait is not measured
-        (took,) = self._a.do("rpc", count=1)
-        self._b.wait()
-        return float(took)
-
-    def close(self) -> None:
-        """End both participants."""
-        self._a.close()
-        self._b.close()
-
-
-ITEMS = [
-    ("bytes", "byte stream, random data", "MB/s", "ratio"),
-    ("text", "text stream, incompressible", "MB/s", "ratio"),
-    ("packets", "reliable packets, 100 B, one after the other", "/s", "ratio"),
-    ("rpc", "RPC, 100 B echo, median", "ms", "difference"),
-    ("visible", "joining until the others see it", "ms", "none"),
-    ("busy", "RPC to a participant whose cell computes for 2 s", "ms", "none"),
-]
-
-
-def measure(sizes: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
-    """The results of all rounds, by item and by side."""
-    results: dict[str, dict[str, list[float]]] = {name: {side: [] for side in SIDES} for name, *_ in ITEMS}
-    sides = {side: Side(side, sizes) for side in SIDES}
-    for number in range(sizes.rounds):
-        for name, *_ in ITEMS:
-            for side in SIDES if number % 2 == 0 else reversed(SIDES):
-                results[name][side].append(getattr(sides[side], name)())
-        print(f"round {number + 1} of {sizes.rounds}", file=sys.stderr, flush=True)
-    for each in sides.values():
-        each.close()
+def measure(items: list[str], names: list[str], rounds: int, *, large: bool) -> Results:
+    """The figures of all rounds."""
+    results: Results = {item: {name: [] for name in names} for item in items}
+    sides = {name: Side(name, large=large) for name in names}
+    for side in sides.values():
+        side.warm_up()
+    for number in range(rounds):
+        begun = time.monotonic()
+        for item in items:
+            for name in names if number % 2 == 0 else reversed(names):
+                results[item][name].append(sides[name].measure(item))
+        print(f"round {number + 1} of {rounds}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+    for side in sides.values():
+        side.close()
     return results
 
 
-def table(results: dict[str, dict[str, list[float]]]) -> str:
-    """The medians as a Markdown table."""
-    lines = ["| What | Plain SDK | lknb | |", "| --- | ---: | ---: | ---: |"]
-    for name, title, unit, compare in ITEMS:
-        plain, ours = (statistics.median(results[name][side]) for side in SIDES)
-        # Compared per round, so that a disturbance affects the ratio of one round only.
-        pairs = list(zip(results[name]["plain"], results[name]["lknb"], strict=True))
-        verdict = ""
-        if compare == "ratio":
-            verdict = f"× {statistics.median(b / a for a, b in pairs):.2f}"
-        elif compare == "difference":
-            verdict = f"{statistics.median(b - a for a, b in pairs):+.2f} ms"
-        lines.append(f"| {title} | {number(plain)} {unit} | {number(ours)} {unit} | {verdict} |")
-    return "\n".join(lines)
+def compare(row: Row, plain: list[float], ours: list[float]) -> tuple[float, list[float]]:
+    """The ratio of medians, and the ratios of the rounds."""
+    turned = -1 if row.better == "less" else 1
+    of_medians = statistics.median(ours) / statistics.median(plain)
+    # A disturbance affects the ratio of one round only.
+    return of_medians**turned, [(b / a) ** turned for a, b in zip(plain, ours, strict=True)]
+
+
+def table(results: Results, ours: list[str]) -> str:
+    """The results as a Markdown table."""
+    head = ["What", "Plain SDK"]
+    for name in ours:
+        head += [name, "Ratio of medians", "Median of ratios"]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for row in ROWS:
+        sides = results.get(row.item)
+        if sides is None or row.lknb not in sides[ours[0]][0]:
+            continue
+        cells = [row.title]
+        plain = [figures[row.plain] for figures in sides[PLAIN]] if row.plain else []
+        cells.append(f"{number(statistics.median(plain))} {row.unit}" if plain else "–")
+        for name in ours:
+            values = [figures[row.lknb] for figures in sides[name]]
+            base = [figures[row.base] for figures in sides[name]] if row.base else plain
+            of_medians, by_round = compare(row, base, values)
+            least, middle, most = (number(each(by_round)) for each in (min, statistics.median, max))
+            cells += [
+                f"{number(statistics.median(values))} {row.unit}",
+                f"× {number(of_medians)}",
+                f"× {middle} [{least} to {most}]",
+            ]
+        lines.append(cells)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def number(value: float) -> str:
@@ -186,14 +103,20 @@ def write(path: Path, text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure lknb against the plain LiveKit SDK.")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of all items on both sides (%(default)s)")
-    parser.add_argument("--stream", type=int, default=4 * MB, help="bytes of a stream (%(default)s)")
-    parser.add_argument("--packets", type=int, default=2000, help="packets per round (%(default)s)")
-    parser.add_argument("--calls", type=int, default=200, help="calls per round (%(default)s)")
+    parser.add_argument("--items", nargs="+", choices=ITEMS, default=ITEMS, metavar="ITEM", help=", ".join(ITEMS))
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of all items on all sides (%(default)s)")
+    parser.add_argument("--large", action="store_true", help="byte streams of 100 MB too, which takes many minutes")
+    parser.add_argument(
+        "--sdk-log",
+        choices=OURS,
+        default="reduced",
+        help="LiveKit's verbose log with lknb; the plain SDK always writes it (%(default)s)",
+    )
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--write", type=Path, help=f"write the table to this file, between {BEGIN} and {END}")
-    sizes = parser.parse_args()
+    options = parser.parse_args()
     where = machine()
+    ours = OURS[options.sdk_log]
 
     from lknb import server
 
@@ -205,15 +128,15 @@ def main() -> None:
             LIVEKIT_URL=running.url, LIVEKIT_API_KEY=running.api_key, LIVEKIT_API_SECRET=running.api_secret
         )
         try:
-            results = measure(sizes)
+            results = measure(options.items, [PLAIN, *ours], options.rounds, large=options.large)
         finally:
             server.stop()
-    if sizes.json:
-        sizes.json.write_text(json.dumps(results, indent=1))
-    text = f"{table(results)}\n\n{where}; medians of {sizes.rounds} rounds."
+    if options.json:
+        options.json.write_text(json.dumps({"where": where, "results": results}, indent=1))
+    text = f"{table(results, ours)}\n\n{where}; {options.rounds} rounds."
     print(text)
-    if sizes.write:
-        write(sizes.write, text)
+    if options.write:
+        write(options.write, text)
 
 
 if __name__ == "__main__":

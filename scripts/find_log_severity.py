@@ -34,7 +34,8 @@ HERE = Path(__file__)
 sys.path.insert(0, str(HERE.parents[1] / "benchmarks"))
 
 import worker  # noqa: E402
-from bench import MB, Worker  # noqa: E402
+from payloads import MB  # noqa: E402
+from processes import Worker  # noqa: E402
 
 from lknb.log_severity import KNOWN, NONE, VERBOSE, Addresses  # noqa: E402
 
@@ -155,7 +156,7 @@ def measure(child: list[str], rounds: int, size: int) -> list[float]:
                     b, a = (Worker("lknb", "severity", *names, program=child) for names in (("b", "a"), ("a", "b")))
                     for each in (a, b):
                         each.do("bytes", size=size // 10)
-                    speeds[keep] = [size / MB / each.do("bytes", size=size) for each in (a, b)]
+                    speeds[keep] = [size / MB / each.do("bytes", size=size)[0] for each in (a, b)]
                     b.close()  # a may still be about to learn that its last packet has arrived
                     a.close()
                 ratios += [reduced / kept for kept, reduced in zip(speeds["keep"], speeds[""], strict=True)]
