@@ -72,7 +72,9 @@ def act(book: Notebook, others: dict[str, lknb.Room]) -> None:
     while inbox.next(timeout=10).id != question.id:
         pass
     others["agent"].send_text("In Berlin it is sunny, 21 degrees, with a light wind.", reply_to=question.id)
-    others["bob"].send_bytes(b"time,x,y\n" * 4000, topic="files", name="walk.csv", mime_type="text/csv")
+    steps = (f"{step / 50:.2f},{math.sin(step / 50):.3f},{math.cos(step / 50):.3f}\n" for step in range(2000))
+    walk = "time,x,y\n" + "".join(steps)
+    others["bob"].send_bytes(walk.encode(), topic="files", name="walk.csv", mime_type="text/csv")
     others["agent"].local_participant.set_attributes({"status": "answering"})
     book.run(2)
 

@@ -187,13 +187,15 @@ export class Transfer {
 
 /** @param {TablePreview} table */
 function firstRows({ columns, types, rows, row_count, column_count, size }) {
-	const heads = columns.map((name, at) => h("th", { scope: "col", title: types[at] }, quoted(name)));
+	const isNumber = types.map((type) => /^(u?int|float|double|half|decimal)/.test(type));
+	const align = (/** @type {number} */ at) => (isNumber[at] ? "lknb-figure" : "");
+	const heads = columns.map((name, at) => h("th", { scope: "col", title: types[at], class: align(at) }, quoted(name)));
 	const body = rows.map((row) =>
 		h(
 			"tr",
 			{},
-			row.map((value) =>
-				h("td", { class: value === null ? "lknb-note" : "" }, value === null ? "null" : quoted(value)),
+			row.map((value, at) =>
+				h("td", { class: value === null ? "lknb-missing" : align(at) }, value === null ? "null" : quoted(value)),
 			),
 		),
 	);

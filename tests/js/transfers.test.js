@@ -225,3 +225,28 @@ test("the remaining time is rounded up", () => {
 		"1 h 24 min",
 	]);
 });
+
+test("a small table shows its first rows by itself, as text", async () => {
+	const value = {
+		columns: ["x", NASTY],
+		types: ["double", "string"],
+		rows: [
+			["1.5", NASTY],
+			[null, "b"],
+		],
+		row_count: 1200,
+		column_count: 2,
+		size: 4096,
+	};
+	const view = mount(transfers);
+	view.draw(transfersState({ 1: { ...ended(), name: "t.arrows", file: true, table: true } }));
+	scrollIntoSight(view.find("li"));
+	await settle();
+	assert.equal(view.asked[0].action, "table");
+	view.asked[0].answer(value);
+	await settle();
+	assert.match(view.text(".lknb-transfer-rows"), /The first 2 of 1,200 rows, 2 columns, 4\.1 kB in memory/);
+	assert.equal(view.all(".lknb-transfer-rows td.lknb-figure").length, 1);
+	assert.equal(view.text(".lknb-missing"), "null");
+	assert.ok(isHarmless(view.element));
+});
