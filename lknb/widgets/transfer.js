@@ -205,12 +205,12 @@ function firstRows({ columns, types, rows, row_count, column_count, size }) {
 	return h(
 		"div",
 		{ class: "lknb-transfer-rows" },
+		h("p", { class: "lknb-note" }, shown + hidden),
 		h(
 			"div",
 			{ class: "lknb-scroll", tabIndex: 0, role: "region", "aria-label": "First rows of the table" },
 			h("table", {}, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, body)),
 		),
-		h("p", { class: "lknb-note" }, shown + hidden),
 	);
 }
 
