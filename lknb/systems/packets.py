@@ -46,7 +46,7 @@ class Packets:
     ) -> Event:
         """Send one packet. Reliable packets of one participant arrive in the order of these calls.
 
-        The SDK sends about 2,000 packets per second. To send more samples, put several into one packet.
+        A process sends a few thousand packets per second. To send more samples, use `publish_samples`.
         See https://docs.livekit.io/transport/data/packets/.
 
         Args:
