@@ -36,6 +36,9 @@ _HANDLES = {
     "data_track_stream_event": "stream_handle",
 }
 
+# Events of streams for an older interface of the SDK, which comes beside the readers and is not used any more.
+_UNUSED = frozenset({"stream_header_received", "stream_chunk_received", "stream_trailer_received"})
+
 Subscription = tuple[Any, asyncio.AbstractEventLoop, Callable[[Any], bool] | None]
 
 
@@ -72,6 +75,8 @@ class Dispatcher(FfiQueue[FfiEvent]):
             if claim is None:
                 super().put(item)
                 return
+        if kind == "room_event" and message is not None and message.WhichOneof("message") in _UNUSED:
+            return
         queue, loop, _ = claim
         try:
             loop.call_soon_threadsafe(queue.put_nowait, item)

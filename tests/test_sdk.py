@@ -10,6 +10,7 @@ from livekit.rtc._ffi_client import FfiClient
 from livekit.rtc._proto.data_stream_pb2 import StreamTextOptions, TextStreamInfo
 from livekit.rtc._proto.room_pb2 import RoomEvent
 
+from lknb.ffi import _UNUSED
 from lknb.sdk import SdkRoom
 
 
@@ -64,3 +65,9 @@ def test_the_event_of_a_packet_has_the_senders_identity() -> None:
     packet = RoomEvent.DESCRIPTOR.fields_by_name["data_packet_received"].message_type
     assert packet is not None
     assert "participant_identity" in packet.fields_by_name
+
+
+def test_sdk_does_not_use_the_older_events_of_streams() -> None:
+    source = inspect.getsource(rtc.Room._on_room_event)
+    assert not [name for name in _UNUSED if name in source]
+    assert {field.name for field in RoomEvent.DESCRIPTOR.oneofs_by_name["message"].fields} >= _UNUSED
