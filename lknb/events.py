@@ -36,6 +36,7 @@ from lknb.tables import Table
 
 if TYPE_CHECKING:
     import pandas
+    import polars
     import pyarrow
 
 MAX_EVENTS = 10_000
@@ -166,6 +167,24 @@ class Events(Sequence[Event]):
             ImportError: without pyarrow (`pip install "lknb[data]"`).
         """
         return event_table.to_arrow(self._snapshot())
+
+    def to_polars(self) -> polars.DataFrame:
+        """A `polars.DataFrame` with the columns of `to_pandas`.
+
+        Raises:
+            ImportError: without polars, or without pyarrow (`pip install "lknb[data]"`).
+        """
+        try:
+            import polars
+        except ImportError as error:
+            raise ImportError("to_polars() needs polars: pip install polars") from error
+        frame = polars.from_arrow(self.to_arrow())
+        assert isinstance(frame, polars.DataFrame)
+        return frame
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The columns of `to_arrow`, for what takes Arrow, such as DuckDB and `pyarrow.table(room.events)`."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
 
 Reader = Callable[[Event], None]

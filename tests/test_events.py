@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -305,6 +306,16 @@ def test_arrow_table_holds_every_kind() -> None:
     assert by_kind["data_track"]["timestamp"] == 2**64 - 1
     assert by_kind["rpc"]["result"] == "[1, null]"
     assert by_kind["text"]["time"].tzinfo is not None
+
+
+def test_events_are_a_table_for_polars_and_whatever_takes_arrow() -> None:
+    log = one_of_each(EventLog())
+    frame = log.to_polars()
+    assert frame["kind"].to_list() == [event.kind for event in log]
+    assert pa.table(log[:2]).num_rows == 2
+    calls = log.filter("rpc")
+    assert duckdb.execute("select kind from calls").fetchall() == [("rpc",)], calls
+    assert EventLog().to_polars().columns == frame.columns
 
 
 def test_slice_converts_to_table() -> None:
