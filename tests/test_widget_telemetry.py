@@ -161,6 +161,26 @@ def test_too_many_samples_are_thinned_out_and_counted(
     assert update["set"]["thinned"] == 1000 - len(kept)
 
 
+def test_samples_that_were_left_out_follow_when_it_is_quiet(
+    alice: lknb.Room, started: Callable[..., TelemetryPart], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = started(alice)
+    happened(alice, b'{"x": 0}')
+    part.whole()
+    monkeypatch.setattr("lknb.widgets.telemetry.RATE", 10_000)
+    happened(alice, json.dumps([{"x": number} for number in range(1, 1001)]).encode())
+    assert batches(part.changes())[0]["count"] < 500
+
+    def complete() -> Any:
+        part.look()
+        changed = part.changes()
+        return [each for each in batches(changed) if each["snapshot"]] if changed else None
+
+    (batch,) = eventually(complete)
+    assert numbers(batch["columns"][0]) == list(range(1001))
+    assert part.values()["thinned"] == 0
+
+
 def test_ten_thousand_samples_a_second_are_all_sent(alice: lknb.Room, started: Callable[..., TelemetryPart]) -> None:
     part = started(alice, window=20_000)
     happened(alice, b'{"x": 0, "y": 0}')

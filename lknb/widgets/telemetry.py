@@ -336,6 +336,7 @@ class TelemetryPart(Part):
 
     def changes(self) -> Json | None:
         """The new samples as one batch, thinned out if there are too many, and what else has changed."""
+        self.look()  # before the rate decides whether it is quiet
         with self._lock:
             if len(self._fields) != self._sent_fields:
                 # A table in the browser keeps the columns that it was created with.
@@ -343,6 +344,10 @@ class TelemetryPart(Part):
             elif new := min(self._total - self._sent_total, len(self._samples)):
                 elapsed = min(1.0, max(0.1, monotonic() - self._flushed))
                 self._add_batch(new, snapshot=False, room=RATE * elapsed)
+            elif self._thinned and not self._rate.per_second(_RATE_SPAN):
+                # After a burst there is time for what was left out.
+                self._thinned = 0
+                self._add_batch(len(self._samples), snapshot=True, room=SNAPSHOT)
             return super().changes()
 
     def _add_batch(self, count: int, *, snapshot: bool, room: float) -> None:
