@@ -27,6 +27,7 @@ Kind = Literal[
     "participant",
     "connection",
     "loss",
+    "recording",
 ]
 Direction = Literal["in", "out"]
 Status = Literal["open", "ok", "failed", "dropped"]
@@ -36,7 +37,9 @@ DIRECTIONS: tuple[str, ...] = get_args(Direction)
 STATUSES: tuple[str, ...] = get_args(Status)
 
 # Listeners receive these kinds from every participant, including this one; other kinds only from others.
-STATE_KINDS = frozenset({"attributes", "participant_metadata", "room_metadata", "participant", "connection", "loss"})
+STATE_KINDS = frozenset(
+    {"attributes", "participant_metadata", "room_metadata", "participant", "connection", "loss", "recording"}
+)
 
 # A payload without a format that the kind defines.
 _RAW_KINDS = frozenset({"data", "data_track"})
@@ -105,17 +108,19 @@ class Event(_InProgress):
 
     Attributes:
         kind: `text`, `bytes`, `rpc`, `data`, `data_track`, `attributes`, `participant_metadata`, `room_metadata`,
-            `participant`, `connection` or `loss`.
+            `participant`, `connection`, `loss` or `recording`.
         direction: `in` or `out`, as seen by this participant.
         sender: the sender's identity; None if the server's API or the room itself is the source.
         to: the recipients' identities; empty for everybody.
-        topic: the topic; the method for `rpc`, the track's name for `data_track`, the change for `participant` and
-            `connection`.
+        topic: the topic; the method for `rpc`, the track's name for `data_track`, the change for `participant`,
+            `connection` and `recording`.
         data: str for `text` and metadata, `ReceivedFile` for `bytes`, bytes for `data` and `data_track`, a dict of the
             changed keys for `attributes` (a deleted key has the value ""), the payload for `rpc`, a dict of details
-            for `participant`, `connection` and `loss`.
+            for `participant`, `connection`, `loss` and `recording`.
         size: bytes of the payload; for an open stream, its announced size or None.
         transferred: bytes of a stream transferred so far.
+        pieces: pieces of a stream transferred so far.
+        first_after: seconds from a stream's start to its first piece; None before it.
         attributes: a stream's attributes; for a failed call, its error's `code` and, if any, `data`.
         status: `open` while a stream or call is in progress, then `ok` or `failed`; `dropped` if it was discarded.
         error: why it failed or was dropped.
@@ -142,6 +147,8 @@ class Event(_InProgress):
     data: Any = None
     size: int | None = None
     transferred: int = 0
+    pieces: int = 0
+    first_after: float | None = None
     attributes: dict[str, str] = field(default_factory=dict)
     status: Status = "ok"
     error: str | None = None
@@ -244,6 +251,13 @@ def amend(event: Event, **changes: Any) -> None:
     """Change fields of `event`, in this order. Only what records an event may: for everybody else it is read-only."""
     for name, value in changes.items():
         object.__setattr__(event, name, value)
+
+
+def add_piece(event: Event, size: int) -> None:
+    """Count a piece of `size` bytes of the stream of `event`."""
+    if event.first_after is None:
+        amend(event, first_after=event.elapsed)
+    amend(event, transferred=event.transferred + size, pieces=event.pieces + 1)
 
 
 def set_partial(event: Event, partial: Callable[[], Any]) -> None:

@@ -40,6 +40,8 @@ COLUMNS = (
     Column("status", "category", lambda event: event.status),
     Column("error", "text", lambda event: event.error),
     Column("duration", "float", lambda event: event.duration),
+    Column("first_after", "float", lambda event: event.first_after),
+    Column("pieces", "integer", lambda event: event.pieces or None),
     Column("timestamp", "unsigned", lambda event: event.timestamp),
     Column("attributes", "text", lambda event: _json(event.attributes) if event.attributes else None),
     Column("id", "text", lambda event: event.id),

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from lknb import checks, event_table, values
 from lknb.decoding import Decoders
@@ -54,6 +54,13 @@ class Events(Sequence[Event]):
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self._events: Sequence[Event] = list(events)
 
+    @staticmethod
+    def of(events: Sequence[Event]) -> Events:
+        """The events of a sequence that is not copied, such as one that reads them from a file when they are needed."""
+        made = Events()
+        made._events = events
+        return made
+
     def _snapshot(self) -> Sequence[Event]:
         return self._events
 
@@ -69,7 +76,7 @@ class Events(Sequence[Event]):
     def __getitem__(self, index: slice) -> Events: ...
     def __getitem__(self, index: int | slice) -> Event | Events:
         events = self._snapshot()
-        return Events(events[index]) if isinstance(index, slice) else events[index]
+        return Events.of(events[index]) if isinstance(index, slice) else events[index]
 
     def __repr__(self) -> str:
         lines = [f"<{self._count()}>", *(f"  {event!r}" for event in self._snapshot()[-10:])]
@@ -188,6 +195,10 @@ class Events(Sequence[Event]):
 
 
 Reader = Callable[[Event], None]
+Part = Literal["piece", "request", "answer"]
+"""What passes the wire: a piece of a stream, or the text of a call's payload or answer."""
+
+WireReader = Callable[[Event, Part, str | bytes], None]
 
 
 @public
@@ -215,6 +226,7 @@ class EventLog(Live, Events):
         self._lock = threading.RLock()
         self._readers: tuple[tuple[Reader, Collection[str]], ...] = ()
         self._readers_of: dict[str, tuple[Reader, ...]] = {}
+        self._wire_readers: tuple[WireReader, ...] = ()
         self._interests: tuple[Interest, ...] = ()
         self._interests_changed: Callable[[], Any] = lambda: None
 
@@ -241,7 +253,7 @@ class EventLog(Live, Events):
     def __getitem__(self, index: slice) -> Events: ...
     def __getitem__(self, index: int | slice) -> Event | Events:
         if isinstance(index, slice):
-            return Events(self._snapshot()[index])
+            return Events.of(self._snapshot()[index])
         with self._lock:
             return self._kept[index][0]
 
@@ -297,6 +309,28 @@ class EventLog(Live, Events):
                 reader(event)
             except Exception:  # a failing reader must not keep the event from the others
                 _logger.exception("A reader of the event log failed")
+
+    def passed(self, event: Event, part: Part, content: str | bytes) -> None:
+        """Pass what was sent or received of an open event to those who read it as it is on the wire."""
+        for reader in self._wire_readers:
+            try:
+                reader(event, part, content)
+            except Exception:
+                _logger.exception("A reader of the wire failed")
+
+    def subscribe_wire(self, reader: WireReader) -> Callable[[], None]:
+        """Call `reader` with the pieces of streams and the texts of calls, between the two calls of `subscribe`.
+
+        Returns a function that unsubscribes.
+        """
+        with self._lock:
+            self._wire_readers = (*self._wire_readers, reader)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._wire_readers = tuple(other for other in self._wire_readers if other is not reader)
+
+        return unsubscribe
 
     def want(self, interest: Interest) -> Callable[[], None]:
         """Have the room receive these events, even if they need a subscription, as data tracks do.

@@ -18,7 +18,7 @@ from typing import IO, Any
 from lknb import checks
 from lknb.connection import Connection
 from lknb.errors import StreamError
-from lknb.event import Event, amend
+from lknb.event import Event, add_piece
 from lknb.events import EventLog
 from lknb.files import ReceivedFile, Spool, guess_type, open_regular
 from lknb.handlers import Handler, Handlers
@@ -385,7 +385,8 @@ class ByteStreams(Streams):
                 limit=time_limit(len(data)),
             )
             self.connection.require_still("canPublishData", "Sending bytes")
-            amend(event, transferred=len(data))
+            add_piece(event, len(data))
+            self.log.passed(event, "piece", data)
         return event
 
     @contextlib.contextmanager

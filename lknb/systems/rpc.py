@@ -169,7 +169,9 @@ class Rpc:
     async def _answer(self, event: Event, request: str, timeout: float) -> None:
         """Perform a call, and put the answer into its event."""
         with recording(self._log, event):
+            self._log.passed(event, "request", request)
             answer = await self._perform(event.to[0], event.topic, request, timeout)
+            self._log.passed(event, "answer", answer)
             set_answer(event, answer if event.raw else decode_answer(event.topic, answer), len(answer))
 
     async def _perform(self, to: str, method: str, request: str, timeout: float) -> str:
@@ -323,6 +325,7 @@ class Method:
         )
         try:
             with recording(self._log, event) as outcome:
+                self._log.passed(event, "request", call.payload)
                 try:
                     self._refuse_silenced(call, outcome)
                     answer = await self._run(call, event)
@@ -378,6 +381,7 @@ class Method:
         set_answer(event, value, len(answer))
         if len(answer.encode()) > PAYLOAD_LIMIT:
             raise RpcError(1504, f"The answer of {call.method!r} exceeds {PAYLOAD_LIMIT:,} bytes.")
+        self._log.passed(event, "answer", answer)
         return answer
 
     @contextlib.asynccontextmanager

@@ -19,7 +19,7 @@ from lknb.errors import (
     PermissionDeniedError,
     StreamError,
 )
-from lknb.event import Event, amend, set_partial
+from lknb.event import Event, add_piece, amend, set_partial
 from lknb.events import EventLog
 from lknb.files import safe_name
 from lknb.handlers import Handler, Handlers
@@ -377,7 +377,8 @@ class IncomingStream(Generic[Piece]):
                 return
             size = sink.keep(piece)
             self._open.size += size
-            amend(event, transferred=event.transferred + size)
+            add_piece(event, size)
+            self._streams.log.passed(event, "piece", piece)
             self._check_limit(event.transferred)
             self._deliver(piece)
             sink.progress(event.transferred)
@@ -510,7 +511,8 @@ class OutgoingStream(ABC, Generic[Piece]):
             async with self.until_cancelled():
                 writing = self._sdk_writer.write(piece)
                 await self._streams.connection.call(writing, "writing to a stream", limit=time_limit(size))
-        amend(self.event, transferred=self.event.transferred + size)
+        add_piece(self.event, size)
+        self._streams.log.passed(self.event, "piece", piece)
         self._keep(piece)
         self._progress(self.event.transferred)
 

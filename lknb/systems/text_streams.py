@@ -16,7 +16,7 @@ from typing import Any
 from lknb import checks
 from lknb.connection import Connection
 from lknb.defaults import CHAT, MAX_STREAM_SIZE
-from lknb.event import Event, amend, set_partial
+from lknb.event import Event, add_piece, amend, set_partial
 from lknb.events import EventLog
 from lknb.files import open_regular
 from lknb.handlers import Handlers
@@ -208,7 +208,7 @@ class TextStreams(Streams):
                 limit=time_limit(size),
             )
             self.connection.require_still("canPublishData", "Sending text")
-            amend(event, transferred=size)
+            add_piece(event, size)
 
     async def _send_pieces(self, pieces: Any, event: Event) -> None:
         stream = await self._open(event)
