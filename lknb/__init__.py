@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         NotConnectedError,
         PayloadTooLargeError,
         PermissionDeniedError,
+        RecordingError,
         RpcError,
         SendError,
         ServerError,
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from lknb.local_participant import AioLocalParticipant, LocalParticipant
     from lknb.log_severity import SdkLog, sdk_log
     from lknb.participants import Participant, Participants
+    from lknb.recording.reader import Piece
+    from lknb.recording.recorder import AioRecorder, Recorder
+    from lknb.recording.recording import RecordedState, Recording
+    from lknb.recordings import open_recording
     from lknb.room import AioRoom, Room
     from lknb.systems.data_tracks import LocalDataTrack, RemoteDataTrack
     from lknb.systems.state import Attributes
@@ -56,6 +61,12 @@ __version__ = "0.1.0"
 _MODULES = {
     "connect": "connecting",
     "rooms": "connecting",
+    "open_recording": "recordings",
+    "Recording": "recording.recording",
+    "RecordedState": "recording.recording",
+    "Piece": "recording.reader",
+    "Recorder": "recording.recorder",
+    "AioRecorder": "recording.recorder",
     "sdk_log": "log_severity",
     "SdkLog": "log_severity",
     "Room": "room",
@@ -105,12 +116,14 @@ _MODULES = {
     "RpcError": "errors",
     "StreamError": "errors",
     "TableError": "errors",
+    "RecordingError": "errors",
     "ServerError": "errors",
 }
 
 __all__ = [
     "AioInbox",
     "AioLocalParticipant",
+    "AioRecorder",
     "AioRoom",
     "AsyncStreamWriter",
     "Attributes",
@@ -140,7 +153,12 @@ __all__ = [
     "Participants",
     "PayloadTooLargeError",
     "PermissionDeniedError",
+    "Piece",
     "ReceivedFile",
+    "RecordedState",
+    "Recorder",
+    "Recording",
+    "RecordingError",
     "RemoteDataTrack",
     "Room",
     "RpcError",
@@ -160,6 +178,7 @@ __all__ = [
     "UnknownParticipantError",
     "aio",
     "connect",
+    "open_recording",
     "rooms",
     "sdk_log",
     "server",

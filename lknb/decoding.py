@@ -30,6 +30,9 @@ _PARSED = 16  # a value takes some times the bytes of its payload
 _OVERHEAD = 500
 _REASON = 300
 
+Declared = tuple[str, tuple[str, str, bytes] | None]
+"""What payloads are for other programs: MCAP's name of their encoding; a schema's name, encoding and definition."""
+
 
 class UndecodableError(ValueError):
     """A payload that cannot be read. The message says why."""
@@ -61,6 +64,7 @@ class Decoder(Live, ReadOnly):
     names: tuple[str, ...]
     read: Callable[[bytes], Any] = field(repr=False)
     largest: int = field(repr=False)
+    declared: Declared | None = field(default=None, repr=False)
     cell: Cell | None = field(default_factory=current_cell)
     since: dt.datetime = field(default_factory=now)
     decoded: int = 0

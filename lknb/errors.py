@@ -12,6 +12,7 @@ LknbError
 ├── RpcError                  a remote method call failed, or a handler answers it with an error
 ├── StreamError               a text or byte stream was aborted or refused, or a data track is not published
 ├── TableError                a received file is not a table, or one that takes more memory than allowed
+├── RecordingError            a recording cannot be written or read
 └── ServerError               the embedded livekit-server could not be found, built, started or reached
 
 Arguments that can never work raise Python's own TypeError or ValueError.
@@ -125,6 +126,11 @@ class StreamError(LknbError):
 @public
 class TableError(LknbError):
     """A received file is not a table, or one that takes more memory than allowed."""
+
+
+@public
+class RecordingError(LknbError):
+    """A recording cannot be written any more, or a file cannot be read as one."""
 
 
 @public

@@ -134,6 +134,7 @@ class Event(_InProgress):
         version: the sender's count of edits to this text.
         attachments: the ids of the byte streams attached to this text.
         name: a byte stream's file name; for an incoming stream, sanitized to one safe path component.
+        mime_type: a byte stream's media type, as its sender claims it.
         id: the stream's id, or a number unique in this kernel.
         number: a sequence number, unique in this kernel.
         time: when it started, timezone-aware, by this machine's clock.
@@ -162,6 +163,7 @@ class Event(_InProgress):
     version: int | None = None
     attachments: tuple[str, ...] = ()
     name: str | None = None
+    mime_type: str | None = None
     number: int = field(default_factory=lambda: next(_numbers))
     id: str = ""
     time: dt.datetime = field(default_factory=now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -45,6 +46,14 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_SPOOLED = 4 * 1024 * 1024 * 1024
 _SHOWN = 50  # rows of a displayed log
 _logger = logging.getLogger("lknb")
+
+
+class LazyEvents(Sequence[Event]):
+    """Events that are made when they are needed, such as those in a file."""
+
+    @abstractmethod
+    def where(self, condition: Callable[[Event], bool]) -> LazyEvents:
+        """The events for which `condition` is true; it is called with events that may not have a payload."""
 
 
 @public
@@ -142,14 +151,17 @@ class Events(Sequence[Event]):
             checks.choice(status, "status", STATUSES)
         if since is not None:
             checks.moment(since, "since")
-        return Events(
-            event
-            for event in self._snapshot()
-            if interest.matches(event)
-            and (direction is None or event.direction == direction)
-            and (status is None or event.status == status)
-            and (since is None or event.time >= since)
-        )
+
+        def wanted(event: Event) -> bool:
+            return (
+                interest.matches(event)
+                and (direction is None or event.direction == direction)
+                and (status is None or event.status == status)
+                and (since is None or event.time >= since)
+            )
+
+        events = self._snapshot()
+        return Events.of(events.where(wanted) if isinstance(events, LazyEvents) else list(filter(wanted, events)))
 
     def columns(self) -> dict[str, list[Any]]:
         """The events as columns of plain Python values, with the names and the order of `to_pandas`."""

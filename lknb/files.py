@@ -30,6 +30,7 @@ from lknb.read_only import ReadOnly
 SPOOL_AT = 4 * 1024 * 1024
 _INSTEAD = "Read what you need of it, and send that with send_bytes."
 _BUFFER_SIZE = 64 * 1024
+_MOST_AT_ONCE = 1 << 30  # Linux reads at most 2 GB in one call
 _DISPLAY_LIMIT = 20 * 1024 * 1024
 _NAME_LIMIT = 200  # bytes; most file systems allow 255, which leaves room for a number
 
@@ -104,7 +105,7 @@ def _kind(mode: int) -> str:
 class _SpoolReader(io.RawIOBase):
     """Reads a spool from a position of its own."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool | FilePart) -> None:
         self._spool = spool
         self._at = 0
 
@@ -156,7 +157,7 @@ class ReceivedFile(ReadOnly, io.BufferedReader):
 
     def __init__(
         self,
-        spool: Spool,
+        spool: Spool | FilePart,
         *,
         name: str,
         mime_type: str,
@@ -375,12 +376,62 @@ class Spool:
         """The MIME type if the first bytes are those of an image that is safe to display, otherwise None."""
         with self._lock:
             self._file.seek(0)
-            head = self._file.read(16)
-        return next((mime for magic, mime in _IMAGES if magic.match(head)), None)
+            return _image_type(self._file.read(16))
 
     def close(self) -> None:
         """Discard the bytes."""
         self._file.close()
+
+
+class FilePart:
+    """Bytes in the middle of a file, read when they are needed.
+
+    Args:
+        file: the file's descriptor.
+        at: where the bytes begin.
+        size: their number.
+        sha256: their SHA-256 digest in hex, as it was when they were written.
+        keep: what closes the descriptor when nothing refers to it any more.
+    """
+
+    on_disk = True
+
+    def __init__(self, file: int, at: int, size: int, sha256: str, keep: Any) -> None:
+        self._file, self._at, self._keep = file, at, keep
+        self.size, self.sha256 = size, sha256
+
+    def read(self, at: int = 0, count: int = -1) -> bytes:
+        """All bytes, or at most `count` bytes from the offset `at`."""
+        left = max(0, self.size - at)
+        left = left if count < 0 else min(count, left)
+        pieces: list[bytes] = []
+        begin = self._at + at
+        while left and (piece := os.pread(self._file, min(left, _MOST_AT_ONCE), begin)):
+            pieces.append(piece)
+            begin += len(piece)
+            left -= len(piece)
+        return b"".join(pieces) if len(pieces) != 1 else pieces[0]
+
+    def buffer(self) -> memoryview:
+        """All bytes, without reading them into memory."""
+        if not self.size:
+            return memoryview(b"")
+        begin = self._at % mmap.ALLOCATIONGRANULARITY
+        mapped = mmap.mmap(self._file, begin + self.size, access=mmap.ACCESS_READ, offset=self._at - begin)
+        return memoryview(mapped)[begin:]
+
+    def copy_to(self, target: Any) -> None:
+        """Copy all bytes to an open file, in chunks."""
+        for at in range(0, self.size, 1024 * 1024):
+            target.write(self.read(at, 1024 * 1024))
+
+    def image_type(self) -> str | None:
+        """The MIME type if the first bytes are those of an image that is safe to display, otherwise None."""
+        return _image_type(self.read(0, 16))
+
+
+def _image_type(head: bytes) -> str | None:
+    return next((mime for magic, mime in _IMAGES if magic.match(head)), None)
 
 
 def guess_type(name: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, overload
 
@@ -19,6 +22,7 @@ from lknb.columns.tables import Tables
 from lknb.connection import ConnectionState
 from lknb.decoding import Decoder
 from lknb.defaults import RPC_CONCURRENCY, SAMPLES_WINDOW
+from lknb.errors import LknbError
 from lknb.event import STATE_KINDS, Event, Kind
 from lknb.events import MAX_BYTES, MAX_EVENTS, EventLog
 from lknb.handlers import THREADS, Handler, HandlerThread
@@ -44,6 +48,7 @@ from lknb.systems.text_streams import TextStreams
 if TYPE_CHECKING:
     import traitlets
 
+    from lknb.recording.recorder import Recorder
     from lknb.widgets.feed import Feed
     from lknb.widgets.link import Link
     from lknb.widgets.panel import Panel, Tab
@@ -112,7 +117,19 @@ class AioRoom(Live, ReadOnly):
 
     async def close(self) -> None:
         """Leave the room; see `Room.close`."""
-        leaving.warn(self._room.name, await LOOP.wait(self._systems.connection.close()))
+        leaving.warn(self._room.name, await LOOP.wait(self._room._close()))
+
+    async def record(
+        self,
+        path: str | Path | None = None,
+        kind: Kind | Iterable[Kind] | None = None,
+        topic: str | None = None,
+        sender: str | Participant | None = None,
+        *,
+        files: bool = True,
+    ) -> Recorder:
+        """Record what happens in this room from now on; see `Room.record`. Use it with `async with`."""
+        return await asyncio.to_thread(self._room.record, path, kind, topic, sender, files=files)
 
     async def rejoin(self) -> None:
         """Join a closed room again; see `Room.rejoin`."""
@@ -137,6 +154,7 @@ class Room(Live, ReadOnly):
         events: the log of everything that happened in the room, newest last.
         widgets: the open widgets of this room.
         links: the active links of this room, made by `link`.
+        recorders: the recordings in progress, made by `record`.
     """
 
     _awaitable: ClassVar[str] = "room.aio"
@@ -156,6 +174,7 @@ class Room(Live, ReadOnly):
     events: EventLog
     widgets: Belongings[RoomWidget]
     links: Belongings[Link]
+    recorders: Belongings[Recorder]
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise TypeError('Join a room with lknb.connect("studio", identity="alice"), not with Room(...).')
@@ -170,6 +189,7 @@ class Room(Live, ReadOnly):
         self.local_participant = LocalParticipant(systems)
         self.widgets = Belongings(end=lambda widget: widget.discard())
         self.links = Belongings(end=lambda link: link.unlink())
+        self.recorders = Belongings(end=lambda recorder: recorder.finish())
         self.aio = AioRoom(self)
         systems.connection.on_closed(self._closed)
         self._fix()
@@ -793,6 +813,64 @@ class Room(Live, ReadOnly):
         link.start()
         return link
 
+    # Keep
+
+    def record(
+        self,
+        path: str | Path | None = None,
+        kind: Kind | Iterable[Kind] | None = None,
+        topic: str | None = None,
+        sender: str | Participant | None = None,
+        *,
+        files: bool = True,
+    ) -> Recorder:
+        """Record what happens in this room from now on, to an MCAP file.
+
+        The file has every event with all of its fields, payloads as they are on the wire, files, and the state of the
+        room. `lknb.open_recording` opens it, and so does every program that reads MCAP. A participant sees what is sent
+        to everybody and to itself: messages and calls between others are not in the file.
+
+        What happened until half a second ago is in the file even if the kernel is killed. Recording does not slow the
+        room down: events that come faster than they can be written are dropped, counted, and the file says how many.
+        If the file cannot be written any more, the recording ends with an error in its cell, and the room goes on.
+
+        It ends with its block, with `stop`, when its cell runs again, and when the room is closed.
+
+        Args:
+            path: the new file, or a folder for it; `recordings/ROOM-TIME.mcap` if not given. Folders are created, and
+                a file is never overwritten.
+            kind: only this kind of event, or these.
+            topic: only this topic, method or track name.
+            sender: only from this participant, given as a `Participant` or as its identity.
+            files: whether to keep the content of byte streams.
+
+        Raises:
+            FileExistsError: if there is something at that path.
+            OSError: if the file or its folder cannot be made.
+            NotConnectedError: if the room is closed.
+            TypeError: for an argument of another type.
+            ValueError: for an unknown kind.
+
+        Examples:
+            >>> with room.record("run.mcap"):
+            ...     room.send_text("hello")
+            >>> run = lknb.open_recording("run.mcap")
+        """
+        from lknb.recording.start import start
+
+        interest = Interest.of(kind, topic, sender)
+        self._refuse_closed()
+        recorder = start(self._systems, path, interest, files=checks.flag(files, "files"))
+        self.recorders.add(recorder)
+        recorder.when_ended(lambda: self.recorders.remove(recorder))
+        return recorder
+
+    async def _stop_recorders(self) -> None:
+        """Wait until the recordings are finished, after the room was left; those that fail have said so."""
+        for recorder in self.recorders:
+            with contextlib.suppress(LknbError):
+                await recorder.aio.stop()
+
     # Leave
 
     def close(self) -> None:
@@ -802,7 +880,13 @@ class Room(Live, ReadOnly):
         for each 4,000 bytes. Everything else becomes `failed` in its event, and a RuntimeWarning says how much that is.
         Interrupting it leaves at once. Closing a closed room does nothing.
         """
-        leaving.warn(self.name, LOOP.run(self._connection.close, "close"))
+        leaving.warn(self.name, LOOP.run(self._close, "close"))
+
+    async def _close(self) -> list[Event]:
+        try:
+            return await self._connection.close()
+        finally:
+            await self._stop_recorders()
 
     def rejoin(self) -> None:
         """Join again after the room was closed, with the same identity; does nothing while the room is open.
@@ -828,6 +912,12 @@ class Room(Live, ReadOnly):
             samples.close()
         for link in self.links:
             link.unlink()
+        # What is not delivered turns out while the room is being left.
+        self._connection.left.add_done_callback(lambda _: self._finish_recorders())
+
+    def _finish_recorders(self) -> None:
+        for recorder in self.recorders:
+            recorder.finish()
 
     def __enter__(self) -> Room:
         return self
@@ -836,7 +926,7 @@ class Room(Live, ReadOnly):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # Not by `close`, so that a warning names the line of the `with`.
-        leaving.warn(self.name, LOOP.run(self._connection.close, "close"))
+        leaving.warn(self.name, LOOP.run(self._close, "close"))
 
     async def __aenter__(self) -> Room:
         return self
@@ -844,7 +934,7 @@ class Room(Live, ReadOnly):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        leaving.warn(self.name, await LOOP.wait(self._connection.close()))
+        leaving.warn(self.name, await LOOP.wait(self._close()))
 
 
 def joined_room(systems: Systems, rejoin: Rejoin) -> Room:

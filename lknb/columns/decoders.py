@@ -20,7 +20,7 @@ from lknb.columns.arrow import read_table
 from lknb.columns.cdr import cdr_reader
 from lknb.columns.limits import DEEPEST, LARGEST, UNPACKED, VALUES
 from lknb.columns.structs import struct_layout
-from lknb.decoding import DECODED_KINDS, Decoder, UndecodableError
+from lknb.decoding import DECODED_KINDS, Declared, Decoder, UndecodableError
 from lknb.errors import did_you_mean
 from lknb.event import Kind
 from lknb.functions import is_async, is_generator, name_of
@@ -42,6 +42,7 @@ class Format(NamedTuple):
     name: str
     read: Read
     largest: int
+    declared: Declared | None = None
 
 
 def make_decoder(topic: str, form: Any, names: Any, kind: Any, definition: Any) -> Decoder:
@@ -53,8 +54,8 @@ def make_decoder(topic: str, form: Any, names: Any, kind: Any, definition: Any) 
         raise TypeError('definition= is for the format "cdr".')
     if listed and (not isinstance(form, str) or form in FORMATS):
         raise TypeError('names= is for the values of a struct, such as "<dff".')
-    called, read, largest = make_format(form, listed, definition)
-    return Decoder(topic, kind, called, listed, read, largest)
+    called, read, largest, declared = make_format(form, listed, definition)
+    return Decoder(topic, kind, called, listed, read, largest, declared)
 
 
 def check_kind(kind: Any) -> Kind | None:
@@ -83,13 +84,16 @@ def make_format(form: Any, names: Sequence[str] = (), definition: str | None = N
     if isinstance(form, str):
         if form == "cdr":
             text = checks.text(definition, "definition", "It is the text of the ROS 2 message definition.")
-            return Format(form, cdr_reader(text), LARGEST)
+            return Format(form, cdr_reader(text), LARGEST, ("cdr", ("message", "ros2msg", text.encode())))
         if form in FORMATS:
             read, largest = _BY_NAME[form]()
-            return Format(form, read, largest)
+            # JSON and Arrow are recognized by their content.
+            return Format(form, read, largest, (form, None) if form in ("msgpack", "cbor") else None)
         return Format(form, _struct(form, names), LARGEST)
     if _is_message_class(form):
-        return Format(form.DESCRIPTOR.full_name, functools.partial(_protobuf, form), LARGEST)
+        name = form.DESCRIPTOR.full_name
+        schema = (name, "protobuf", _file_descriptors(form.DESCRIPTOR.file))
+        return Format(name, functools.partial(_protobuf, form), LARGEST, ("protobuf", schema))
     if not callable(form):
         raise TypeError(
             f'format must be {", ".join(FORMATS)}, the format of a struct such as "<dff", a class of protobuf '
@@ -261,6 +265,25 @@ def _protobuf(message: Any, payload: bytes) -> Any:
         return message.FromString(payload)
     except Exception as error:
         raise UndecodableError(f"not a message {message.DESCRIPTOR.full_name}: {error}") from None
+
+
+def _file_descriptors(file: Any) -> bytes:
+    """The files that define a message, as a serialized FileDescriptorSet: what a file needs comes before it."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+    found: dict[str, Any] = {}
+
+    def collect(each: Any) -> None:
+        if each.name not in found:
+            for needed in each.dependencies:
+                collect(needed)
+            found[each.name] = each
+
+    collect(file)
+    files = FileDescriptorSet()
+    for each in found.values():
+        each.CopyToProto(files.file.add())
+    return files.SerializeToString()
 
 
 def _function(function: Callable[..., Any]) -> Read:

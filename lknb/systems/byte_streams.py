@@ -349,6 +349,7 @@ class ByteStreams(Streams):
             attributes=dict(header.attributes),
             status="open",
             name=header.name,
+            mime_type=header.mime_type,
             id=header.id,
         )
 

@@ -387,6 +387,13 @@ class DataTracks:
             for (publisher, name), track in sorted(self._remote.items())
         ]
 
+    def declared(self, publisher: str | None, name: str) -> RemoteDataTrack | None:
+        """A track with what its publisher declares; of this participant's own with the definition. None if unknown."""
+        local = self._local.get(name)
+        if publisher == self._connection.identity and local is not None:
+            return RemoteDataTrack(name, publisher, False, False, local.encoding, local.schema)
+        return next((each for each in self.tracks() if (each.publisher, each.name) == (publisher, name)), None)
+
     def _names_of(self, identity: str) -> tuple[str, ...]:
         if identity == self._connection.identity:
             return tuple(sorted(self._local))

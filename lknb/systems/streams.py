@@ -105,6 +105,7 @@ def incoming_event(reader: Any, sender: str, kind: Literal["text", "bytes"], rep
         reply_to=reply_to,
         id=info.stream_id,
         name=safe_name(info.name) if kind == "bytes" else None,
+        mime_type=info.mime_type if kind == "bytes" else None,
     )
 
 

@@ -1,0 +1,283 @@
+"""`Recording`: what `lknb.open_recording` returns, a file as `Events`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+from lknb import checks
+from lknb.columns.decoders import check_kind, make_decoder
+from lknb.decoding import Decoder, Decoders
+from lknb.event import Event, Kind, set_decoders
+from lknb.events import Events, LazyEvents
+from lknb.inert import inert_line
+from lknb.live import Live
+from lknb.participants import Participants
+from lknb.progress import size as readable
+from lknb.public import public
+from lknb.recording.format import BEGIN, END, nanoseconds, participant_of
+from lknb.recording.reader import Piece, RecordingFile
+
+
+@public
+@dataclass(frozen=True)
+class RecordedState:
+    """The state of a room at one moment of a recording.
+
+    Attributes:
+        time: the moment, timezone-aware.
+        metadata: the room's metadata.
+        participants: who was there, by identity, with names, attributes and metadata.
+    """
+
+    time: dt.datetime
+    metadata: str
+    participants: Participants
+
+    def _repr_html_(self) -> str:
+        return self.participants.table(live=False)._repr_html_()
+
+
+class _InFile(LazyEvents):
+    """Events of a file at these positions."""
+
+    def __init__(self, recording: Recording, positions: Sequence[int]) -> None:
+        self._recording = recording
+        self._positions = positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> LazyEvents: ...
+    def __getitem__(self, index: int | slice) -> Event | LazyEvents:
+        if isinstance(index, slice):
+            return _InFile(self._recording, self._positions[index])
+        return self._recording._event(self._positions[index])
+
+    def __iter__(self) -> Iterator[Event]:
+        return map(self._recording._event, self._positions)
+
+    def where(self, condition: Callable[[Event], bool]) -> LazyEvents:
+        """The events for which `condition` is true, without reading payloads."""
+        event = self._recording._file.event
+        return _InFile(self._recording, [each for each in self._positions if condition(event(each, payload=False))])
+
+
+@public
+class Recording(Live, Events):
+    """A recording: the events in a file, oldest first, read when they are needed.
+
+    It is an `Events`, with the same filters and tables. Files of any size take little memory, except for what turns all
+    events into one table. A file that was cut off, because its kernel was killed or the disk was full, has what was
+    written until then: `complete` is False, and streams that had not ended are `open`. Of other programs' MCAP files,
+    each message is a `data` event with the channel as its topic.
+
+    Attributes:
+        path: the file.
+        room: the room's name.
+        identity: the identity of the participant that recorded it.
+        complete: whether the recording was finished, and every part of it can be read.
+        metadata: what the file says of the room, the recorder, versions, clocks and filters.
+        decoders: how payloads are read; `decode` sets them.
+    """
+
+    _instead = "Open the file again with lknb.open_recording(recording.path)."
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = RecordingFile(path)
+        self.metadata: Mapping[str, str] = {
+            **self._file.metadata.get(BEGIN, {}),
+            **self._file.metadata.get(END, {}),
+        }
+        self.room = self.metadata.get("room", "")
+        self.identity = self.metadata.get("identity", "")
+        self.decoders = Decoders()
+
+    def _snapshot(self) -> Sequence[Event]:
+        return _InFile(self, range(len(self._file)))
+
+    def _event(self, position: int) -> Event:
+        event = self._file.event(position)
+        set_decoders(event, self.decoders)
+        return event
+
+    def __len__(self) -> int:
+        return len(self._file)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> Events: ...
+    def __getitem__(self, index: int | slice) -> Event | Events:
+        found = self._snapshot()[index]
+        return Events.of(found) if isinstance(found, LazyEvents) else found  # type: ignore[return-value]
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _count(self) -> str:
+        what = [f"{len(self):,} events", f"{self.duration:.1f} s", readable(self._file.size)]
+        if self.dropped:
+            what.append(f"{self.dropped:,} dropped while recording")
+        if self._file.damaged:
+            what.append(f"{self._file.damaged:,} damaged parts left out")
+        elif not self.complete:
+            what.append("not finished")
+        of = f" of room {self.room!r} as {self.identity!r}" if self.room else ""
+        return inert_line(f"Recording {self.path.name!r}{of}: {', '.join(what)}")
+
+    @property
+    def complete(self) -> bool:
+        """Whether the recording was finished, and every part of it can be read."""
+        return self._file.complete and not self._file.damaged
+
+    @property
+    def start(self) -> dt.datetime:
+        """When the recording began, timezone-aware."""
+        return self._time("started", 0)
+
+    @property
+    def end(self) -> dt.datetime:
+        """When the recording ended; the time of the last event if it was not finished."""
+        return self._time("stopped", 1)
+
+    def _time(self, name: str, index: int) -> dt.datetime:
+        if text := self.metadata.get(name):
+            return dt.datetime.fromisoformat(text)
+        span = self._file.span
+        return span[index] if span else dt.datetime.fromtimestamp(self.path.stat().st_mtime, dt.UTC)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from start to end; by the clock that nobody can set, if the file has its times."""
+        begun, ended = (self._file.metadata.get(name, {}).get("monotonic") for name in (BEGIN, END))
+        if begun and ended:
+            return float(ended) - float(begun)
+        return max(0.0, (self.end - self.start).total_seconds())
+
+    @property
+    def dropped(self) -> int:
+        """Events that the recorder had to drop; of a recording that was not finished, as far as it had noted them."""
+        if text := self.metadata.get("dropped"):
+            return int(text)
+        notes = self.filter("recording", topic="dropped") if self._file.is_own else ()
+        return sum(int(each.data.get("count", 0)) for each in notes)
+
+    @property
+    def participants(self) -> tuple[str, ...]:
+        """The identities of everybody who was there or sent something, sorted."""
+        found = {each.metadata.get("sender", "") for each in self._file.channels.values()}
+        if self._file.is_own:
+            found.update(who for state in self._file.every_state() for who in state["participants"])
+        return tuple(sorted(found - {""}))
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics of messages, the names of methods and of data tracks, sorted."""
+        return tuple(sorted({topic for _, topic in self.counts}))
+
+    @property
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """The number of messages with a payload of each kind and topic."""
+        counted: Counter[tuple[str, str]] = Counter()
+        for number, channel in self._file.channels.items():
+            metadata = channel.metadata
+            if not self._file.is_own:
+                counted["data", channel.topic] += self._file.index.payloads[number]
+            elif metadata.get("part") == "payload":
+                counted[metadata["kind"], metadata["topic"]] += self._file.index.payloads[number]
+        return dict(sorted(counted.items()))
+
+    @property
+    def losses(self) -> Events:
+        """The `loss` events: in which time messages may be missing, and why."""
+        return self.filter("loss")
+
+    def pieces(self, event: Event) -> list[Piece]:
+        """The pieces of a stream, each with the time at which it came; one piece if it came as a whole."""
+        found = self._file.pieces(event.number)
+        if found or not event.pieces:
+            return found
+        text = event.data if isinstance(event.data, str) else None
+        return [Piece(event.first_after or 0.0, event.transferred, text)]
+
+    def state_at(self, when: dt.datetime | float) -> RecordedState:
+        """Who was there at a moment, with attributes and metadata.
+
+        Args:
+            when: a timezone-aware datetime, or seconds from the start.
+
+        Raises:
+            TypeError: for anything else.
+            ValueError: for a datetime without a timezone.
+        """
+        moment = self.moment(when, "when")
+        metadata = ""
+        found: dict[str, dict[str, Any]] = {}
+        for row in self._file.states(nanoseconds(moment)) if self._file.is_own else ():
+            metadata = metadata if row["metadata"] is None else row["metadata"]
+            if row["whole"]:
+                found = {who: dict(each) for who, each in row["participants"].items()}
+                continue
+            for who, change in row["participants"].items():
+                _apply(found, who, change)
+        participants = Participants()
+        participants.replace({who: participant_of(who, each) for who, each in found.items()})
+        return RecordedState(moment, metadata, participants)
+
+    def moment(self, when: dt.datetime | float, argument: str) -> dt.datetime:
+        """A moment of the recording, given as a timezone-aware datetime or as seconds from its start."""
+        if isinstance(when, dt.datetime):
+            return checks.moment(when, argument)
+        if isinstance(when, bool) or not isinstance(when, int | float):
+            raise TypeError(
+                f"{argument} must be seconds from the start, or a timezone-aware datetime, not {type(when).__name__}."
+            )
+        return self.start + dt.timedelta(seconds=when)
+
+    def decode(
+        self,
+        topic: str,
+        format: str | type | Callable[[bytes], Any] | None,
+        *,
+        names: Iterable[str] | str = (),
+        kind: Kind | None = None,
+        definition: str | None = None,
+    ) -> Decoder | None:
+        """Set how the payloads of a topic are read; see `Room.decode`."""
+        if format is None:
+            self.decoders.end(checks.topic(topic), check_kind(kind))
+            return None
+        decoder = make_decoder(topic, format, names, kind, definition)
+        self.decoders.add(decoder)
+        return decoder
+
+    def close(self) -> None:
+        """Close the file. Events that were read stay."""
+        self._file.close()
+
+
+def _apply(found: dict[str, dict[str, Any]], who: str, change: Mapping[str, Any] | None) -> None:
+    """Apply a change of the state to a participant."""
+    if change is None:
+        found.pop(who, None)
+    elif "sid" in change:
+        found[who] = dict(change)
+    elif who in found:
+        known = found[who]
+        if "attributes" in change:
+            merged = {**known["attributes"], **change["attributes"]}
+            known["attributes"] = {key: value for key, value in merged.items() if value != ""}
+        if "metadata" in change:
+            known["metadata"] = change["metadata"]
