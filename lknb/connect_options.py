@@ -36,6 +36,7 @@ class ConnectOptions:
         attributes: the initial attributes.
         metadata: the initial metadata, or None.
         max_stream_size: maximum bytes of an incoming stream.
+        hidden: whether the others do not see this participant.
         timeout: seconds for joining. Not compared: joining again with another timeout returns the same room.
     """
 
@@ -46,6 +47,7 @@ class ConnectOptions:
     attributes: Mapping[str, str]
     metadata: str | None
     max_stream_size: int
+    hidden: bool
     timeout: float = field(compare=False)
 
     @property

@@ -72,6 +72,7 @@ def _request(
     api_secret: str | None = None,
     timeout: float | dt.timedelta = TIMEOUT,
     max_stream_size: int = MAX_STREAM_SIZE,
+    hidden: bool = False,
 ) -> Request:
     """Join a room and return it, connected and visible to its participants.
 
@@ -92,6 +93,8 @@ def _request(
         api_secret: the API secret; LIVEKIT_API_SECRET if not given.
         timeout: seconds for joining, after the embedded server has started.
         max_stream_size: maximum bytes of an incoming stream, unless its handler sets another limit.
+        hidden: join without being seen, to record or to observe. The others get no event of this participant, and do
+            not find it in the room. Needs an API key, or the embedded server; with a token, its grants decide.
 
     Raises:
         ConnectError: if the room cannot be joined; the message gives the cause and the next step.
@@ -122,7 +125,10 @@ def _request(
     initial = check_attributes({} if attributes is None else attributes, ATTRIBUTES_LIMIT)
     within = checks.seconds(timeout)
     largest_stream = checks.whole(max_stream_size, "max_stream_size", checks.BYTES)
+    hidden = checks.flag(hidden, "hidden")
     credentials = find(_text("url", url), secret_token, _text("api_key", api_key), secret_key)
+    if hidden and credentials is not None and not credentials.can_mint:
+        raise ValueError("hidden=True needs an API key: a token has its own grants. Ask for one with the grant hidden.")
 
     def options(credentials: Credentials) -> ConnectOptions:
         return ConnectOptions(
@@ -133,6 +139,7 @@ def _request(
             attributes=initial,
             metadata=metadata,
             max_stream_size=largest_stream,
+            hidden=hidden,
             timeout=within,
         )
 

@@ -386,7 +386,7 @@ class Connection:
         # after joining.
         initial = self.options.initial_state
         fits = len(str(initial)) < _INITIAL_STATE_IN_TOKEN
-        return self.credentials.mint(self.room, self.identity, initial if fits else {})
+        return self.credentials.mint(self.room, self.identity, initial if fits else {}, hidden=self.options.hidden)
 
     # Leaving
 

@@ -151,7 +151,7 @@ class Credentials:
         """Whether lknb can mint tokens and use the server's API."""
         return self.api_key is not None and self.api_secret is not None
 
-    def mint(self, room: str, identity: str, initial: Mapping[str, Any]) -> Secret:
+    def mint(self, room: str, identity: str, initial: Mapping[str, Any], *, hidden: bool = False) -> Secret:
         """A token for this room only, with the grants that the six systems need, valid for an hour.
 
         `initial` may contain the participant's `name`, `attributes` and `metadata`.
@@ -163,6 +163,7 @@ class Credentials:
             "canSubscribe": True,
             "canPublishData": True,
             "canUpdateOwnMetadata": True,
+            **({"hidden": True} if hidden else {}),
         }
         return self._signed({"sub": identity, "video": grants, **{key: each for key, each in initial.items() if each}})
 

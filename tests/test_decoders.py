@@ -146,7 +146,7 @@ def read(form: Any, payload: bytes, **options: Any) -> Any:
 
 def reading(form: Any) -> tuple[str, tuple[str, ...], Any, int]:
     """Return the arguments of a Decoder that say how it reads."""
-    called, function, largest = make_format(form)
+    called, function, largest, _ = make_format(form)
     return called, (), function, largest
 
 

@@ -21,6 +21,7 @@ from lknb.progress import size as readable
 from lknb.public import public
 from lknb.recording.format import BEGIN, END, nanoseconds, participant_of
 from lknb.recording.reader import Piece, RecordingFile
+from lknb.tables import Table
 
 
 @public
@@ -136,6 +137,29 @@ class Recording(Live, Events):
             what.append("not finished")
         of = f" of room {self.room!r} as {self.identity!r}" if self.room else ""
         return inert_line(f"Recording {self.path.name!r}{of}: {', '.join(what)}")
+
+    def summary(self) -> Table:
+        """What is in the file, as a table: the room, the time, and the number of messages of each kind and topic."""
+        state = "finished" if self.complete else "not finished: it has what was written until it ended"
+        rows: list[tuple[str, Any]] = [
+            ("file", self.path.name),
+            ("size", readable(self._file.size)),
+            ("room", self.room),
+            ("recorded by", self.identity),
+            ("start", self.start),
+            ("duration", f"{self.duration:.1f} s"),
+            ("state", state),
+            ("events", f"{len(self):,}"),
+            ("dropped", f"{self.dropped:,}"),
+            ("losses", f"{len(self.losses):,}"),
+            ("participants", ", ".join(self.participants)),
+            *((f"{kind} {topic}".rstrip(), f"{count:,}") for (kind, topic), count in self.counts.items()),
+            ("files", f"{len(self._file.attachments):,}"),
+        ]
+        if self._file.damaged:
+            rows.append(("damaged parts", f"{self._file.damaged:,}"))
+        rows += [(name, self.metadata[name]) for name in ("lknb", "livekit", "server") if self.metadata.get(name)]
+        return Table(("what", "value"), rows)
 
     @property
     def complete(self) -> bool:

@@ -37,7 +37,10 @@ def start(systems: Systems, path: Any, interest: Interest, *, files: bool) -> Re
     """
     connection = systems.connection
     file = _path(path, connection.room)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(f"{str(file.parent)!r} is not a folder, so nothing can be recorded into it.") from None
     source = Source(
         log=systems.log,
         identity=connection.identity,

@@ -1,7 +1,8 @@
 // Panel: a room in tabs, with the connection's state above them.
 import { chat } from "./chat.js";
-import { h, quoted, setText } from "./dom.js";
+import { formatSize, h, quoted, setText } from "./dom.js";
 import { feed } from "./feed.js";
+import { inert } from "./inert.js";
 import { participants } from "./participants.js";
 import { rpc } from "./rpc.js";
 import { telemetry } from "./telemetry.js";
@@ -72,7 +73,55 @@ class Tabs {
 	}
 }
 
-/** The room, this participant, the connection's state, and buttons to leave and to rejoin. */
+/** Starts and stops recording, and shows for how long and how much. */
+class RecordButton {
+	/**
+	 * @param {Context<PanelPart>["ask"]} ask
+	 * @param {Outcome} outcome
+	 */
+	constructor(ask, outcome) {
+		this.ask = ask;
+		this.outcome = outcome;
+		this.isRecording = false;
+		this.isBusy = false;
+		this.progress = h("span", { class: "lknb-recording lknb-number", hidden: true });
+		this.button = h("button", { type: "button", hidden: true, onclick: () => this.toggle() });
+	}
+
+	async toggle() {
+		if (this.isBusy) return;
+		this.isBusy = true;
+		this.button.setAttribute("aria-disabled", "true");
+		this.outcome.show(this.isRecording ? "Finishing the file…" : "Starting to record…");
+		if (this.isRecording) await this.outcome.report(this.ask("stop_recording"));
+		else {
+			const started = await this.outcome.report(this.ask("record"));
+			if (started) this.outcome.show(`Recording to ${inert(started.value.file)}`);
+		}
+		this.isBusy = false;
+		this.button.removeAttribute("aria-disabled");
+	}
+
+	/** @param {PanelValues} values */
+	draw({ state, recordings }) {
+		this.isRecording = recordings.length > 0;
+		setText(this.button, this.isRecording ? "Stop recording" : "Record");
+		this.button.title = this.isRecording
+			? `Finish ${recordings.map(({ file }) => inert(file)).join(", ")}`
+			: "Keep what happens from now on in a file in recordings/";
+		this.button.hidden = state === "closed" && !this.isRecording;
+		this.progress.hidden = !this.isRecording;
+		if (!this.isRecording) return;
+		const seconds = Math.max(...recordings.map((each) => each.seconds));
+		const size = recordings.reduce((sum, each) => sum + each.size, 0);
+		const dropped = recordings.reduce((sum, each) => sum + each.dropped, 0);
+		const minutes = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+		const lost = dropped ? `, ${dropped.toLocaleString("en")} events dropped` : "";
+		setText(this.progress, `${minutes}, ${formatSize(size)}${lost}`);
+	}
+}
+
+/** The room, this participant, the connection's state, and buttons to record, to leave and to rejoin. */
 class Head {
 	/** @param {Context<PanelPart>} context */
 	constructor({ ask, follow }) {
@@ -85,7 +134,9 @@ class Head {
 		this.button = h("button", { type: "button", hidden: true, onclick: () => this.leaveOrRejoin() });
 		this.isClosed = false;
 		this.isBusy = false;
-		const bar = h("div", { class: "lknb-bar" }, this.state, this.who, this.button);
+		this.record = new RecordButton(ask, this.outcome);
+		const { progress, button } = this.record;
+		const bar = h("div", { class: "lknb-bar" }, this.state, this.who, progress, button, this.button);
 		this.element = h("div", { class: "lknb-head" }, bar, this.why, this.outcome.element);
 		follow(({ values }) => this.draw(values));
 	}
@@ -108,6 +159,7 @@ class Head {
 		this.state.dataset.state = state;
 		setText(this.state, state);
 		this.drawWho(values);
+		this.record.draw(values);
 		const handlers = ended.length ? ` These handlers have ended: ${ended.join(", ")}. Run their cells again.` : "";
 		setText(this.why, `${reason}.${handlers}`);
 		this.why.hidden = state === "connected" && !handlers;

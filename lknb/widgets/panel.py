@@ -15,7 +15,7 @@ from lknb.widgets.feed import FeedPart
 from lknb.widgets.modules import bundled
 from lknb.widgets.part import Part
 from lknb.widgets.participants import ParticipantsPart
-from lknb.widgets.rows import PanelValues
+from lknb.widgets.rows import PanelValues, RecordingStarted
 from lknb.widgets.rpc import RpcPart
 from lknb.widgets.telemetry import TelemetryPart
 from lknb.widgets.transfers import TransfersPart
@@ -23,6 +23,10 @@ from lknb.widgets.widget import RoomWidget
 
 if TYPE_CHECKING:
     from lknb.room import Room
+
+_RECORDING_POLL = 1.0
+_RECORDINGS = 10
+_LONGEST_PATH = 500
 
 Tab = Literal["participants", "feed", "chat", "transfers", "rpc", "telemetry"]
 
@@ -39,14 +43,24 @@ class PanelPart(Part):
 
     def __init__(self, room: Room) -> None:
         super().__init__(room)
-        self.actions = {"leave": self.leave, "rejoin": self.rejoin}
+        self.actions = {
+            "leave": self.leave,
+            "rejoin": self.rejoin,
+            "record": self.record,
+            "stop_recording": self.stop_recording,
+        }
         self.leaving = False
         self._ended: list[str] = []
+
+    @property
+    def poll_after(self) -> float | None:
+        """While something is recorded, because no event announces its time and size."""
+        return _RECORDING_POLL if len(self.room.recorders) else None
 
     def start(self, changed: Callable[[], None]) -> None:
         """Follow the connection and the participants."""
         super().start(changed)
-        self._follow(lambda event: self.changed(), ("connection", "participant", "loss"))
+        self._follow(lambda event: self.changed(), ("connection", "participant", "loss", "recording"))
 
     def values(self) -> PanelValues:
         """The room, this participant, the connection's state with its reason, and the number of participants."""
@@ -60,6 +74,15 @@ class PanelPart(Part):
             "reason": room.state_reason[:300],
             "participants": len(room.participants) if room.state != "closed" else None,
             "ended": self._ended,
+            "recordings": [
+                {
+                    "file": str(each.path)[-_LONGEST_PATH:],
+                    "seconds": int(each.duration),
+                    "size": each.size,
+                    "dropped": each.dropped,
+                }
+                for each in list(self.room.recorders)[:_RECORDINGS]
+            ],
         }
 
     # What a browser may call
@@ -79,6 +102,20 @@ class PanelPart(Part):
         try:
             await self.room.aio.rejoin()
             self._ended = []
+        finally:
+            self.changed()
+
+    async def record(self) -> RecordingStarted:
+        """Record the room to a new file in `recordings/`."""
+        recorder = await self.room.aio.record()
+        self.changed()
+        return {"file": str(recorder.path)}
+
+    async def stop_recording(self) -> None:
+        """Stop all recordings of the room, and finish their files."""
+        try:
+            for recorder in list(self.room.recorders):
+                await recorder.aio.stop()
         finally:
             self.changed()
 

@@ -29,9 +29,25 @@
  * @property {string} reason
  * @property {number | null} participants null once the room is closed
  * @property {string[]} ended the names of the handlers that ended when this panel left
+ * @property {RecordingRow[]} recordings
  */
 
-/** @typedef {{ leave: null, rejoin: null }} PanelAnswers */
+/**
+ * A recording in progress.
+ * @typedef {object} RecordingRow
+ * @property {string} file
+ * @property {number} seconds
+ * @property {number} size
+ * @property {number} dropped events that could not be written in time
+ */
+
+/**
+ * A recording that has begun.
+ * @typedef {object} RecordingStarted
+ * @property {string} file
+ */
+
+/** @typedef {{ leave: null, rejoin: null, record: RecordingStarted, stop_recording: null }} PanelAnswers */
 /** @typedef {{ values: PanelValues, rows: {}, answers: PanelAnswers }} PanelPart */
 
 // Feed

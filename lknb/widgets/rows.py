@@ -33,6 +33,21 @@ class FilePiece(TypedDict):
 # Panel
 
 
+class RecordingRow(TypedDict):
+    """A recording in progress."""
+
+    file: str
+    seconds: int
+    size: int
+    dropped: int  # events that could not be written in time
+
+
+class RecordingStarted(TypedDict):
+    """A recording that has begun."""
+
+    file: str
+
+
 class PanelValues(TypedDict):
     """The room, and the state of the connection."""
 
@@ -43,6 +58,7 @@ class PanelValues(TypedDict):
     reason: str
     participants: int | None  # None once the room is closed
     ended: list[str]  # the names of the handlers that ended when this panel left
+    recordings: list[RecordingRow]
 
 
 # Feed

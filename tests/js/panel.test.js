@@ -36,7 +36,7 @@ test("the head shows the participant, the room and the connection's state", () =
 	assert.equal(view.text(".lknb-state"), "Waiting for the kernel");
 	assert.equal(view.find(".lknb-head button").hidden, true);
 	view.draw();
-	assert.equal(view.text(".lknb-head .lknb-bar"), "connectedalice (Alice) in studio, 2 in the roomLeave");
+	assert.equal(view.text(".lknb-head .lknb-bar"), "connectedalice (Alice) in studio, 2 in the roomRecordLeave");
 	assert.equal(view.find(".lknb-note").hidden, true);
 	view.draw({ state: "reconnecting", reason: "the link is cut" });
 	assert.equal(view.find(".lknb-state").dataset.state, "reconnecting");

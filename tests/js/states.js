@@ -309,5 +309,6 @@ export const panelValues = (more) => ({
 	reason: "connected",
 	participants: 2,
 	ended: [],
+	recordings: [],
 	...more,
 });

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lknb.magics.grammar import Verb
-from lknb.magics.verbs import looking, nest, receiving, rooms, sending, server, state
+from lknb.magics.verbs import looking, nest, receiving, recording, rooms, sending, server, state
 from lknb.magics.verbs.common import Run, Silent, Text
 
 VERBS: list[tuple[Verb, Run]] = [
@@ -12,6 +12,7 @@ VERBS: list[tuple[Verb, Run]] = [
     *state.VERBS,
     *sending.VERBS,
     *receiving.VERBS,
+    *recording.VERBS,
     *server.VERBS,
     *nest.VERBS,
 ]
