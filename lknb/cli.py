@@ -158,7 +158,11 @@ def _record(arguments: argparse.Namespace) -> int:
         room = lknb.connect(arguments.room, arguments.identity, hidden=arguments.hidden)
         with room:
             recorder = room.record(
-                arguments.path, arguments.kind, arguments.topic, arguments.sender, files=not arguments.no_files
+                arguments.path,
+                kind=arguments.kind,
+                topic=arguments.topic,
+                sender=arguments.sender,
+                files=not arguments.no_files,
             )
             print(f"recording {room.name!r} as {room.identity!r} to {recorder.path}", flush=True)
             recorder.when_ended(stop.set)

@@ -52,8 +52,8 @@ class LazyEvents(Sequence[Event]):
     """Events that are made when they are needed, such as those in a file."""
 
     @abstractmethod
-    def where(self, condition: Callable[[Event], bool]) -> LazyEvents:
-        """The events for which `condition` is true; it is called with events that may not have a payload."""
+    def where(self, interest: Interest, condition: Callable[[Event], bool]) -> LazyEvents:
+        """The events of this interest for which `condition`, which is called without their payloads, is true."""
 
 
 @public
@@ -154,14 +154,15 @@ class Events(Sequence[Event]):
 
         def wanted(event: Event) -> bool:
             return (
-                interest.matches(event)
-                and (direction is None or event.direction == direction)
+                (direction is None or event.direction == direction)
                 and (status is None or event.status == status)
                 and (since is None or event.time >= since)
             )
 
         events = self._snapshot()
-        return Events.of(events.where(wanted) if isinstance(events, LazyEvents) else list(filter(wanted, events)))
+        if isinstance(events, LazyEvents):
+            return Events.of(events.where(interest, wanted))
+        return Events(event for event in events if interest.matches(event) and wanted(event))
 
     def columns(self) -> dict[str, list[Any]]:
         """The events as columns of plain Python values, with the names and the order of `to_pandas`."""

@@ -122,14 +122,14 @@ class AioRoom(Live, ReadOnly):
     async def record(
         self,
         path: str | Path | None = None,
+        *,
         kind: Kind | Iterable[Kind] | None = None,
         topic: str | None = None,
         sender: str | Participant | None = None,
-        *,
         files: bool = True,
     ) -> Recorder:
-        """Record what happens in this room from now on; see `Room.record`. Use it with `async with`."""
-        return await asyncio.to_thread(self._room.record, path, kind, topic, sender, files=files)
+        """See `Room.record`."""
+        return await asyncio.to_thread(self._room.record, path, kind=kind, topic=topic, sender=sender, files=files)
 
     async def rejoin(self) -> None:
         """Join a closed room again; see `Room.rejoin`."""
@@ -818,10 +818,10 @@ class Room(Live, ReadOnly):
     def record(
         self,
         path: str | Path | None = None,
+        *,
         kind: Kind | Iterable[Kind] | None = None,
         topic: str | None = None,
         sender: str | Participant | None = None,
-        *,
         files: bool = True,
     ) -> Recorder:
         """Record what happens in this room from now on, to an MCAP file.
@@ -935,6 +935,10 @@ class Room(Live, ReadOnly):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         leaving.warn(self.name, await LOOP.wait(self._close()))
+
+
+# One text for both: the twin differs only in how it is called.
+AioRoom.record.__doc__ = Room.record.__doc__
 
 
 def joined_room(systems: Systems, rejoin: Rejoin) -> Room:

@@ -153,12 +153,13 @@ def test_project_address_is_consistent() -> None:
 def test_map_of_code_is_complete() -> None:
     layout, *_ = blocks(CONTRIBUTING, "")
     named = set(re.findall(r"\b([\w]+)\.py\b", layout))
-    for folder in ("lknb", "lknb/systems", "tests", "scripts", "benchmarks"):
+    for folder in ("lknb", "lknb/systems", "lknb/recording", "tests", "scripts", "benchmarks"):
         for module in (ROOT / folder).glob("*.py"):
             if folder == "tests" and module.name.startswith("test_"):
                 continue
             assert module.stem in named, f"{folder}/{module.name} is not on the map in CONTRIBUTING.md"
     for name in named:
-        folders = ("lknb", "lknb/systems", "tests", "tests/browser", "tests/faults", "scripts", "benchmarks")
+        modules = ("lknb", "lknb/systems", "lknb/recording")
+        folders = (*modules, "tests", "tests/browser", "tests/faults", "scripts", "benchmarks")
         homes = [ROOT / folder / f"{name}.py" for folder in folders]
         assert any(home.exists() for home in homes), f"{name}.py is on the map, and nowhere else"

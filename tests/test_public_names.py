@@ -15,6 +15,7 @@ import lknb
 
 ERRORS = {
     "LknbError",
+    "RecordingError",
     "ConnectError",
     "NotConnectedError",
     "UnknownParticipantError",
@@ -54,6 +55,12 @@ EXPORTED = {
     "Decoder",
     "Belongings",
     "ReceivedFile",
+    "Recorder",
+    "AioRecorder",
+    "open_recording",
+    "Recording",
+    "RecordedState",
+    "Piece",
     "Samples",
     "Latency",
     "SamplePublisher",
@@ -84,6 +91,7 @@ SENDING = {
     "unpublish_data_track",
     "data_track_schema",
     "set_metadata",
+    "record",
     "close",
     "rejoin",
 }
@@ -107,6 +115,7 @@ ROOM = {
     "decoders",
     "widgets",
     "links",
+    "recorders",
     "on_text",
     "on_bytes",
     "on_table",
@@ -225,6 +234,7 @@ def test_options_are_keyword_only() -> None:
         ("on_data_track", "name"),
         ("stream_bytes", "name"),
         ("perform_rpc", "payload"),
+        ("record", "path"),
     }
 
 

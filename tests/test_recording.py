@@ -235,7 +235,7 @@ def test_pieces_keep_their_times(alice: lknb.Room, bob: lknb.Room, run: Path) ->
 
 def test_only_what_is_asked_for_is_recorded(alice: lknb.Room, bob: lknb.Room, run: Path) -> None:
     inbox = alice.listen("data")
-    with alice.record(run, "data", topic="imu", sender=bob.local_participant.identity):
+    with alice.record(run, kind="data", topic="imu", sender=bob.local_participant.identity):
         bob.publish_data("1", topic="imu")
         bob.publish_data("2", topic="other")
         alice.publish_data("3", topic="imu")

@@ -146,7 +146,9 @@ def event_of(row: Mapping[str, Any], data: Any, result: Any) -> Event:
     """The event of a row, with its payload and answer as values. Its fields are those of the recorded event.
 
     Raises:
-        ValueError, TypeError, KeyError: if the row is not one.
+        ValueError: if the row is not one.
+        TypeError: likewise.
+        KeyError: if it lacks a field.
     """
     if row["kind"] not in KINDS or row["status"] not in STATUSES or row["direction"] not in ("in", "out"):
         raise ValueError(f"{row['kind']!r} {row['direction']!r} {row['status']!r} is not an event")

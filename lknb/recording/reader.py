@@ -15,7 +15,7 @@ import weakref
 import zlib
 from array import array
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,8 +31,9 @@ from mcap.writer import MCAP0_MAGIC
 from lknb.errors import RecordingError
 from lknb.event import Event, amend
 from lknb.files import FilePart, ReceivedFile
+from lknb.interest import Interest
 from lknb.public import public
-from lknb.recording.format import EVENTS, OPEN, PIECES, REVISED, event_of
+from lknb.recording.format import EVENTS, OPEN, PIECES, REVISED, event_of, to_json
 
 _HEAD = struct.Struct("<BQ")
 _MESSAGE = struct.Struct("<BQHIQQ")  # opcode, length, channel, sequence, log time, publish time
@@ -335,36 +336,57 @@ class RecordingFile:
     def __len__(self) -> int:
         return len(self.index.rows)
 
+    def prefilter(self, interest: Interest) -> Callable[[int], bool]:
+        """Whether the event at a position may be of this interest, by the text of its row: much faster than reading."""
+        wanted: list[tuple[bytes, ...]] = []
+        if interest.kinds is not None:
+            wanted.append(tuple(_field("kind", kind) for kind in interest.kinds))
+        for name in ("topic", "sender"):
+            text = getattr(interest, name)
+            # A row with text that is not valid Unicode has escapes for all letters beyond ASCII.
+            if text is not None and text.isascii():
+                wanted.append((_field(name, text),))
+
+        def may_match(position: int) -> bool:
+            row = self._row(position)[0]
+            return all(any(field in row for field in each) for each in wanted)
+
+        return may_match if wanted and self.is_own else lambda position: True
+
+    def _row(self, position: int, contents: dict[str, bytes] | None = None) -> tuple[bytes, int]:
+        """The JSON of the row at a position, and its sequence. Puts payloads into `contents`, by channel."""
+        place = self.index.rows[position]
+        data = self._chunk(place >> _OFFSET)
+        at = place & _MOST_OFFSET
+        roles = self.index.roles
+        _, length, channel, sequence, _, _ = _MESSAGE.unpack_from(data, at)
+        while roles.get(channel) not in _ROWS:
+            if contents is not None and channel not in roles:
+                contents[self._channels[channel].topic] = data[at + _MESSAGE.size : at + _HEAD.size + length]
+            at += _HEAD.size + length
+            _, length, channel, sequence, _, _ = _MESSAGE.unpack_from(data, at)
+        return data[at + _MESSAGE.size : at + _HEAD.size + length], sequence
+
     def event(self, position: int, *, payload: bool = True) -> Event:
         """The event at this position, in order of their beginning; without `payload` only its other fields.
 
         Raises:
             RecordingError: if the row cannot be read as an event.
         """
-        place = self.index.rows[position]
-        data = self._chunk(place >> _OFFSET)
-        at = place & _MOST_OFFSET
         if not self.is_own:
-            return self._foreign(position, data, at, payload)
-        roles = self.index.roles
+            return self._foreign(position, payload=payload)
         contents: dict[str, bytes] = {}
-        _, length, channel, sequence, _, _ = _MESSAGE.unpack_from(data, at)
-        while roles.get(channel) not in _ROWS:
-            if payload and channel not in roles:
-                contents[self._channels[channel].topic] = data[at + _MESSAGE.size : at + _HEAD.size + length]
-            at += _HEAD.size + length
-            _, length, channel, sequence, _, _ = _MESSAGE.unpack_from(data, at)
         try:
-            row = pydantic_core.from_json(data[at + _MESSAGE.size : at + _HEAD.size + length])
-            return self._event(row, contents, sequence)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            row, sequence = self._row(position, contents if payload else None)
+            return self._event(pydantic_core.from_json(row), contents, sequence)
+        except (ValueError, TypeError, KeyError, AttributeError, struct.error) as error:
             raise RecordingError(f"{str(self.path)!r}: event {position:,} cannot be read: {error}") from None
 
     def _event(self, row: Mapping[str, Any], contents: Mapping[str, bytes], sequence: int) -> Event:
         data = self._value(row["payload"], contents)
         result = self._value(row["answer"], contents)
         event = event_of(row, data, result)
-        if event.status == "open" and event.kind == "text" and contents is not None:
+        if event.status == "open" and event.kind == "text":
             pieces = self.index.pieces.get(sequence, ())
             amend(event, data="".join(piece.text or "" for piece in map(self._piece, pieces)))
         return event
@@ -400,7 +422,10 @@ class RecordingFile:
             verified=described["verified"],
         )
 
-    def _foreign(self, position: int, data: bytes, at: int, payload: bool) -> Event:
+    def _foreign(self, position: int, *, payload: bool) -> Event:
+        place = self.index.rows[position]
+        data = self._chunk(place >> _OFFSET)
+        at = place & _MOST_OFFSET
         _, length, channel, sequence, time, _ = _MESSAGE.unpack_from(data, at)
         known = self._channels.get(channel)
         content = data[at + _MESSAGE.size : at + _HEAD.size + length]
@@ -485,6 +510,10 @@ class RecordingFile:
     def close(self) -> None:
         """Close the file. Events that were read stay; the content of files does not."""
         self._file.close()
+
+
+def _field(name: str, value: str) -> bytes:
+    return b'"' + name.encode() + b'":' + to_json(value)
 
 
 class _Index:

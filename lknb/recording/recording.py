@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from lknb.decoding import Decoder, Decoders
 from lknb.event import Event, Kind, set_decoders
 from lknb.events import Events, LazyEvents
 from lknb.inert import inert_line
+from lknb.interest import Interest
 from lknb.live import Live
 from lknb.participants import Participants
 from lknb.progress import size as readable
@@ -65,10 +67,17 @@ class _InFile(LazyEvents):
     def __iter__(self) -> Iterator[Event]:
         return map(self._recording._event, self._positions)
 
-    def where(self, condition: Callable[[Event], bool]) -> LazyEvents:
-        """The events for which `condition` is true, without reading payloads."""
-        event = self._recording._file.event
-        return _InFile(self._recording, [each for each in self._positions if condition(event(each, payload=False))])
+    def where(self, interest: Interest, condition: Callable[[Event], bool]) -> LazyEvents:
+        """The events of this interest for which `condition` is true, found without reading payloads."""
+        file = self._recording._file
+        found = array("Q")
+        may_match = file.prefilter(interest)
+        for position in self._positions:
+            if may_match(position):
+                event = file.event(position, payload=False)
+                if interest.matches(event) and condition(event):
+                    found.append(position)
+        return _InFile(self._recording, found)
 
 
 @public

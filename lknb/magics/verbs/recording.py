@@ -37,7 +37,7 @@ def _record(session: Session, args: argparse.Namespace, line: str, body: str) ->
         ]
         return Table(("file", "events", "size", "time", "dropped"), rows, empty="Nothing is being recorded.")
     try:
-        return room.record(args.path, args.kind, args.topic, args.sender, files=not args.no_files)
+        return room.record(args.path, kind=args.kind, topic=args.topic, sender=args.sender, files=not args.no_files)
     except OSError as error:
         raise UsageError(_os_error(error, "%lk record")) from None
 
