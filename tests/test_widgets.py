@@ -8,6 +8,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -187,6 +188,7 @@ def test_panel_leaves_and_rejoins(alice: lknb.Room, bob: lknb.Room) -> None:
         "reason": "joined",
         "participants": 2,
         "ended": [],
+        "recordings": [],
     }
     LOOP.run(head.actions["leave"](), "leave")
     assert (alice.state, panel.active, feed.active) == ("closed", True, False)
@@ -198,6 +200,19 @@ def test_panel_leaves_and_rejoins(alice: lknb.Room, bob: lknb.Room) -> None:
     eventually(lambda: "alice" in bob.participants)
     alice.close()
     assert not panel.active
+
+
+def test_panel_records(alice: lknb.Room, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    panel = alice.panel("feed")
+    head = panel.parts[0]
+    assert head.poll_after is None
+    started = LOOP.run(head.actions["record"](), "record")
+    assert [(each["file"], each["dropped"]) for each in head.values()["recordings"]] == [(started["file"], 0)]
+    assert head.poll_after is not None
+    LOOP.run(head.actions["stop_recording"](), "stop_recording")
+    assert head.values()["recordings"] == []
+    assert lknb.open_recording(started["file"]).complete
 
 
 def test_panel_that_left_the_room_can_still_be_closed(alice: lknb.Room) -> None:

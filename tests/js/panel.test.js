@@ -111,9 +111,40 @@ test("leaving and rejoining keep the focus on their button", async () => {
 	assert.equal(view.model.sentOf("do").at(-1)?.action, "rejoin");
 });
 
+test("one button starts to record, and finishes with time and size beside it", async () => {
+	const view = open();
+	view.draw();
+	view.button("Record").click();
+	const start = view.model.sentOf("do").at(-1);
+	assert.equal(start?.action, "record");
+	view.model.receive({ type: "reply", id: start.id, value: { file: "recordings/studio.mcap" } });
+	await settle();
+	assert.equal(view.text(".lknb-head .lknb-outcome"), "Recording to recordings/studio.mcap");
+	const recording = { file: "recordings/studio.mcap", seconds: 75, size: 1_500_000, dropped: 0 };
+	view.draw({ recordings: [recording] });
+	assert.equal(view.text(".lknb-recording"), "1:15, 1.5 MB");
+	view.draw({ recordings: [{ ...recording, dropped: 1200 }] });
+	assert.equal(view.text(".lknb-recording"), "1:15, 1.5 MB, 1,200 events dropped");
+	view.button("Stop recording").click();
+	assert.equal(view.model.sentOf("do").at(-1)?.action, "stop_recording");
+	view.draw();
+	assert.equal(view.find(".lknb-recording").hidden, true);
+});
+
+test("a recording that cannot begin says why", async () => {
+	const view = open();
+	view.draw();
+	view.button("Record").click();
+	const start = view.model.sentOf("do").at(-1);
+	view.model.receive({ type: "reply", id: start.id, error: "recordings is not a folder" });
+	await settle();
+	assert.equal(view.text(".lknb-head .lknb-outcome"), "recordings is not a folder");
+});
+
 test("text from the room is never markup", () => {
 	const view = open();
-	view.draw({ room: NASTY, identity: NASTY, name: NASTY, state: "closed", reason: NASTY, ended: [NASTY] });
+	const recordings = [{ file: NASTY, seconds: 1, size: 1, dropped: 0 }];
+	view.draw({ room: NASTY, identity: NASTY, name: NASTY, state: "closed", reason: NASTY, ended: [NASTY], recordings });
 	assert.ok(isHarmless(view.el));
 	assert.match(view.el.textContent ?? "", /<script>/);
 });
