@@ -450,6 +450,8 @@ def test_a_full_disk_ends_the_recording_and_not_the_room(
     recording = lknb.open_recording(run)
     assert not recording.complete
     assert recording[0].topic == "started"
+    assert (len(recording), len(recording) + recorder.dropped) == (recorder.count, 41)
+    assert recorder.size == run.stat().st_size
 
 
 def test_a_deleted_file_ends_the_recording(alice: lknb.Room, tmp_path: Path) -> None:

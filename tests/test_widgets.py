@@ -205,7 +205,7 @@ def test_panel_leaves_and_rejoins(alice: lknb.Room, bob: lknb.Room) -> None:
 def test_panel_records(alice: lknb.Room, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     panel = alice.panel("feed")
-    head = panel.parts[0]
+    head: Any = panel.parts[0]
     assert head.poll_after is None
     started = LOOP.run(head.actions["record"](), "record")
     assert [(each["file"], each["dropped"]) for each in head.values()["recordings"]] == [(started["file"], 0)]

@@ -566,16 +566,21 @@ class Recorder(Live, ReadOnly):
             self.error = inert_line(_reason(failure))
             self.finish()
             with self._lock:
+                lost = sum(item[0] == "event" and not item[2] for item, _ in self._waiting)
                 self._waiting.clear()
                 self._waiting_bytes = 0
+            # What was not written whole is not in the file.
+            self.dropped += lost + self.count - self._writer.events
             self._writer.abandon()
+            self.count, self._size = self._writer.events, self._writer.size
         self._state = "stopped" if failure is None else "failed"
         for parts in self._parts.values():
             if parts.file is not None:
                 parts.file.close()
         self._parts.clear()
         if self.error is not None:
-            self._note("failed", {"file": self.path.name}, self.error)
+            details = {"file": self.path.name, "count": self.count, "dropped": self.dropped}
+            self._note("failed", details, self.error)
             self._context.copy().run(
                 _say, f"The recording {str(self.path)!r} ended early: {self.error}. The room goes on."
             )

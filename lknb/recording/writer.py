@@ -171,7 +171,7 @@ class RecordingWriter:
         declared: what the payload of an event is, if somebody has declared it.
 
     Attributes:
-        unflushed: whether something waits for `flush`.
+        events: number of events that are in the file.
 
     Raises:
         FileExistsError: if there is something at that path.
@@ -193,6 +193,8 @@ class RecordingWriter:
         self._names: set[str] = set()
         self._schemas: dict[tuple[str, str, bytes], int] = {}
         self._waiting = 0  # bytes in the chunk that is not written yet
+        self._events_waiting = 0
+        self.events = 0
         try:
             self._writer.start("lknb", f"{library} {LIBRARY_IDENTIFIER}")
             self._writer.add_metadata(BEGIN, dict(about))
@@ -216,11 +218,6 @@ class RecordingWriter:
         """Bytes of the file, and of what waits to be compressed."""
         return self._output.size + self._waiting
 
-    @property
-    def unflushed(self) -> bool:
-        """Whether something waits for `flush`."""
-        return self._waiting > 0
-
     def opened(self, event: Event, clock: float, payload: Payload | None) -> None:
         """Write that a stream or a call has begun."""
         place = self._write_payload(event, "payload", payload)
@@ -243,6 +240,7 @@ class RecordingWriter:
         place = self._write_payload(event, "payload", payload)
         row = row_of(event, clock, payload=place, answer=self._write_payload(event, "answer", answer))
         self._message(self._revised if is_again else self._events, event, row)
+        self._events_waiting += not is_again
         self._close_full_chunk()
 
     def piece(self, event: Event, at: float, size: int, count: int, text: str | None) -> None:
@@ -286,6 +284,8 @@ class RecordingWriter:
         """
         self._writer.flush()
         self._waiting = 0
+        self.events += self._events_waiting
+        self._events_waiting = 0
         if not self._output.is_at(self._path):
             raise FileNotFoundError(f"{self._path} was moved or deleted while it was written")
 
@@ -304,7 +304,8 @@ class RecordingWriter:
             self._output.close()
 
     def abandon(self) -> None:
-        """Close the file as it is, without its index."""
+        """Close the file as it is, without its index and without what waits."""
+        self._waiting = 0
         self._output.close()
 
     def _write_payload(self, event: Event, part: str, payload: Payload | None) -> dict[str, str] | None:
