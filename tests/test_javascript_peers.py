@@ -115,3 +115,29 @@ def test_samples_of_a_page_are_read(alice: lknb.Room, bob: Page) -> None:
     )
     live.wait(2)
     assert live.latest == {"x": 2.5, "on": False, "sender": "bob"}
+
+
+def test_what_a_page_does_is_recorded(alice: lknb.Room, bob: Page, tmp_path: Path) -> None:
+    alice.rpc("double")(lambda value: 2 * value)
+    path = tmp_path / "page.mcap"
+    with alice.record(path):
+        bob.evaluate(
+            """async () => {
+                const me = room.localParticipant;
+                await me.sendText("hello", { topic: "chat", attributes: { mood: "glad" } });
+                await me.publishData(new TextEncoder().encode('{"x": 1.5}'), { reliable: true, topic: "position" });
+                await me.sendFile(new File(["a,b"], "table.csv", { type: "text/csv" }), { topic: "files" });
+                await me.performRpc({ destinationIdentity: "alice", method: "double", payload: '{"value": 21}' });
+                await me.setAttributes({ status: "ready" });
+            }"""
+        )
+        eventually(lambda: alice.events.filter("attributes") and alice.events.filter("bytes", status="ok"))
+        eventually(lambda: alice.events.filter("text", status="ok") and alice.events.filter("data"))
+    run = lknb.open_recording(path)
+    (text,), (packet,), (call,) = (run.filter(kind) for kind in ("text", "data", "rpc"))
+    assert (text.data, text.attributes, text.sender) == ("hello", {"mood": "glad"}, "bob")
+    assert packet.data == b'{"x": 1.5}'
+    assert (call.data, call.result) == ({"value": 21}, 42)
+    (file,) = run.filter("bytes")
+    assert (file.data.data, file.data.name, file.data.mime_type) == (b"a,b", "table.csv", "text/csv")
+    assert run.state_at(run.duration).participants["bob"].attributes["status"] == "ready"
