@@ -346,12 +346,12 @@ with room.stream_text(topic="llm") as out:
         print(number, time.monotonic(), flush=True)
         time.sleep(0.01)
 """
-    process = subprocess.Popen([sys.executable, "-c", program, str(run), run.parent.name], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    told = [process.stdout.readline().split() for _ in range(150)]
-    process.kill()
-    told += [line.split() for line in process.stdout.read().splitlines()[:-1]]
-    process.wait()
+    command = [sys.executable, "-c", program, str(run), run.parent.name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        told = [process.stdout.readline().split() for _ in range(150)]
+        process.kill()
+        told += [line.split() for line in process.stdout.read().splitlines()[:-1]]
     recording = lknb.open_recording(run)
     assert not recording.complete
     kept = [int(event.data) for event in recording.filter("data")]

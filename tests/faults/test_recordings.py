@@ -71,7 +71,7 @@ def test_a_recorder_killed_at_any_moment_leaves_what_is_older_than_a_second(
             for event in run.filter("bytes", status="ok"):
                 assert hashlib.sha256(event.data.data).hexdigest() == event.data.sha256
             for event in run.filter("rpc", status="ok"):
-                assert event.result == event.data["payload"]
+                assert event.result == event.data
             (story,) = run.filter("text")
             pieces = (story.data or "").split()
             assert pieces == [str(number) for number in range(len(pieces))]
