@@ -20,7 +20,7 @@ from typing import Any, Literal
 from lknb.cells import Cell, current_cell
 from lknb.errors import DeliveryTimeoutError, RecordingError
 from lknb.event import Event, now, weight
-from lknb.events import MAX_EVENTS, EventLog, Part
+from lknb.events import MAX_EVENTS, MAX_SPOOLED, EventLog, Part
 from lknb.files import ReceivedFile, Spool, guess_type, safe_name
 from lknb.inert import inert_line
 from lknb.interest import Interest
@@ -133,8 +133,8 @@ class Recorder(Live, ReadOnly):
         self._writer = RecordingWriter(path, about, source.library, source.declared)
         # Guards what waits, and its bytes.
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[_Item, int]] = deque()
-        self._waiting_bytes = 0
+        self._waiting: deque[tuple[_Item, int, int]] = deque()
+        self._waiting_bytes = self._waiting_files = 0
         self._not_written: Counter[str] = Counter()
         self._wake = threading.Event()
         self._release: Callable[[], None] = lambda: None
@@ -147,7 +147,7 @@ class Recorder(Live, ReadOnly):
         self._attached: OrderedDict[int, Payload] = OrderedDict()
         self._sent: OrderedDict[int, None] = OrderedDict()
         self._flushed = self._whole = 0.0
-        self._state_changed = False
+        self._state_changed = self._has_told = False
         self._own: set[int] = set()
         self._size = self._writer.size
         self._fix()
@@ -155,14 +155,11 @@ class Recorder(Live, ReadOnly):
     def start(self) -> None:
         """Begin to record."""
         log = self._source.log
+        # First, so that the state is not older than the first event.
+        unsubscribe = (log.subscribe(self._happened), log.subscribe_wire(self._passed), log.want(self._interest))
+        self._release = functools.partial(_each, unsubscribe)
         self._write_state()
         self._note("started", {"file": self.path.name})
-        unsubscribe = (
-            log.subscribe(self._happened),
-            log.subscribe_wire(self._passed),
-            log.want(self._interest),
-        )
-        self._release = functools.partial(_each, unsubscribe)
         _stop_at_exit()
         _running.add(self)
         thread = threading.Thread(target=self._run, name="lknb-recorder", daemon=True)
@@ -284,18 +281,18 @@ class Recorder(Live, ReadOnly):
             return
         self._follow_state(event)
         if self._interest.matches(event):
-            self._put(("event", event, event.status == "open"), weight(event)[0], event)
+            self._put(("event", event, event.status == "open"), *weight(event))
 
     def _passed(self, event: Event, part: Part, content: str | bytes) -> None:
         if not self._interest.matches(event):
             return
         if event.kind == "bytes" and not (self._files and event.direction == "out"):
             # What is received is in the event when it ends.
-            self._put(("piece", event, event.elapsed, len(content), None), 100, event)
+            self._put(("piece", event, event.elapsed, len(content), None), 100)
         elif part == "piece":
-            self._put(("piece", event, event.elapsed, len(content), content), len(content) + 100, event)
+            self._put(("piece", event, event.elapsed, len(content), content), len(content) + 100)
         else:
-            self._put((part, event, content), len(content), event)
+            self._put((part, event, content), len(content))
 
     def _follow_state(self, event: Event) -> None:
         """Record the change of the room's state that this event announces."""
@@ -314,26 +311,32 @@ class Recorder(Live, ReadOnly):
         elif event.kind == "connection" and event.topic == "connected":
             change = {"whole": True}
         if change is not None:
-            self._put(("state", event.time, change), 500, event)
+            self._put(("state", event.time, change), 500)
 
-    def _put(self, item: _Item, size: int, event: Event) -> None:
+    def _put(self, item: _Item, memory: int, disk: int = 0) -> None:
         with self._lock:
             if self._stopping:
                 return
-            full = len(self._waiting) >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES
+            full = (
+                len(self._waiting) >= MAX_WAITING
+                or self._waiting_bytes + memory > MAX_WAITING_BYTES
+                or self._waiting_files + disk > MAX_SPOOLED
+            )
             if full and self._waiting:
-                self._drop(item, event)
+                self._drop(*item)
                 return
-            self._waiting.append((item, size))
-            self._waiting_bytes += size
+            self._waiting.append((item, memory, disk))
+            self._waiting_bytes += memory
+            self._waiting_files += disk
         if not self._wake.is_set():
             self._wake.set()
 
-    def _drop(self, item: _Item, event: Event) -> None:
-        if item[0] == "event":
-            self.dropped += 1
-            self._not_written[event.kind] += 1
-        elif item[0] != "state":
+    def _drop(self, what: str, event: Any, *more: Any) -> None:
+        if what == "event":
+            (is_open,) = more
+            self.dropped += not is_open  # the row of its end has everything
+            self._not_written[event.kind] += not is_open
+        elif what != "state":
             self._not_written["piece"] += 1
         else:
             self._whole, self._state_changed = 0.0, True  # the next whole state, which is due then, has it
@@ -362,8 +365,9 @@ class Recorder(Live, ReadOnly):
             with self._lock:
                 if not self._waiting:
                     return
-                item, size = self._waiting.popleft()
-                self._waiting_bytes -= size
+                item, memory, disk = self._waiting.popleft()
+                self._waiting_bytes -= memory
+                self._waiting_files -= disk
             self._write(*item)
             written += 1
             if written % _AT_ONCE == 0:
@@ -538,13 +542,22 @@ class Recorder(Live, ReadOnly):
         self._source.log.add(event)
         self._own.discard(event.number)
 
+    def _tell(self, what: str) -> None:
+        """Say something about the recording in its cell."""
+        self._context.copy().run(_say, f"The recording {str(self.path)!r} {what}")
+
     def _note_dropped(self) -> None:
         with self._lock:
             dropped, self._not_written = self._not_written, Counter()
-        if dropped:
-            count = sum(number for kind, number in dropped.items() if kind != "piece")
-            pieces = dropped.pop("piece", 0)
-            self._note("dropped", {"count": count, "kinds": dict(dropped), "pieces": pieces, "file": self.path.name})
+        pieces = dropped.pop("piece", 0)
+        kinds = {kind: count for kind, count in dropped.items() if count}
+        if not kinds and not pieces:
+            return
+        details = {"count": sum(kinds.values()), "kinds": kinds, "pieces": pieces, "file": self.path.name}
+        self._note("dropped", details)
+        if not self._has_told:
+            self._has_told = True
+            self._tell("cannot keep up. What it does not write is counted: see recorder.dropped, and the recording.")
 
     def _end(self) -> None:
         for parts in self._parts.values():
@@ -566,9 +579,9 @@ class Recorder(Live, ReadOnly):
             self.error = inert_line(_reason(failure))
             self.finish()
             with self._lock:
-                lost = sum(item[0] == "event" and not item[2] for item, _ in self._waiting)
+                lost = sum(item[0] == "event" and not item[2] for item, _, _ in self._waiting)
                 self._waiting.clear()
-                self._waiting_bytes = 0
+                self._waiting_bytes = self._waiting_files = 0
             # What was not written whole is not in the file.
             self.dropped += lost + self.count - self._writer.events
             self._writer.abandon()
@@ -581,9 +594,7 @@ class Recorder(Live, ReadOnly):
         if self.error is not None:
             details = {"file": self.path.name, "count": self.count, "dropped": self.dropped}
             self._note("failed", details, self.error)
-            self._context.copy().run(
-                _say, f"The recording {str(self.path)!r} ended early: {self.error}. The room goes on."
-            )
+            self._tell(f"ended early: {self.error}. The room goes on.")
         with self._lock:
             self._ended.set()
             callbacks, self._on_end = self._on_end, ()
