@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from lknb.recording.reader import Piece
     from lknb.recording.recorder import AioRecorder, Recorder
     from lknb.recording.recording import RecordedState, Recording
+    from lknb.recording.replay import AioReplay, Lateness, Replay
     from lknb.recordings import open_recording
     from lknb.room import AioRoom, Room
     from lknb.systems.data_tracks import LocalDataTrack, RemoteDataTrack
@@ -67,6 +68,9 @@ _MODULES = {
     "Piece": "recording.reader",
     "Recorder": "recording.recorder",
     "AioRecorder": "recording.recorder",
+    "Replay": "recording.replay",
+    "AioReplay": "recording.replay",
+    "Lateness": "recording.replay",
     "sdk_log": "log_severity",
     "SdkLog": "log_severity",
     "Room": "room",
@@ -124,6 +128,7 @@ __all__ = [
     "AioInbox",
     "AioLocalParticipant",
     "AioRecorder",
+    "AioReplay",
     "AioRoom",
     "AsyncStreamWriter",
     "Attributes",
@@ -143,6 +148,7 @@ __all__ = [
     "Inbox",
     "Kind",
     "Latency",
+    "Lateness",
     "Link",
     "LknbError",
     "LocalDataTrack",
@@ -160,6 +166,7 @@ __all__ = [
     "Recording",
     "RecordingError",
     "RemoteDataTrack",
+    "Replay",
     "Room",
     "RpcError",
     "SamplePublisher",

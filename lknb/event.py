@@ -14,6 +14,7 @@ from lknb.public import public
 
 if TYPE_CHECKING:
     from lknb.decoding import Decoder, Decoders
+    from lknb.room import Room
 
 Kind = Literal[
     "text",
@@ -226,6 +227,10 @@ class Event(_InProgress):
         """Why the decoder of its topic could not read the payload; None if it could, or if there is no decoder."""
         decoded = _decoded(self)
         return decoded[1] if decoded is not None else None
+
+    def resend(self, room: Room, to: Any = None) -> Event | None:
+        """Send this event once more, through `room`; see `Room.resend`. Async handlers await `room.aio.resend`."""
+        return room.resend(self, to=to)
 
     def so_far(self) -> Any:
         """The payload; for an open text stream, the text transferred so far."""

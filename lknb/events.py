@@ -125,6 +125,7 @@ class Events(Sequence[Event]):
         direction: Direction | None = None,
         status: Status | None = None,
         since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
     ) -> Events:
         """The events that match every argument.
 
@@ -135,6 +136,7 @@ class Events(Sequence[Event]):
             direction: `in` or `out`.
             status: `open`, `ok`, `failed` or `dropped`.
             since: a timezone-aware datetime; only events that started then or later.
+            until: a timezone-aware datetime; only events that started before.
 
         Raises:
             TypeError: for an argument of another type.
@@ -149,14 +151,16 @@ class Events(Sequence[Event]):
             checks.choice(direction, "direction", DIRECTIONS)
         if status is not None:
             checks.choice(status, "status", STATUSES)
-        if since is not None:
-            checks.moment(since, "since")
+        for argument, moment in (("since", since), ("until", until)):
+            if moment is not None:
+                checks.moment(moment, argument)
 
         def wanted(event: Event) -> bool:
             return (
                 (direction is None or event.direction == direction)
                 and (status is None or event.status == status)
                 and (since is None or event.time >= since)
+                and (until is None or event.time < until)
             )
 
         events = self._snapshot()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lknb import checks
+from lknb.connecting import aio_connect
 from lknb.public import public
 from lknb.recording.recording import Recording
 
@@ -29,4 +30,4 @@ def open_recording(path: str | Path) -> Recording:
         >>> run.filter("text", topic="lk.chat").to_pandas()
         >>> run.state_at(12.5).participants["bob"].attributes
     """
-    return Recording(checks.path(path, "path"))
+    return Recording(checks.path(path, "path"), aio_connect)

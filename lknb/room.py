@@ -35,6 +35,7 @@ from lknb.participants import Participant, Participants
 from lknb.presence import own_messages
 from lknb.public import public
 from lknb.read_only import ReadOnly
+from lknb.recording.resend import resend
 from lknb.sync_async import awaitable, awaitable_steps, blocking, blocking_steps, opening
 from lknb.systems import Systems
 from lknb.systems.byte_streams import ByteStreams
@@ -134,6 +135,12 @@ class AioRoom(Live, ReadOnly):
     async def rejoin(self) -> None:
         """Join a closed room again; see `Room.rejoin`."""
         await LOOP.wait(self._room._rejoin(self._room))
+
+    async def resend(
+        self, event: Event, *, to: str | Participant | Iterable[str | Participant] | None = None
+    ) -> Event | None:
+        """See `Room.resend`."""
+        return await LOOP.wait(resend(self._room, _checked_event(event), to))
 
     def __repr__(self) -> str:
         return f"<aio of {self._room!r}>"
@@ -865,6 +872,31 @@ class Room(Live, ReadOnly):
         recorder.when_ended(lambda: self.recorders.remove(recorder))
         return recorder
 
+    def resend(
+        self, event: Event, *, to: str | Participant | Iterable[str | Participant] | None = None
+    ) -> Event | None:
+        """Send an event once more: one of the log, or of a recording.
+
+        A text, a file or a packet is sent with its topic, attributes and name, a frame on the data track of that name.
+        Attributes and metadata become this participant's own. A call is made again; its answer is in the log.
+
+        Args:
+            event: what to send.
+            to: the recipients; None for everybody, and for a call for the participant that was called.
+
+        Returns:
+            The new event for texts, byte streams and packets; None otherwise.
+
+        Raises:
+            TypeError: for anything except an event.
+            ValueError: for an event that cannot be sent: of another kind, without its content, or dropped.
+            LknbError: what the method that sends it raises.
+
+        Examples:
+            >>> room.resend(room.events.filter("text")[-1], to="bob")
+        """
+        return LOOP.run(lambda: resend(self, _checked_event(event), to), "resend")
+
     async def _stop_recorders(self) -> None:
         """Wait until the recordings are finished, after the room was left; those that fail have said so."""
         for recorder in self.recorders:
@@ -937,8 +969,15 @@ class Room(Live, ReadOnly):
         leaving.warn(self.name, await LOOP.wait(self._close()))
 
 
-# One text for both: the twin differs only in how it is called.
+def _checked_event(event: Any) -> Event:
+    if not isinstance(event, Event):
+        raise TypeError(f"event must be an event of room.events or of a recording, not {type(event).__name__}.")
+    return event
+
+
+# One text for both: the twins differ only in how they are called.
 AioRoom.record.__doc__ = Room.record.__doc__
+AioRoom.resend.__doc__ = Room.resend.__doc__
 
 
 def joined_room(systems: Systems, rejoin: Rejoin) -> Room:

@@ -55,6 +55,9 @@ EXPORTED = {
     "Decoder",
     "Belongings",
     "ReceivedFile",
+    "Replay",
+    "AioReplay",
+    "Lateness",
     "Recorder",
     "AioRecorder",
     "open_recording",
@@ -92,6 +95,7 @@ SENDING = {
     "data_track_schema",
     "set_metadata",
     "record",
+    "resend",
     "close",
     "rejoin",
 }

@@ -448,7 +448,7 @@ class RecordingFile:
         return [self._piece(place) for place in self.index.pieces.get(number & 0xFFFFFFFF, ())]
 
     def _piece(self, place: int) -> Piece:
-        row = self._json(place)
+        row = self._json(place, at=float, size=int, text=str | None, count=int)
         return Piece(row["at"], row["size"], row["text"], row["count"])
 
     def states(self, until: int) -> list[Mapping[str, Any]]:
@@ -458,7 +458,7 @@ class RecordingFile:
         for index in reversed(range(len(places))):
             if times[index] > until and index:
                 continue
-            row = self._json(places[index])
+            row = self._state(places[index])
             found.append(row)
             if row["whole"]:
                 break
@@ -466,13 +466,29 @@ class RecordingFile:
 
     def every_state(self) -> Iterator[Mapping[str, Any]]:
         """All rows of the state."""
-        return map(self._json, self.index.states)
+        return map(self._state, self.index.states)
 
-    def _json(self, place: int) -> Any:
+    def _state(self, place: int) -> Mapping[str, Any]:
+        row = self._json(place, whole=bool, metadata=str | None, participants=dict)
+        if not all(isinstance(each, dict | None) for each in row["participants"].values()):
+            raise self._unreadable("a row of the state")
+        return row
+
+    def _json(self, place: int, **fields: Any) -> dict[str, Any]:
+        """The JSON of the message at a place, which has at least these fields of these types."""
         data = self._chunk(place >> _OFFSET)
         at = place & _MOST_OFFSET
         _, length = _HEAD.unpack_from(data, at)
-        return pydantic_core.from_json(data[at + _MESSAGE.size : at + _HEAD.size + length])
+        try:
+            row = pydantic_core.from_json(data[at + _MESSAGE.size : at + _HEAD.size + length])
+        except ValueError:
+            row = None
+        if isinstance(row, dict) and all(isinstance(row.get(name), kind) for name, kind in fields.items()):
+            return row
+        raise self._unreadable("a message of lknb's own")
+
+    def _unreadable(self, what: str) -> RecordingError:
+        return RecordingError(f"{str(self.path)!r}: {what} is not what lknb writes. Was the file changed?")
 
     # About the file
 

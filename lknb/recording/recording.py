@@ -8,22 +8,31 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from lknb import checks
+from lknb.cells import current_cell
 from lknb.columns.decoders import check_kind, make_decoder
+from lknb.connect_options import NAME_LIMIT
 from lknb.decoding import Decoder, Decoders
 from lknb.event import Event, Kind, set_decoders
 from lknb.events import Events, LazyEvents
 from lknb.inert import inert_line
 from lknb.interest import Interest
 from lknb.live import Live
-from lknb.participants import Participants
+from lknb.loop import LOOP
+from lknb.participants import Participant, Participants
 from lknb.progress import size as readable
 from lknb.public import public
+from lknb.recording.cast import Cast, Connect
 from lknb.recording.format import BEGIN, END, nanoseconds, participant_of
 from lknb.recording.reader import Piece, RecordingFile
+from lknb.recording.replay import OneRoom, Replay, Stage, check_speed, plan, replays
+from lknb.recording.resend import To
 from lknb.tables import Table
+
+if TYPE_CHECKING:
+    from lknb.room import Room
 
 
 @public
@@ -100,8 +109,9 @@ class Recording(Live, Events):
 
     _instead = "Open the file again with lknb.open_recording(recording.path)."
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, connect: Connect) -> None:
         self.path = path
+        self._connect = connect
         self._file = RecordingFile(path)
         self.metadata: Mapping[str, str] = {
             **self._file.metadata.get(BEGIN, {}),
@@ -295,6 +305,211 @@ class Recording(Live, Events):
         decoder = make_decoder(topic, format, names, kind, definition)
         self.decoders.add(decoder)
         return decoder
+
+    # Replay
+
+    @overload
+    def replay(
+        self,
+        room: Room,
+        speed: float | None = ...,
+        *,
+        kind: Kind | Iterable[Kind] | None = ...,
+        topic: str | None = ...,
+        sender: str | Participant | None = ...,
+        to: To = ...,
+        start: dt.datetime | float | None = ...,
+        end: dt.datetime | float | None = ...,
+        calls: bool = ...,
+        dry_run: Literal[False] = ...,
+    ) -> Replay: ...
+    @overload
+    def replay(
+        self,
+        room: Room,
+        speed: float | None = ...,
+        *,
+        kind: Kind | Iterable[Kind] | None = ...,
+        topic: str | None = ...,
+        sender: str | Participant | None = ...,
+        to: To = ...,
+        start: dt.datetime | float | None = ...,
+        end: dt.datetime | float | None = ...,
+        calls: bool = ...,
+        dry_run: Literal[True],
+    ) -> Table: ...
+    def replay(
+        self,
+        room: Room,
+        speed: float | None = 1.0,
+        *,
+        kind: Kind | Iterable[Kind] | None = None,
+        topic: str | None = None,
+        sender: str | Participant | None = None,
+        to: To = None,
+        start: dt.datetime | float | None = None,
+        end: dt.datetime | float | None = None,
+        calls: bool = False,
+        dry_run: bool = False,
+    ) -> Replay | Table:
+        """Send what was sent and received again, through a room, in its order and at its times.
+
+        It returns at once, and the replay goes on in the background: `wait`, `pause`, `step` and `stop` are methods of
+        what it returns. One participant sends everything; `replay_as_participants` has each sender's events sent by
+        itself. Everything goes to everybody unless `to` is given, because the recorded recipients may not be there.
+        Attributes and metadata become this participant's own. Texts that came piece by piece go out piece by piece.
+
+        Args:
+            room: the room to send to.
+            speed: how many seconds of the recording pass in a second; None for as fast as it goes, one event after the
+                other.
+            kind: only this kind of event, or these.
+            topic: only this topic, method or track name.
+            sender: only from this identity.
+            to: the recipients; None for everybody.
+            start: from here on, in seconds from the start, or as a timezone-aware datetime.
+            end: up to here, likewise.
+            calls: make the calls again too, with `to` or to the participant that served them.
+            dry_run: send nothing, and return a table of what would be sent.
+
+        Raises:
+            TypeError: for an argument of another type.
+            ValueError: for an unknown kind, a speed that is not above 0, and a datetime without a timezone.
+            NotConnectedError: if the room is closed.
+
+        Examples:
+            >>> run = lknb.open_recording("run.mcap")
+            >>> replay = run.replay(room, speed=10, kind="text").wait()
+            >>> replay.sent, replay.lateness
+        """
+        events = self._slice(kind, topic, sender, start, end)
+        checked, calls = check_speed(speed), checks.flag(calls, "calls")
+        origin, duration = self._range(start, end)
+        if checks.flag(dry_run, "dry_run"):
+            return plan(events, origin, calls=calls)
+        checks.identities(to, "to", "to send to everybody")
+        room._refuse_closed()
+        interest = Interest.of(kind, topic, sender)
+        tracks = sorted({name for names in self._tracks(interest).values() for name in names})
+        stage = OneRoom(room, to, tracks)
+        return self._replayed(events, stage, origin, duration, checked, calls=calls)
+
+    def replay_as_participants(
+        self,
+        name: str,
+        speed: float | None = 1.0,
+        *,
+        kind: Kind | Iterable[Kind] | None = None,
+        topic: str | None = None,
+        sender: str | Participant | None = None,
+        to: To = None,
+        start: dt.datetime | float | None = None,
+        end: dt.datetime | float | None = None,
+        calls: bool = False,
+        **connect: Any,
+    ) -> Replay:
+        """Have the room happen again: each recorded participant joins, sends what it sent, and leaves.
+
+        They have their identities, names, attributes and metadata, and come and go when they did. What was sent to
+        somebody goes to them, if they are there. So a page, an agent or a handler under test sees the same room again.
+        It needs an API key, or the embedded server. At most 64 participants join.
+
+        Args:
+            name: the room to join, better not the one that was recorded if people are in it.
+            speed: as in `replay`.
+            kind: as in `replay`; participants come and go in any case.
+            topic: as in `replay`.
+            sender: as in `replay`; only this participant joins.
+            to: the recipients; None for the recorded ones.
+            start: as in `replay`.
+            end: as in `replay`.
+            calls: make the calls again too.
+            connect: more arguments of `lknb.connect`, such as `url`, for all of them.
+
+        Raises:
+            TypeError: for an argument of another type.
+            ValueError: for an unknown kind, a speed that is not above 0, and a datetime without a timezone.
+
+        Examples:
+            >>> run.replay_as_participants("rehearsal", speed=2).wait()
+        """
+        interest = Interest.of(kind, topic, sender)
+        events = self._slice(None, None, sender, start, end)
+        origin, duration = self._range(start, end)
+        checks.identities(to, "to", "to send to everybody")
+        there = self.state_at(origin).participants.values()
+
+        def arriving(event: Event) -> Participant | None:
+            return self.state_at(event.time).participants.get(event.sender or "")
+
+        def wanted(event: Event) -> bool:
+            return event.kind == "participant" or interest.matches(event)
+
+        cast = Cast(
+            checks.named(name, "name", NAME_LIMIT),
+            self._connect,
+            connect,
+            [each for each in there if interest.sender in (None, each.identity)],
+            arriving,
+            self._tracks(interest),
+            to,
+        )
+        chosen = Events.of(events._snapshot().where(Interest(), wanted))  # type: ignore[attr-defined]
+        calls = checks.flag(calls, "calls")
+        return self._replayed(chosen, cast, origin, duration, check_speed(speed), calls=calls)
+
+    def _slice(
+        self,
+        kind: Kind | Iterable[Kind] | None,
+        topic: str | None,
+        sender: str | Participant | None,
+        start: dt.datetime | float | None,
+        end: dt.datetime | float | None,
+    ) -> Events:
+        since = None if start is None else self.moment(start, "start")
+        until = None if end is None else self.moment(end, "end")
+        return self.filter(kind, topic, sender, since=since, until=until)
+
+    def _range(self, start: dt.datetime | float | None, end: dt.datetime | float | None) -> tuple[dt.datetime, float]:
+        begin = self.start if start is None else self.moment(start, "start")
+        last = self.end if end is None else min(self.end, self.moment(end, "end"))
+        return begin, max(0.0, (last - begin).total_seconds())
+
+    def _tracks(self, interest: Interest) -> dict[str, list[str]]:
+        """The data tracks in the recording, by their publishers."""
+        found: dict[str, list[str]] = {}
+        for each in self._file.channels.values():
+            metadata = each.metadata
+            if metadata.get("kind") != "data_track" or not metadata.get("topic"):
+                continue
+            if interest.covers("data_track", metadata["topic"], metadata["sender"]):
+                found.setdefault(metadata["sender"], []).append(metadata["topic"])
+        return {who: list(dict.fromkeys(names)) for who, names in found.items()}
+
+    def _replayed(
+        self,
+        events: Events,
+        stage: Stage,
+        origin: dt.datetime,
+        duration: float,
+        speed: float | None,
+        *,
+        calls: bool,
+    ) -> Replay:
+        def start() -> Replay:
+            replay = Replay(
+                events, stage, self.pieces, origin=origin, duration=duration, speed=speed, calls=calls, cell=cell
+            )
+            replay.start()
+            return replay
+
+        async def start_on_loop() -> Replay:
+            return start()
+
+        cell = current_cell()
+        replay = start() if LOOP.is_current() else LOOP.run(start_on_loop, "replay")
+        replays.add(replay)
+        return replay
 
     def close(self) -> None:
         """Close the file. Events that were read stay."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lknb.magics.grammar import Verb
-from lknb.magics.verbs import looking, nest, receiving, recording, rooms, sending, server, state
+from lknb.magics.verbs import looking, nest, receiving, recording, replaying, rooms, sending, server, state
 from lknb.magics.verbs.common import Run, Silent, Text
 
 VERBS: list[tuple[Verb, Run]] = [
@@ -13,6 +13,7 @@ VERBS: list[tuple[Verb, Run]] = [
     *sending.VERBS,
     *receiving.VERBS,
     *recording.VERBS,
+    *replaying.VERBS,
     *server.VERBS,
     *nest.VERBS,
 ]

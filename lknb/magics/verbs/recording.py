@@ -39,7 +39,7 @@ def _record(session: Session, args: argparse.Namespace, line: str, body: str) ->
     try:
         return room.record(args.path, kind=args.kind, topic=args.topic, sender=args.sender, files=not args.no_files)
     except OSError as error:
-        raise UsageError(_os_error(error, "%lk record")) from None
+        raise UsageError(os_error(error, "%lk record")) from None
 
 
 def _recording_arguments(parser: VerbParser) -> None:
@@ -52,10 +52,11 @@ def _recording(session: Session, args: argparse.Namespace, line: str, body: str)
     try:
         return open_recording(args.path)
     except OSError as error:
-        raise UsageError(_os_error(error, "%lk recording")) from None
+        raise UsageError(os_error(error, "%lk recording")) from None
 
 
-def _os_error(error: OSError, magic: str) -> str:
+def os_error(error: OSError, magic: str) -> str:
+    """What a magic says of an error of the operating system, in one line."""
     if error.strerror is None:
         return f"{magic}: {error}"
     return f"{magic}: {error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}."
