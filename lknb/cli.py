@@ -84,6 +84,12 @@ def _add_recordings(commands: Any) -> None:
     recording.add_argument("path", metavar="PATH", help="the file")
     recording.set_defaults(run=_recording)
 
+    export = commands.add_parser("export", help="write a recording as Parquet, CSV or JSON Lines")
+    export.add_argument("path", metavar="PATH", help="the recording")
+    export.add_argument("folder", metavar="FOLDER", help="the folder for the files; nothing in it is overwritten")
+    export.add_argument("--format", choices=("parquet", "csv", "jsonl"), default="parquet", help="default: %(default)s")
+    export.set_defaults(run=_export)
+
 
 def _seconds(text: str) -> float:
     value = float(text)
@@ -191,6 +197,15 @@ def _recording(arguments: argparse.Namespace) -> int:
 
     with lknb.open_recording(arguments.path) as run:
         print(run.summary())
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    import lknb
+
+    with lknb.open_recording(arguments.path) as run:
+        for path in run.export(arguments.folder, arguments.format):
+            print(inert_line(str(path)))
     return 0
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lknb import values
@@ -15,7 +15,6 @@ from lknb.event import Event, decoder_of
 
 if TYPE_CHECKING:
     import pandas
-    import pyarrow
 
 
 class Column(NamedTuple):
@@ -46,6 +45,9 @@ COLUMNS = (
     Column("attributes", "text", lambda event: _json(event.attributes) if event.attributes else None),
     Column("id", "text", lambda event: event.id),
 )
+
+BATCH = 10_000
+"""Events in a batch of Arrow."""
 
 MOST_FIELDS = 64
 """Columns for the fields of decoded values at most. `value_more` counts the others."""
@@ -158,12 +160,115 @@ def to_pandas(events: Iterable[Event]) -> pandas.DataFrame:
     return pandas.DataFrame(frame)
 
 
-def to_arrow(events: Iterable[Event]) -> pyarrow.Table:
+def to_arrow(events: Sequence[Event]) -> Any:
     """The events as an Arrow table; see `Events.to_arrow`."""
+    return batches(events).read_all()
+
+
+def batches(events: Sequence[Event]) -> Any:
+    """The events as Arrow, a batch of at most 10,000 at a time: for sequences that are larger than memory.
+
+    The columns are those of `to_arrow`. If events have a decoder, and there are more than one batch, all of them are
+    read twice: the columns of decoded values have to be known first.
+
+    Raises:
+        ImportError: without pyarrow.
+    """
+    pa = pyarrow("to_arrow()")
+    return _reader(pa, events, lambda part: _columns(part))
+
+
+def topic_batches(events: Sequence[Event]) -> Any:
+    """The decoded values of events of one topic as Arrow: `time`, `sender`, `direction`, `kind`, and their fields."""
+    pa = pyarrow("SQL")
+    return _reader(pa, events, topic_columns)
+
+
+def topic_columns(events: Sequence[Event]) -> list[tuple[str, str, list[Any]]]:
+    """The columns of `topic_batches`: a field `x` is `x`, and a value without fields is `value`."""
+    fixed = [column for column in COLUMNS if column.name in ("time", "sender", "direction", "kind")]
+    found = [(column.name, column.type, [column.value(event) for event in events]) for column in fixed]
+    taken = {name for name, _, _ in found}
+    for name, kind, cells in value_columns(events):
+        short = name.removeprefix("value.") if name.startswith("value.") else name
+        while short in taken:
+            short += "_"
+        taken.add(short)
+        found.append((short, kind, cells))
+    return found
+
+
+def _reader(
+    pa: Any, events: Sequence[Event], make: Callable[[Sequence[Event]], list[tuple[str, str, list[Any]]]]
+) -> Any:
+    parts = [slice(at, at + BATCH) for at in range(0, len(events), BATCH)]
+    if len(parts) <= 1:
+        columns = make(list(events))
+        batch = pa.record_batch({name: pa.array(cells, _type(pa, kind)) for name, kind, cells in columns})
+        return pa.RecordBatchReader.from_batches(batch.schema, iter([batch]))
+    kinds: dict[str, str] = {name: kind for name, kind, _ in make([])}
+    if any(decoder_of(event) for event in _some(events)):
+        for part in parts:
+            for name, kind, cells in make(list(events[part])):
+                kinds[name] = kind if name not in kinds else _common(kinds[name], kind, cells)
+    schema = pa.schema([(name, _type(pa, kind)) for name, kind in kinds.items()])
+
+    def made() -> Iterator[Any]:
+        for part in parts:
+            chunk = list(events[part])
+            found = {name: (kind, cells) for name, kind, cells in make(chunk)}
+            arrays = []
+            for name, wanted in kinds.items():
+                kind, cells = found.get(name, (wanted, [None] * len(chunk)))
+                arrays.append(pa.array(_converted(cells, kind, wanted), _type(pa, wanted)))
+            yield pa.record_batch(arrays, schema=schema)
+
+    return pa.RecordBatchReader.from_batches(schema, made())
+
+
+def _some(events: Sequence[Event]) -> Iterator[Event]:
+    """The first event of each kind and topic, as far as they are within reach: whether they have decoders."""
+    seen: set[tuple[str, str]] = set()
+    for event in events:
+        if (event.kind, event.topic) not in seen:
+            seen.add((event.kind, event.topic))
+            yield event
+
+
+_NUMBERS = {"integer": "float", "integers": "floats"}
+
+
+def _common(known: str, kind: str, cells: Sequence[Any]) -> str:
+    """The type of a column that has `known` in one batch, and `kind` in another."""
+    if kind == known or all(cell is None for cell in cells):
+        return known
+    if _NUMBERS.get(known) == kind or _NUMBERS.get(kind) == known:
+        return _NUMBERS.get(known, known)
+    return "text"
+
+
+def _converted(cells: list[Any], kind: str, wanted: str) -> list[Any]:
+    if kind == wanted:
+        return cells
+    if wanted == "text":
+        return [None if cell is None else cell if isinstance(cell, str) else values.as_json(cell) for cell in cells]
+    return cells  # whole numbers in a column of floats, which Arrow converts, or nothing at all
+
+
+def pyarrow(what: str) -> Any:
+    """The module, for `what`.
+
+    Raises:
+        ImportError: if it is not installed.
+    """
     try:
         import pyarrow as pa
     except ImportError as error:
-        raise ImportError('to_arrow() needs pyarrow: pip install "lknb[data]"') from error
+        raise ImportError(f'{what} needs pyarrow: pip install "lknb[data]"') from error
+    return pa
+
+
+def _type(pa: Any, kind: str) -> Any:
     types = {
         "time": pa.timestamp("us", tz="UTC"),
         "category": pa.string(),
@@ -177,7 +282,7 @@ def to_arrow(events: Iterable[Event]) -> pyarrow.Table:
         "integers": pa.list_(pa.int64()),
         "floats": pa.list_(pa.float64()),
     }
-    return pa.table({name: pa.array(cells, types[kind]) for name, kind, cells in _columns(events)})
+    return types[kind]
 
 
 def _json(value: Any) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from lknb import checks, event_table, values
-from lknb.decoding import Decoders
+from lknb.decoding import DECODED_KINDS, Decoders
 from lknb.event import (
     DIRECTIONS,
     KINDS,
@@ -33,6 +33,7 @@ from lknb.interest import Interest
 from lknb.live import Live
 from lknb.participants import Participant
 from lknb.public import public
+from lknb.sql import EVENTS, Database, names
 from lknb.tables import Table
 
 if TYPE_CHECKING:
@@ -207,8 +208,47 @@ class Events(Sequence[Event]):
         return frame
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """The columns of `to_arrow`, for what takes Arrow, such as DuckDB and `pyarrow.table(room.events)`."""
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
+        """The columns of `to_arrow`, batch by batch, for what takes Arrow: DuckDB by name, `pyarrow.table(run)`."""
+        return event_table.batches(self._snapshot()).__arrow_c_stream__(requested_schema)
+
+    def sql(self, query: str) -> pandas.DataFrame:
+        """Ask DuckDB, with the events as the table `events`, which has the columns of `to_arrow`.
+
+        Each topic with a decoder (see `Room.decode`) is a table too, named after the topic, with the columns `time`,
+        `sender`, `direction` and `kind`, and the fields of its values. A name that is not a plain word needs double
+        quotes. Events of any number take little memory: DuckDB moves to the disk what is too large.
+
+        Args:
+            query: the query, in DuckDB's SQL.
+
+        Raises:
+            ValueError: for a query that fails; the message has the tables with their columns.
+            TypeError: for a query that is not a str.
+            ImportError: without DuckDB (`pip install "lknb[sql]"`), pandas or pyarrow (`pip install "lknb[data]"`).
+
+        Examples:
+            >>> room.events.sql("select sender, count(*) from events group by sender")
+
+        See https://duckdb.org/docs/stable/sql/introduction.
+        """
+        database = self._database()
+        try:
+            return database.ask(query)
+        finally:
+            database.close()
+
+    def _database(self) -> Database:
+        return Database(self._tables())
+
+    def _tables(self) -> Iterator[tuple[str, Any]]:
+        events = self._snapshot()
+        yield EVENTS, event_table.batches(events)
+        for topic, name in names(self._decoded_topics()).items():
+            yield name, event_table.topic_batches(self.filter(DECODED_KINDS, topic)._snapshot())
+
+    def _decoded_topics(self) -> list[str]:
+        """The topics that have a decoder."""
+        return list(dict.fromkeys(event.topic for event in self._snapshot() if decoder_of(event)))
 
 
 Reader = Callable[[Event], None]
@@ -277,6 +317,9 @@ class EventLog(Live, Events):
     def _count(self) -> str:
         evicted = f", {self.evicted:,} older ones evicted" if self.evicted else ""
         return super()._count() + evicted
+
+    def _decoded_topics(self) -> list[str]:
+        return list(dict.fromkeys(decoder.topic for decoder in self.decoders))
 
     def add(self, event: Event) -> Event:
         """Append an event and pass it to the readers."""

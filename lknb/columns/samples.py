@@ -27,6 +27,7 @@ from lknb.loop import LOOP
 from lknb.public import public
 from lknb.read_only import ReadOnly
 from lknb.replies import Reply, wait
+from lknb.sql import Database
 from lknb.tables import Table, room_html
 from lknb.workers import Workers
 
@@ -205,19 +206,19 @@ class Samples(Live, ReadOnly):
         """Ask DuckDB, with the samples as the table `samples`; returns a `pandas.DataFrame`.
 
         Raises:
+            ValueError: for a query that fails; the message has the table with its columns.
+            TypeError: for a query that is not a str.
             ImportError: without DuckDB: `pip install "lknb[sql]"`.
 
         Examples:
             >>> live = room.samples("imu")
             >>> live.sql("select sender, avg(x) from samples group by sender")
         """
+        database = Database([("samples", self.to_arrow())])
         try:
-            import duckdb
-        except ImportError:
-            raise ImportError('SQL needs DuckDB: pip install "lknb[sql]"') from None
-        with duckdb.connect() as database:
-            database.register("samples", self.to_arrow())
-            return database.execute(query).df()
+            return database.ask(query)
+        finally:
+            database.close()
 
     def wait(self, rows: int = 1, timeout: float | None = 10.0) -> Samples:
         """Wait until there are at least this many samples, and return the object itself.
@@ -304,7 +305,7 @@ class Samples(Live, ReadOnly):
                 event = self._events.popleft()
                 self._event_bytes -= event.size or 0
             try:
-                table = _table_of(event)
+                table = table_of(event)
                 if table.num_columns:
                     self._window.add(table, int(event.time.timestamp() * 1e6), event.sender or "")
             except Exception as error:
@@ -354,7 +355,7 @@ class AioSamples:
         return self._samples
 
 
-def _table_of(event: Event) -> Any:
+def table_of(event: Event) -> Any:
     """The rows in a packet or a frame, as a `pyarrow.Table`."""
     data = event.data
     if decoder_of(event) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,9 +30,12 @@ from lknb.recording.format import BEGIN, END, nanoseconds, participant_of
 from lknb.recording.reader import Piece, RecordingFile
 from lknb.recording.replay import OneRoom, Replay, Stage, check_speed, plan, replays
 from lknb.recording.resend import To
+from lknb.sql import Database
 from lknb.tables import Table
 
 if TYPE_CHECKING:
+    import pandas
+
     from lknb.room import Room
 
 
@@ -120,6 +124,9 @@ class Recording(Live, Events):
         self.room = self.metadata.get("room", "")
         self.identity = self.metadata.get("identity", "")
         self.decoders = Decoders()
+        # One query at a time, and the tables of the decoders that they were loaded with.
+        self._asking = threading.Lock()
+        self._loaded: tuple[tuple[Decoder, ...], Database] | None = None
 
     def _snapshot(self) -> Sequence[Event]:
         return _InFile(self, range(len(self._file)))
@@ -511,8 +518,57 @@ class Recording(Live, Events):
         replays.add(replay)
         return replay
 
+    # Tables
+
+    def sql(self, query: str) -> pandas.DataFrame:
+        """Ask DuckDB about the recording; see `Events.sql`. Its tables are loaded once, for all queries that follow."""
+        decoders = tuple(self.decoders)
+        with self._asking:
+            if self._loaded is not None and self._loaded[0] != decoders:
+                self._forget_tables()
+            if self._loaded is None:
+                self._loaded = decoders, self._database()
+            return self._loaded[1].ask(query)
+
+    def _forget_tables(self) -> None:
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            loaded[1].close()
+
+    def _decoded_topics(self) -> list[str]:
+        return list(dict.fromkeys(decoder.topic for decoder in self.decoders))
+
+    def export(self, folder: str | Path, format: Literal["parquet", "csv", "jsonl"] = "parquet") -> list[Path]:
+        """Write the recording as files that pandas, polars, DuckDB and others read.
+
+        There is a file for each kind of event, such as `text.parquet`, and one for each topic of numbers, such as
+        `data-imu.parquet`: topics with a decoder, topics of JSON objects, and samples. Their columns are `time` and
+        `sender`, and the fields. Received and sent files go into the folder `files`. Nothing is overwritten.
+
+        Args:
+            folder: where to write; it is created.
+            format: `parquet`, `csv`, or `jsonl` for JSON Lines. CSV and JSON have bytes as base64 text.
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            ValueError: for another format.
+            FileExistsError: if one of the files exists; then nothing was written.
+            OSError: if a file cannot be written.
+            ImportError: without pyarrow: `pip install "lknb[data]"`.
+
+        Examples:
+            >>> run.export("tables")
+        """
+        from lknb.recording.export import export
+
+        return export(self, checks.path(folder, "folder"), format)
+
     def close(self) -> None:
         """Close the file. Events that were read stay."""
+        with self._asking:
+            self._forget_tables()
         self._file.close()
 
 

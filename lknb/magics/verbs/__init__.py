@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lknb.magics.grammar import Verb
-from lknb.magics.verbs import looking, nest, receiving, recording, replaying, rooms, sending, server, state
+from lknb.magics.verbs import looking, nest, receiving, recording, replaying, rooms, sending, server, sql, state
 from lknb.magics.verbs.common import Run, Silent, Text
 
 VERBS: list[tuple[Verb, Run]] = [
@@ -14,6 +14,7 @@ VERBS: list[tuple[Verb, Run]] = [
     *receiving.VERBS,
     *recording.VERBS,
     *replaying.VERBS,
+    *sql.VERBS,
     *server.VERBS,
     *nest.VERBS,
 ]
