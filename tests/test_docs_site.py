@@ -32,6 +32,7 @@ from waiting import eventually
 import lknb
 from lknb import credentials, server
 from lknb.cells import unwatch_cells
+from lknb.cli import _parser
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -227,6 +228,8 @@ def test_shell_lines_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             (cell,) = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
             defined = {each.partition(" = ")[0] for each in cell["source"]}
             assert defined >= set(re.findall(r" -p (\w+)", run[2])), where
+        elif line.startswith("lknb "):  # test_recording.py and test_export.py run them
+            _parser().parse_args(line.split()[1:])
         else:
             raise AssertionError(f"{where}: nothing tests {line!r}")
 
@@ -308,7 +311,7 @@ def test_ipython_message_without_extension_is_quoted(shell: Shell) -> None:
 
 def test_names_on_pages_exist() -> None:
     """Check every `room.name`, `lknb.name` and error on a page."""
-    attributes = {"aio", "attributes", "events", "local_participant"}
+    attributes = {"aio", "attributes", "events", "local_participant", "recorders"}
     for page in [*PAGES, DOCS / "magics.md"]:
         text = page.read_text()
         for name in re.findall(r"(?<![\w-])room\.(\w+)\b", text):

@@ -438,6 +438,7 @@ class Recording(Live, Events):
             ValueError: for an unknown kind, a speed that is not above 0, and a datetime without a timezone.
 
         Examples:
+            >>> run = lknb.open_recording("run.mcap")
             >>> run.replay_as_participants("rehearsal", speed=2).wait()
         """
         interest = Interest.of(kind, topic, sender)
@@ -559,7 +560,7 @@ class Recording(Live, Events):
             ImportError: without pyarrow: `pip install "lknb[data]"`.
 
         Examples:
-            >>> run.export("tables")
+            >>> lknb.open_recording("run.mcap").export("tables")
         """
         from lknb.recording.export import export
 

@@ -46,6 +46,7 @@ replays: Belongings[Replay] = Belongings(end=lambda replay: replay.end())
 """The replays that run in this kernel."""
 
 
+@public
 class Lateness(NamedTuple):
     """How late events were sent: seconds between when each was due and when sending it began.
 
@@ -452,7 +453,7 @@ async def _connected(room: Room) -> None:
     """Wait while the room reconnects.
 
     Raises:
-        RoomClosedError: if it is closed.
+        NotConnectedError: if it is closed.
     """
     if room.state == "reconnecting":
         await room._connection.until(lambda: room.state != "reconnecting", _RECONNECT_WITHIN)

@@ -7,7 +7,6 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from lknb.events import Events
 from lknb.magics.grammar import Verb, VerbParser, identifier
 from lknb.magics.session import Session
 from lknb.magics.verbs.common import Run
@@ -24,6 +23,8 @@ def _sql_arguments(parser: VerbParser) -> None:
 
 
 def _sql(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    from lknb.events import Events  # here, so that loading the magics does not load the SDK
+
     events = session.variable(args.source, args.scope) if args.source else session.room.events
     if not isinstance(events, Events):
         raise UsageError(
