@@ -13,7 +13,7 @@ from lknb.tables import Table
 from lknb.widgets.chat import ChatPart
 from lknb.widgets.feed import FeedPart
 from lknb.widgets.modules import bundled
-from lknb.widgets.part import Part
+from lknb.widgets.part import RoomPart
 from lknb.widgets.participants import ParticipantsPart
 from lknb.widgets.rows import PanelValues, RecordingStarted
 from lknb.widgets.rpc import RpcPart
@@ -30,12 +30,12 @@ _LONGEST_PATH = 500
 
 Tab = Literal["participants", "feed", "chat", "transfers", "rpc", "telemetry"]
 
-TABS: dict[str, type[Part]] = {
+TABS: dict[str, type[RoomPart]] = {
     each.name: each for each in (ParticipantsPart, FeedPart, ChatPart, TransfersPart, RpcPart, TelemetryPart)
 }
 
 
-class PanelPart(Part):
+class PanelPart(RoomPart):
     """The room, this participant and the connection's state; leaving the room and rejoining it."""
 
     name = "panel"
