@@ -18,6 +18,7 @@ from lknb.widgets.participants import ParticipantsPart
 from lknb.widgets.rows import PanelValues, RecordingStarted
 from lknb.widgets.rpc import RpcPart
 from lknb.widgets.telemetry import TelemetryPart
+from lknb.widgets.timeline import TimelinePart
 from lknb.widgets.transfers import TransfersPart
 from lknb.widgets.widget import RoomWidget
 
@@ -28,10 +29,11 @@ _RECORDING_POLL = 1.0
 _RECORDINGS = 10
 _LONGEST_PATH = 500
 
-Tab = Literal["participants", "feed", "chat", "transfers", "rpc", "telemetry"]
+Tab = Literal["participants", "feed", "chat", "transfers", "rpc", "telemetry", "timeline"]
 
-TABS: dict[str, type[RoomPart]] = {
-    each.name: each for each in (ParticipantsPart, FeedPart, ChatPart, TransfersPart, RpcPart, TelemetryPart)
+TABS: dict[str, type[RoomPart] | type[TimelinePart]] = {
+    each.name: each
+    for each in (ParticipantsPart, FeedPart, ChatPart, TransfersPart, RpcPart, TelemetryPart, TimelinePart)
 }
 
 
@@ -126,11 +128,12 @@ class PanelPart(RoomPart):
 
 @public
 class Panel(RoomWidget):
-    """A room in tabs: participants and state, feed, chat, transfers, RPC, telemetry.
+    """A room in tabs: participants and state, feed, chat, transfers, RPC, telemetry, timeline.
 
     Args:
         room: the room to show.
-        tabs: some of `participants`, `feed`, `chat`, `transfers`, `rpc` and `telemetry`; all if none are given.
+        tabs: some of `participants`, `feed`, `chat`, `transfers`, `rpc`, `telemetry` and `timeline`; all
+            if none are given.
 
     Raises:
         ValueError: for an unknown tab.
