@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from lknb.widgets.link import Link
     from lknb.widgets.panel import Panel, Tab
     from lknb.widgets.telemetry import Telemetry
+    from lknb.widgets.timeline import Timeline
 
 __version__ = "0.1.0"
 
@@ -107,6 +108,7 @@ _MODULES = {
     "Panel": "widgets.panel",
     "Tab": "widgets.panel",
     "Telemetry": "widgets.telemetry",
+    "Timeline": "widgets.timeline",
     "Table": "tables",
     "LknbError": "errors",
     "ConnectError": "errors",
@@ -182,6 +184,7 @@ __all__ = [
     "Table",
     "TableError",
     "Telemetry",
+    "Timeline",
     "UnknownParticipantError",
     "aio",
     "connect",

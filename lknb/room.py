@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from lknb.widgets.feed import Feed
     from lknb.widgets.link import Link
     from lknb.widgets.panel import Panel, Tab
-    from lknb.widgets.widget import RoomWidget
+    from lknb.widgets.timeline import Timeline
+    from lknb.widgets.widget import LiveWidget
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -179,7 +180,7 @@ class Room(Live, ReadOnly):
     aio: AioRoom
     local_participant: LocalParticipant
     events: EventLog
-    widgets: Belongings[RoomWidget]
+    widgets: Belongings[LiveWidget]
     links: Belongings[Link]
     recorders: Belongings[Recorder]
 
@@ -768,7 +769,7 @@ class Room(Live, ReadOnly):
         """The room in tabs, live; display it, or make it a cell's last line.
 
         Args:
-            tabs: only these: `participants`, `feed`, `chat`, `transfers`, `rpc`, `telemetry`.
+            tabs: only these: `participants`, `feed`, `chat`, `transfers`, `rpc`, `telemetry`, `timeline`.
 
         Raises:
             ValueError: for an unknown tab.
@@ -776,6 +777,19 @@ class Room(Live, ReadOnly):
         from lknb.widgets.panel import Panel
 
         return Panel(self, *tabs)
+
+    def timeline(self) -> Timeline:
+        """What happens over time, live: a lane for each participant; display it, or make it a cell's last line.
+
+        Streams and calls are bars from begin to end, packets and frames are density, changes of state are marks, and
+        losses and interruptions are bands. It shows the events of the log, and those that follow.
+
+        Examples:
+            >>> room.timeline()
+        """
+        from lknb.widgets.timeline import Timeline
+
+        return Timeline(self)
 
     def link(
         self, widget: traitlets.HasTraits, attribute: str, *, trait: str = "value", of: str | Participant | None = None

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -28,7 +28,7 @@ IMAGES = HERE.parent / "docs" / "images"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark", "contrast": "JupyterLab Dark High Contrast"}
 WIDTH = 1180
 ROOM = "studio"
-TABS = ("participants", "feed", "chat", "transfers", "rpc", "telemetry")
+TABS = ("participants", "feed", "chat", "transfers", "rpc", "telemetry", "timeline")
 
 
 @contextmanager
@@ -42,6 +42,7 @@ def company() -> Iterator[dict[str, lknb.Room]]:
 
     @others["agent"].rpc("weather")
     def weather(city: str, days: int = 1) -> dict[str, object]:
+        time.sleep(0.8)  # as an agent that looks it up
         return {"city": city, "days": days, "forecast": ["sunny", "cloudy", "sunny"][:days]}
 
     ending = threading.Event()
@@ -77,6 +78,28 @@ def act(book: Notebook, others: dict[str, lknb.Room]) -> None:
     others["bob"].send_bytes(walk.encode(), topic="files", name="walk.csv", mime_type="text/csv")
     others["agent"].local_participant.set_attributes({"status": "answering"})
     book.run(2)
+
+
+def converse(book: Notebook, others: dict[str, lknb.Room]) -> None:
+    """Make what a timeline shows: answers in pieces, calls that take long or fail, files, and changes of state."""
+    agent, bob, robot = others["agent"], others["bob"], others["robot"]
+
+    def call(payload: dict[str, object]) -> None:
+        with suppress(lknb.RpcError):
+            bob.perform_rpc("alice", "add", payload)
+
+    for turn in range(4):
+        agent.attributes["status"] = "thinking"
+        book.run(2)
+        call({"a": 1, "b": turn} if turn % 2 else {"a": "one"})
+        agent.attributes["status"] = "speaking"
+        with agent.stream_text(topic="lk.chat") as answer:
+            for word in ("Sunny,", "with", "a", "light", "wind", "from", "the", "west,", "and", "21", "degrees"):
+                answer.write(f"{word} ")
+                time.sleep(0.1)
+        robot.attributes["battery"] = f"{86 - turn} %"
+        robot.send_bytes(bytes(2_000_000), topic="frames", name="view.raw")
+        time.sleep(0.4)
 
 
 def picture(book: Notebook, index: int, name: str, folder: Path, themes: list[str]) -> None:
@@ -146,6 +169,8 @@ def main() -> int:
                 if name == "telemetry":
                     book.output(index).scroll_into_view_if_needed()
                     time.sleep(15)  # for the charts to load, and the lines to grow
+                if name == "timeline":
+                    converse(book, others)
                 for width in args.widths:
                     lab.page.set_viewport_size({"width": width, "height": 1000})
                     shot = name if width == WIDTH else f"{name}-{width}"

@@ -158,8 +158,8 @@ def test_events_can_be_filtered_limited_and_assigned(joined: Shell) -> None:
     assert "<td" in joined.user_ns["last"]._repr_html_()
 
 
-def test_feed_and_panel_return_widgets(joined: Shell) -> None:
-    for line in ("%lk feed", "%lk feed --kind text --topic chat", "%lk panel"):
+def test_feed_timeline_and_panel_return_widgets(joined: Shell) -> None:
+    for line in ("%lk feed", "%lk feed --kind text --topic chat", "%lk timeline", "%lk panel"):
         assert "alice in" in repr(joined.cell(line)), line
 
 

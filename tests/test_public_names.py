@@ -76,6 +76,7 @@ EXPORTED = {
     "Feed",
     "Panel",
     "Telemetry",
+    "Timeline",
     "Link",
 }
 
@@ -136,6 +137,7 @@ ROOM = {
     "samples",
     "feed",
     "panel",
+    "timeline",
     "link",
 }
 CHANGING = {"set_attributes", "set_metadata", "set_name"}

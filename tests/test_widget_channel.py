@@ -23,7 +23,7 @@ class Counting(Part):
     title = "Counting"
 
     def __init__(self, name: str = "counting") -> None:
-        super().__init__(None)  # type: ignore[arg-type]
+        super().__init__()
         self.name = name  # type: ignore[misc]
         self.numbers: Rows[int] = Rows(lambda number: {"n": number}, limit=100, burst=20)
         self.rows = {"numbers": self.numbers}

@@ -27,7 +27,7 @@ def run(text: str, folder: Path) -> str:
     return subprocess.run([NODE, path], capture_output=True, text=True, check=True, timeout=30).stdout
 
 
-@pytest.mark.parametrize("name", ["feed", "panel", "telemetry"])
+@pytest.mark.parametrize("name", ["feed", "panel", "telemetry", "timeline"])
 def test_widget_is_one_module_that_fetches_nothing(name: str, tmp_path: Path) -> None:
     text = modules.bundled(name)
     path = tmp_path / "whole.mjs"

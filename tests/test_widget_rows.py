@@ -14,7 +14,8 @@ import lknb
 from lknb.files import IMAGE_TYPES
 from lknb.widgets import rows
 from lknb.widgets.panel import TABS, PanelPart
-from lknb.widgets.part import Part
+from lknb.widgets.part import RoomPart
+from lknb.widgets.timeline import TimelinePart
 
 FOLDER = Path(rows.__file__).parent
 SCALARS = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
@@ -133,7 +134,7 @@ def test_rows_have_the_same_keys_and_types_on_both_sides(typedefs: Typedefs, nam
 
 @pytest.mark.parametrize("kind", [PanelPart, *TABS.values()])
 def test_parts_have_the_values_rows_and_answers_that_the_page_declares(
-    alice: lknb.Room, typedefs: Typedefs, kind: type[Part]
+    alice: lknb.Room, typedefs: Typedefs, kind: type[RoomPart] | type[TimelinePart]
 ) -> None:
     part = kind(alice)
     prefix = kind.__name__.removesuffix("Part")

@@ -17,6 +17,7 @@ from waiting import eventually
 import lknb
 from lknb.event import Event
 from lknb.loop import LOOP
+from lknb.tables import Table
 from lknb.widgets import telemetry
 from lknb.widgets.telemetry import FIELDS, SOURCES, TelemetryPart
 
@@ -298,6 +299,8 @@ def test_static_tables_summarize_fields(alice: lknb.Room) -> None:
     for number in range(5):
         happened(alice, json.dumps({"x": number / 2, NASTY: number}).encode())
     (_, summary), (_, newest) = plot.parts[0].tables()
+    assert isinstance(summary, Table)
+    assert isinstance(newest, Table)
     assert summary.rows[0] == ("x", "bob", "imu", "2", "0", "1", "2", "5")
     assert newest.rows[0][1:4] == ("bob", "imu", "2")
     happened(alice, NASTY, sender=NASTY)

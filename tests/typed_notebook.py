@@ -33,6 +33,7 @@ def cells() -> None:
     assert_type(next(room.listen(["text", "data"])), lknb.Event)
     assert_type(room.events.filter("rpc", direction="in"), lknb.Events)
     assert_type(room.feed("data", "imu").plot(), lknb.Telemetry)
+    assert_type(room.timeline(), lknb.Timeline)
     assert_type(room.panel("chat"), lknb.Panel)
     assert_type(room.handlers, tuple[lknb.Handler, ...])
     assert_type(room.decode("imu", "<dff", names=["t", "x", "y"]), lknb.Decoder)

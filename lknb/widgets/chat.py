@@ -13,7 +13,7 @@ from lknb.files import ReceivedFile
 from lknb.tables import Table, time_of_day
 from lknb.widgets.content import TEXT_LIMIT
 from lknb.widgets.conversation import PACKET_TOPICS, Conversation, Message
-from lknb.widgets.part import STATIC_ROWS, Json, Part, Rows, people_values
+from lknb.widgets.part import STATIC_ROWS, Json, RoomPart, Rows, people_values
 from lknb.widgets.rows import AttachmentRow, ChatValues, FilePiece, MessageRow, MessageText, PieceRow, QuoteRow
 from lknb.widgets.uploads import PIECE as FILE_PIECE
 from lknb.widgets.uploads import Uploads
@@ -35,7 +35,7 @@ _QUOTE = 140
 _SHOWN_IMAGE = 5 * 1024 * 1024  # bytes of an image that is shown in the chat; larger ones can be downloaded
 
 
-class ChatPart(Part):
+class ChatPart(RoomPart):
     """The chat of one room, compatible with LiveKit's chat components."""
 
     name = "chat"

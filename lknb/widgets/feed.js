@@ -1,11 +1,11 @@
 // Feed: every event as it happens, newest first, to filter, sort, open, copy and download.
-import { eventDetails } from "./content.js";
 import { h, hasFocus, offerDownload, setText } from "./dom.js";
+import { EventDetails } from "./event_details.js";
 import { EventGrid } from "./event_grid.js";
 import { Menu } from "./menu.js";
 import { Outcome, widget } from "./view.js";
 
-/** @import { EventRow, FeedOnly, FeedPart, FeedValues } from "./rows.js" */
+/** @import { FeedOnly, FeedPart, FeedValues } from "./rows.js" */
 /** @import { PartState } from "./sync.js" */
 /** @import { Ask, Context } from "./view.js" */
 
@@ -32,7 +32,7 @@ class Feed {
 		this.counts = h("span", { class: "lknb-counts" }, "Waiting for the kernel");
 		this.pause = h("button", { type: "button", "aria-pressed": "false", onclick: () => this.togglePause() }, "Pause");
 		this.grid = new EventGrid((number) => this.details.show(number, this.grid.events.get(number)), signal);
-		this.details = new Details(
+		this.details = new EventDetails(
 			(number) => this.outcome.report(ask("read", { number })),
 			() => this.close(),
 		);
@@ -150,64 +150,6 @@ class Filters {
 		this.senders.set(filter.senders ?? []);
 		this.topic.value = filter.topic ?? "";
 		this.text.value = filter.text ?? "";
-	}
-}
-
-/** The event that is open, beside the list, or below it if there is no room. */
-class Details {
-	/**
-	 * @param {(number: string) => Promise<{ value: import("./rows.js").WholeEvent, buffer?: DataView<ArrayBuffer> } | undefined>} read
-	 * @param {() => void} close
-	 */
-	constructor(read, close) {
-		this.read = read;
-		this.number = "";
-		/** @type {EventRow | undefined} */
-		this.event = undefined;
-		this.content = h("div", { class: "lknb-feed-content" });
-		const button = h("button", { type: "button", "aria-label": "Close", title: "Close (Escape)", onclick: close }, "×");
-		this.element = h(
-			"section",
-			{ class: "lknb-feed-details", "aria-label": "The open event", hidden: true },
-			button,
-			this.content,
-		);
-		this.element.addEventListener("keydown", (event) => {
-			if (event.key === "Escape") close();
-		});
-	}
-
-	/**
-	 * @param {string} number "" for none
-	 * @param {EventRow | undefined} event
-	 */
-	show(number, event) {
-		this.number = number;
-		this.event = event;
-		this.element.hidden = !event;
-		this.content.replaceChildren();
-		if (event) this.fill(event);
-	}
-
-	/**
-	 * Load the rest when a stream has ended.
-	 * @param {Map<string, EventRow>} events
-	 */
-	update(events) {
-		const event = events.get(this.number);
-		if (this.event?.status !== "open" || !event || event.status === "open") return;
-		this.event = event;
-		this.fill(event);
-	}
-
-	/** @param {EventRow} event */
-	async fill(event) {
-		this.content.replaceChildren(eventDetails(event));
-		if (!event.more && event.status !== "open" && !event.size) return;
-		const { number } = this;
-		const answer = await this.read(number);
-		if (answer && number === this.number && event === this.event)
-			this.content.replaceChildren(eventDetails(answer.value, answer.buffer));
 	}
 }
 

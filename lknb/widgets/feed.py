@@ -16,7 +16,7 @@ from lknb.tables import Table, time_of_day
 from lknb.widgets.content import event_row, is_decoded, preview, whole_event
 from lknb.widgets.download import as_csv, as_json
 from lknb.widgets.modules import bundled
-from lknb.widgets.part import STATIC_ROWS, Part, Rows, drop_payloads
+from lknb.widgets.part import STATIC_ROWS, Part, RoomPart, Rows, drop_payloads
 from lknb.widgets.rate import RollingRate
 from lknb.widgets.rows import EventRow, FeedDownload, FeedFilter, FeedValues, WholeEvent
 from lknb.widgets.widget import RoomWidget
@@ -33,7 +33,7 @@ _RATE_SPAN = 1.0
 _RATE_POLL = 0.3
 
 
-class FeedPart(Part):
+class FeedPart(RoomPart):
     """The events of one room that pass a filter.
 
     Args:

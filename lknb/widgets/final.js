@@ -9,6 +9,7 @@ export const STYLE =
 	".lknb-saved { font: 13px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); max-height: 480px; overflow: auto; } " +
 	".lknb-saved p { margin: 0; overflow-wrap: break-word; unicode-bidi: isolate; } " +
 	".lknb-saved .lknb-scroll { height: auto; max-height: none; resize: none; } .lknb-saved .lknb-pages { min-height: 0; } " +
+	".lknb-saved .lknb-timeline-scroll > * { height: auto !important; } " +
 	".lknb-saved-note { opacity: 0.75; font-style: italic; }";
 const TABLES =
 	".lknb-saved table { border-collapse: collapse; } " +

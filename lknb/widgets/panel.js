@@ -6,6 +6,7 @@ import { inert } from "./inert.js";
 import { participants } from "./participants.js";
 import { rpc } from "./rpc.js";
 import { telemetry } from "./telemetry.js";
+import { timeline } from "./timeline.js";
 import { transfers } from "./transfers.js";
 import { Outcome, widget } from "./view.js";
 
@@ -13,7 +14,7 @@ import { Outcome, widget } from "./view.js";
 /** @import { Context, Show } from "./view.js" */
 
 /** @type {Record<string, Show>} */
-const TABS = { participants, feed, chat, transfers, rpc, telemetry };
+const TABS = { participants, feed, chat, transfers, rpc, telemetry, timeline };
 
 /** The tabs and their pages. A page is created when it is first chosen. */
 class Tabs {

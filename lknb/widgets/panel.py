@@ -13,11 +13,12 @@ from lknb.tables import Table
 from lknb.widgets.chat import ChatPart
 from lknb.widgets.feed import FeedPart
 from lknb.widgets.modules import bundled
-from lknb.widgets.part import Part
+from lknb.widgets.part import RoomPart
 from lknb.widgets.participants import ParticipantsPart
 from lknb.widgets.rows import PanelValues, RecordingStarted
 from lknb.widgets.rpc import RpcPart
 from lknb.widgets.telemetry import TelemetryPart
+from lknb.widgets.timeline import TimelinePart
 from lknb.widgets.transfers import TransfersPart
 from lknb.widgets.widget import RoomWidget
 
@@ -28,14 +29,15 @@ _RECORDING_POLL = 1.0
 _RECORDINGS = 10
 _LONGEST_PATH = 500
 
-Tab = Literal["participants", "feed", "chat", "transfers", "rpc", "telemetry"]
+Tab = Literal["participants", "feed", "chat", "transfers", "rpc", "telemetry", "timeline"]
 
-TABS: dict[str, type[Part]] = {
-    each.name: each for each in (ParticipantsPart, FeedPart, ChatPart, TransfersPart, RpcPart, TelemetryPart)
+TABS: dict[str, type[RoomPart] | type[TimelinePart]] = {
+    each.name: each
+    for each in (ParticipantsPart, FeedPart, ChatPart, TransfersPart, RpcPart, TelemetryPart, TimelinePart)
 }
 
 
-class PanelPart(Part):
+class PanelPart(RoomPart):
     """The room, this participant and the connection's state; leaving the room and rejoining it."""
 
     name = "panel"
@@ -126,11 +128,12 @@ class PanelPart(Part):
 
 @public
 class Panel(RoomWidget):
-    """A room in tabs: participants and state, feed, chat, transfers, RPC, telemetry.
+    """A room in tabs: participants and state, feed, chat, transfers, RPC, telemetry, timeline.
 
     Args:
         room: the room to show.
-        tabs: some of `participants`, `feed`, `chat`, `transfers`, `rpc` and `telemetry`; all if none are given.
+        tabs: some of `participants`, `feed`, `chat`, `transfers`, `rpc`, `telemetry` and `timeline`; all
+            if none are given.
 
     Raises:
         ValueError: for an unknown tab.

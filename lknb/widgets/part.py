@@ -6,11 +6,10 @@ A part knows nothing of messages and browsers: `Channel` asks it for a snapshot,
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from lknb.event import Event, Kind
-from lknb.tables import Table
 from lknb.widgets.rows import PeopleValues
 
 if TYPE_CHECKING:
@@ -172,8 +171,19 @@ def drop_payloads(rows: Rows[Event | Row], oldest: int, describe: Callable[[Even
     rows.swap_oldest(without_payload)
 
 
+class Still(Protocol):
+    """What stays when a widget has ended, such as a `Table`; everything in it is escaped."""
+
+    def __repr__(self) -> str: ...
+
+    def _repr_html_(self) -> str: ...
+
+    def blocks(self) -> list[str | list[list[str]]]:
+        """The same as text for a page: lines, and tables as lists of rows."""
+
+
 class Part:
-    """One subject of a room, as a browser shows it.
+    """One subject of a room or of a recording, as a browser shows it.
 
     A subclass fills `rows`, overrides `values`, and lists in `actions` the coroutines that a browser may call by
     name. Their arguments come from the browser: treat them as untrusted data.
@@ -191,14 +201,11 @@ class Part:
     title: ClassVar[str]
     tab: ClassVar[str] = ""
 
-    def __init__(self, room: Room) -> None:
-        self.room = room
+    def __init__(self) -> None:
         self.rows: dict[str, Rows[Any]] = {}
         self.actions: dict[str, Action] = {}
         self.changed: Callable[[], None] = lambda: None
         self._sent: Mapping[str, object] = {}
-        self._evicted = 0
-        self._unsubscribe: Callable[[], None] = lambda: None
 
     @property
     def poll_after(self) -> float | None:
@@ -206,34 +213,21 @@ class Part:
         return None
 
     def start(self, changed: Callable[[], None]) -> None:
-        """Start to follow the room, and call `changed` (cheap, from any thread) when there is something to send."""
+        """Start to follow the source, and call `changed` (cheap, from any thread) when there is something to send."""
         self.changed = changed
-
-    def _follow(self, reader: Callable[[Event], None], kinds: Collection[Kind] | None = None) -> None:
-        """Call `reader` with each new event of the room's log, or only of these kinds, until `stop`."""
-        self._unsubscribe = self.room.events.subscribe(reader, kinds)
-
-    def _oldest_after_eviction(self) -> int | None:
-        """The number of the log's oldest event, if the log has evicted any since the last call."""
-        log = self.room.events
-        if log.evicted == self._evicted:
-            return None
-        self._evicted = log.evicted
-        return log[0].number
 
     def remember(self, other: Part) -> None:
         """Keep what the user chose in `other`, which the cell showed before it ran again."""
 
     def stop(self) -> None:
         """Stop following. `tables` still returns the current state."""
-        self._unsubscribe()
 
     def values(self) -> Mapping[str, object]:
         """The single values by name, as JSON."""
         return {}
 
-    def tables(self) -> list[tuple[str, Table]]:
-        """The current state as tables with titles, for a saved notebook and for a terminal."""
+    def tables(self) -> Sequence[tuple[str, Still]]:
+        """The current state as tables or pictures with titles, for a saved notebook and for a terminal."""
         raise NotImplementedError
 
     def look(self) -> None:
@@ -259,6 +253,36 @@ class Part:
         changes["set"] = {name: value for name, value in values.items() if self._sent.get(name, self) != value}
         self._sent = values
         return {key: value for key, value in changes.items() if value} or None
+
+
+class RoomPart(Part):
+    """A part that shows something of a room.
+
+    Args:
+        room: the room to show.
+    """
+
+    def __init__(self, room: Room) -> None:
+        super().__init__()
+        self.room = room
+        self._evicted = 0
+        self._unsubscribe: Callable[[], None] = lambda: None
+
+    def _follow(self, reader: Callable[[Event], None], kinds: Collection[Kind] | None = None) -> None:
+        """Call `reader` with each new event of the room's log, or only of these kinds, until `stop`."""
+        self._unsubscribe = self.room.events.subscribe(reader, kinds)
+
+    def stop(self) -> None:
+        """Stop following."""
+        self._unsubscribe()
+
+    def _oldest_after_eviction(self) -> int | None:
+        """The number of the log's oldest event, if the log has evicted any since the last call."""
+        log = self.room.events
+        if log.evicted == self._evicted:
+            return None
+        self._evicted = log.evicted
+        return log[0].number
 
 
 def people_values(room: Room) -> PeopleValues:

@@ -14,7 +14,7 @@ from lknb.participants import Participant
 from lknb.systems.state import ATTRIBUTES_LIMIT
 from lknb.tables import Table
 from lknb.widgets.content import TEXT_LIMIT
-from lknb.widgets.part import Part, Rows
+from lknb.widgets.part import RoomPart, Rows
 from lknb.widgets.rows import (
     AttributeRow,
     Beginning,
@@ -46,7 +46,7 @@ _LEFT = 20
 _POLL = 1.0
 
 
-class ParticipantsPart(Part):
+class ParticipantsPart(RoomPart):
     """Everybody in the room, their recent changes, and the state that this participant may edit.
 
     Args:

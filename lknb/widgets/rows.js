@@ -504,4 +504,64 @@
 /** @typedef {{ plotter: Library, library: Library, clear: null }} TelemetryAnswers */
 /** @typedef {{ values: TelemetryValues, rows: { batches: BatchRow }, answers: TelemetryAnswers }} TelemetryPart */
 
+// Timeline
+
+/**
+ * @typedef {object} TimelineValues
+ * @property {string} room
+ * @property {string} identity
+ * @property {boolean} live whether more can happen
+ * @property {[begin: number, end: number] | null} recorded when a recording begins and ends
+ * @property {string[]} lanes the participants by the number of their lane; the room itself is ""
+ * @property {boolean} others whether one more lane has further participants
+ * @property {string[]} topics by their number
+ * @property {string[]} kinds by their number
+ * @property {string[]} statuses by their number
+ * @property {number} first the position of the oldest event that the kernel keeps
+ * @property {number} total
+ * @property {number} left_out older events
+ * @property {number} batch the number of the newest batch
+ * @property {number} now
+ * @property {number | null} loading how much of a recording has been read, from 0 to 1
+ * @property {string} trouble
+ */
+
+/**
+ * Events that are new or have changed, as packed columns in base64: see `timeline_store.js`.
+ * @typedef {object} TimelineBatch
+ * @property {number} count
+ * @property {string} columns
+ * @property {boolean} whole whether these are all that the kernel keeps
+ */
+
+/**
+ * The same on request; the bytes travel beside the answer.
+ * @typedef {object} TimelineEvents
+ * @property {number} count
+ * @property {number} batch the number of the newest batch, whose events are among these
+ * @property {number | null} next the position to go on with
+ */
+
+/**
+ * A participant who was there.
+ * @typedef {object} TimelinePerson
+ * @property {string} identity
+ * @property {string} name
+ * @property {Beginning} metadata
+ * @property {[key: string, value: Beginning][]} attributes
+ * @property {number} more_attributes
+ */
+
+/**
+ * The state of the room at a moment of a recording.
+ * @typedef {object} TimelineState
+ * @property {number} time
+ * @property {Beginning} metadata
+ * @property {TimelinePerson[]} people
+ * @property {number} more_people
+ */
+
+/** @typedef {{ events: TimelineEvents, read: WholeEvent, state_at: TimelineState }} TimelineAnswers */
+/** @typedef {{ values: TimelineValues, rows: { batches: TimelineBatch }, answers: TimelineAnswers }} TimelinePart */
+
 export {};

@@ -483,3 +483,63 @@ class Library(TypedDict):
 
     style: str
     buffer: bytes
+
+
+# Timeline
+
+
+class TimelineValues(TypedDict):
+    """What the marks of a timeline refer to, and how much of it there is."""
+
+    room: str
+    identity: str
+    live: bool  # whether more can happen
+    recorded: tuple[float, float] | None  # when a recording begins and ends
+    lanes: list[str]  # the participants by the number of their lane; the room itself is ""
+    others: bool  # whether one more lane has further participants
+    topics: list[str]  # by their number
+    kinds: list[str]  # by their number
+    statuses: list[str]  # by their number
+    first: int  # the position of the oldest event that the kernel keeps
+    total: int
+    left_out: int  # older events
+    batch: int  # the number of the newest batch
+    now: float
+    loading: float | None  # how much of a recording has been read, from 0 to 1
+    trouble: str
+
+
+class TimelineBatch(TypedDict):
+    """Events that are new or have changed, as packed columns in base64: see `timeline_columns.py`."""
+
+    count: int
+    columns: str
+    whole: bool  # whether these are all that the kernel keeps
+
+
+class TimelineEvents(TypedDict):
+    """The same on request, as bytes."""
+
+    count: int
+    batch: int  # the number of the newest batch, whose events are among these
+    next: int | None  # the position to go on with
+    buffer: bytes
+
+
+class TimelinePerson(TypedDict):
+    """A participant who was there."""
+
+    identity: str
+    name: str
+    metadata: Beginning
+    attributes: list[tuple[str, Beginning]]
+    more_attributes: int
+
+
+class TimelineState(TypedDict):
+    """The state of the room at a moment of a recording."""
+
+    time: float
+    metadata: Beginning
+    people: list[TimelinePerson]
+    more_people: int

@@ -17,7 +17,7 @@ from lknb.systems.payloads import decode, encode
 from lknb.systems.rpc import METHOD_LIMIT
 from lknb.tables import Table, time_of_day
 from lknb.widgets.content import TEXT_LIMIT
-from lknb.widgets.part import STATIC_ROWS, Part, Rows, drop_payloads, people_values
+from lknb.widgets.part import STATIC_ROWS, RoomPart, Rows, drop_payloads, people_values
 from lknb.widgets.rows import CallAnswer, CallRow, MethodRow, RpcValues
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class _Served:
             self.failed += event.status == "failed"
 
 
-class RpcPart(Part):
+class RpcPart(RoomPart):
     """This notebook's calls, including those of its cells, and the methods that it serves."""
 
     name = "rpc"

@@ -10,7 +10,10 @@ const LEFT_OUT =
 	"button, select, input, textarea, form, label, progress, canvas, svg, style, datalist, img, .lknb-chart, .lknb-box, " +
 	".lknb-menu, .lknb-grip, .lknb-usual, [hidden], [aria-hidden=true], [role=status]";
 /** Buttons with a text of the view: they become plain text. */
-const TEXT_BUTTONS = "th > button, .lknb-chat-quote > button, [role=tab][aria-selected=true]";
+const TEXT_BUTTONS =
+	"th > button, .lknb-chat-quote > button, [role=tab][aria-selected=true], .lknb-timeline-legend > [aria-pressed=true]";
+/** Canvases whose picture is kept. It covers what is behind it, so that it can be read in another theme, too. */
+const PICTURES = "canvas.lknb-picture";
 const ATTRIBUTES = ["class", "style", "colspan", "dir", "open"];
 const MAX_ROWS = 40;
 const MAX_NODES = 1_500;
@@ -29,9 +32,23 @@ export function staticCopy(root) {
 		text.append(...button.childNodes);
 		button.replaceWith(text);
 	}
+	const canvases = /** @type {NodeListOf<HTMLCanvasElement>} */ (root.querySelectorAll(PICTURES));
+	for (const [index, place] of copy.querySelectorAll(PICTURES).entries()) place.replaceWith(pictureOf(canvases[index]));
 	for (const element of copy.querySelectorAll(LEFT_OUT)) element.remove();
 	for (const list of copy.querySelectorAll("table, ul, .lknb-chat-messages")) shorten(list);
 	return copy;
+}
+
+/**
+ * An element that looks like a canvas.
+ * @param {HTMLCanvasElement} canvas
+ */
+function pictureOf(canvas) {
+	const picture = document.createElement("div");
+	picture.style.width = canvas.style.width;
+	picture.style.height = canvas.style.height;
+	if (canvas.width && canvas.height) picture.style.background = `url("${canvas.toDataURL()}") 0 0 / 100% 100%`;
+	return picture;
 }
 
 /**

@@ -3,6 +3,7 @@ import { Chart, newBatches } from "./chart.js";
 import { h, KeyedList, quoted, setText } from "./dom.js";
 import { grouped, hues, Plots, sourceName } from "./plots.js";
 import { SampleStore } from "./sample_store.js";
+import { followTheme } from "./theme.js";
 import { loadUplot } from "./uplot.js";
 import { Outcome, widget } from "./view.js";
 
@@ -13,7 +14,6 @@ import { Outcome, widget } from "./view.js";
 
 /** Fields drawn until the user chooses some. */
 const FIRST_FIELDS = 8;
-const THEME_ATTRIBUTES = ["class", "data-jp-theme-light", "data-jp-theme-name", "data-vscode-theme-kind", "theme"];
 
 /**
  * @param {Context<TelemetryPart>} context
@@ -268,19 +268,6 @@ class FieldChoice {
 			if (!this.choices.has(name)) this.choices.set(name, index < FIRST_FIELDS);
 		this.list.draw(names.map((name) => [name, name]));
 	}
-}
-
-/**
- * Call `changed` whenever the theme of the page may have changed.
- * @param {() => void} changed
- * @param {AbortSignal} signal
- */
-function followTheme(changed, signal) {
-	const observer = new MutationObserver(changed);
-	for (const element of [document.body, document.documentElement])
-		observer.observe(element, { attributeFilter: THEME_ATTRIBUTES });
-	signal.addEventListener("abort", () => observer.disconnect());
-	matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed, { signal });
 }
 
 /** @param {HTMLElement} element */

@@ -32,7 +32,7 @@ from lknb.participants import Participant
 from lknb.public import public
 from lknb.tables import Table, plain, time_of_day
 from lknb.widgets.modules import bundled
-from lknb.widgets.part import Json, Part, Rows
+from lknb.widgets.part import Json, RoomPart, Rows
 from lknb.widgets.rate import RollingRate
 from lknb.widgets.rows import BatchRow, Library, TelemetryValues
 from lknb.widgets.samples import (
@@ -80,7 +80,7 @@ _RATE_SPAN = 1.0
 _RATE_POLL = 0.3
 
 
-class TelemetryPart(Part):
+class TelemetryPart(RoomPart):
     """The numbers in one room's packets and frames, over a rolling window.
 
     Args:

@@ -13,7 +13,7 @@ from lknb.inert import inert_line
 from lknb.progress import size as readable
 from lknb.tables import Table, time_of_day
 from lknb.widgets.content import IMAGE_LIMIT
-from lknb.widgets.part import STATIC_ROWS, Part, Rows, people_values
+from lknb.widgets.part import STATIC_ROWS, RoomPart, Rows, people_values
 from lknb.widgets.rate import RollingRate
 from lknb.widgets.rows import FilePiece, Image, SavedFile, TablePreview, TransferRow, TransfersValues
 from lknb.widgets.uploads import LIMIT, PIECE, Uploads
@@ -57,7 +57,7 @@ class _Speed:
         return (moved, self.rate) != before
 
 
-class TransfersPart(Part):
+class TransfersPart(RoomPart):
     """The byte streams of one room."""
 
     name = "transfers"

@@ -1,4 +1,4 @@
-"""`RoomWidget`: what all widgets of a room share, from their display to the static HTML that they leave."""
+"""What all widgets share, from their display to the static HTML that they leave; `RoomWidget`: that of a room."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
+from lknb.belongings import Belongings
 from lknb.cells import Cell, current_cell, shell
 from lknb.live import Live
 from lknb.marimo_cells import in_marimo, when_cell_ends
-from lknb.tables import Table, plain, room_html
+from lknb.tables import plain, room_html
 from lknb.widgets.channel import Channel
 from lknb.widgets.modules import stylesheet
-from lknb.widgets.part import Part
+from lknb.widgets.part import Part, Still
 
 if TYPE_CHECKING:
     from lknb.room import Room
@@ -41,14 +42,14 @@ _STATIC_STYLE = " ".join(
 )
 
 
-class RoomWidget(Live, anywidget.AnyWidget):
-    """A live view of a room: a widget in a notebook, the current state as text in a terminal.
+class LiveWidget(Live, anywidget.AnyWidget):
+    """A live view of parts: a widget in a notebook, the current state as text in a terminal.
 
-    It stays live until the cell that made it runs again, the room is closed, or `close` is called. Then static HTML
+    It stays live until the cell that made it runs again, its owner ends it, or `close` is called. Then static HTML
     with its last state takes its place. marimo cannot change a finished cell's output, so there the page shows `final`.
 
     Args:
-        room: the room to show.
+        widgets: the live widgets of the same owner. It adds itself, and ends those of an earlier run of its cell.
         parts: the parts to show.
         traits: the values of its synchronized traits.
     """
@@ -59,9 +60,9 @@ class RoomWidget(Live, anywidget.AnyWidget):
     # Lines, and tables as lists of rows; empty while the widget is live.
     final: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
-    def __init__(self, room: Room, parts: Sequence[Part], **traits: Any) -> None:
+    def __init__(self, widgets: Belongings[Any], parts: Sequence[Part], **traits: Any) -> None:
         super().__init__(**traits)
-        self.room = room
+        self._siblings = widgets
         self.parts = tuple(parts)
         self.cell: Cell | None = current_cell()
         self.active = True
@@ -70,12 +71,12 @@ class RoomWidget(Live, anywidget.AnyWidget):
         self.on_msg(lambda widget, content, buffers: self._channel.received(content, buffers))
         for part in parts:
             part.start(self._channel.changed)
-        for other in [each for each in room.widgets if self.replaces(each)]:
+        for other in [each for each in widgets if self.replaces(each)]:
             for part, before in itertools.product(parts, other.parts):
                 part.remember(before)
         self._in_marimo = in_marimo()
         when_cell_ends(self._cell_of_marimo_ended)
-        room.widgets.add(self)
+        widgets.add(self)
 
     def _to_browsers(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         if self.comm is None:
@@ -89,7 +90,7 @@ class RoomWidget(Live, anywidget.AnyWidget):
             # Lone surrogates, which JSON from a peer can contain and a message cannot.
             self.send(json.loads(json.dumps(message, ensure_ascii=False).encode(errors="replace")), buffers)
 
-    def replaces(self, other: RoomWidget) -> bool:
+    def replaces(self, other: LiveWidget) -> bool:
         """Whether this widget ends `other`, because an earlier run of the same cell made it."""
         return self.cell is not None and self.cell.ran_again(other.cell)
 
@@ -109,12 +110,10 @@ class RoomWidget(Live, anywidget.AnyWidget):
         return room_html(f'<div class="lknb-static"><style>{_STATIC_STYLE}</style>{head}{"".join(shown)}</div>')
 
     def headline(self) -> str:
-        """This participant, the room, the connection's state, and the number of events."""
-        room = self.room
-        evicted = f", {room.events.evicted:,} of them evicted" if room.events.evicted else ""
-        return plain(f"{room.identity} in {room.name}: {room.state}, {room.events.total:,} events{evicted}")
+        """What the widget shows, in one line."""
+        raise NotImplementedError
 
-    def _tables(self) -> list[tuple[str, Table]]:
+    def _tables(self) -> list[tuple[str, Still]]:
         return [each for part in self.parts for each in part.tables()]
 
     def __repr__(self) -> str:
@@ -143,7 +142,7 @@ class RoomWidget(Live, anywidget.AnyWidget):
             self._displays.append((current_cell(), handle))
 
     def close(self) -> None:
-        """Stop following the room. Static HTML takes the widget's place."""
+        """Stop following. Static HTML takes the widget's place."""
         self._finish(None)
 
     def discard(self) -> None:
@@ -172,12 +171,12 @@ class RoomWidget(Live, anywidget.AnyWidget):
         self._channel.close()
         for part in self.parts:
             part.stop()
-        self.room.widgets.remove(self)
+        self._siblings.remove(self)
         if self._in_marimo:
             self.final = self._final()
             return  # a page that is loaded later needs it too, until the cell runs again
         # The new output first: a front end that finds the comm closed shows an error instead.
-        bundle = self._bundle()
+        bundle = self._bundle() if self._displays else {}
         for cell, handle in self._displays:
             if again is None or cell is None or cell.id != again.id:
                 # Identified by its display id, and sent by the cell that closes: when a notebook runs without a
@@ -190,3 +189,27 @@ class RoomWidget(Live, anywidget.AnyWidget):
         layout = self.layout
         super().close()
         layout.close()  # a widget of its own, which nothing else uses
+
+
+class RoomWidget(LiveWidget):
+    """A live view of a room, which ends it when it is closed.
+
+    Args:
+        room: the room to show.
+        parts: the parts to show.
+        traits: the values of its synchronized traits.
+    """
+
+    def __init__(self, room: Room, parts: Sequence[Part], **traits: Any) -> None:
+        self.room = room
+        super().__init__(room.widgets, parts, **traits)
+
+    def headline(self) -> str:
+        """This participant, the room, the connection's state, and the number of events."""
+        return room_headline(self.room)
+
+
+def room_headline(room: Room) -> str:
+    """This participant, the room, the connection's state, and the number of events, in one line."""
+    evicted = f", {room.events.evicted:,} of them evicted" if room.events.evicted else ""
+    return plain(f"{room.identity} in {room.name}: {room.state}, {room.events.total:,} events{evicted}")

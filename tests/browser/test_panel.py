@@ -58,13 +58,13 @@ def test_tabs_are_reached_by_keyboard_and_keys_do_not_reach_jupyter(notebook: Op
     output = book.output(1)
     expect(output.locator(".lknb-head")).to_contain_text(f"connectedalice (Alice) in {room_name}, 2 in the room")
     tabs = output.get_by_role("tab")
-    expect(tabs).to_have_text(["Participants", "Feed", "Chat", "Transfers", "RPC", "Telemetry"])
+    expect(tabs).to_have_text(["Participants", "Feed", "Chat", "Transfers", "RPC", "Telemetry", "Timeline"])
     tabs.first.focus()
     for key, name in (
         ("ArrowRight", "Feed"),
-        ("End", "Telemetry"),
+        ("End", "Timeline"),
         ("ArrowRight", "Participants"),
-        ("ArrowLeft", "Telemetry"),
+        ("ArrowLeft", "Timeline"),
         ("Home", "Participants"),
     ):
         book.page.keyboard.press(key)

@@ -41,6 +41,8 @@ globalThis.requestAnimationFrame = (draw) => {
 	return frame;
 };
 
+globalThis.cancelAnimationFrame = (number) => void frames.delete(number);
+
 /** Run everything that waits for the next frame. */
 export function drawFrame() {
 	const waiting = [...frames.values()];

@@ -300,6 +300,79 @@ export const telemetryState = (batches, more) => ({
 	rows: { batches: mapOf(batches) },
 });
 
+const KINDS =
+	"text bytes rpc data data_track attributes participant_metadata room_metadata participant connection loss recording".split(
+		" ",
+	);
+const STATUSES = ["open", "ok", "failed", "dropped"];
+
+/**
+ * An event of a timeline, in words.
+ * @typedef {object} TimelineEvent
+ * @property {number} time
+ * @property {string} [kind]
+ * @property {string} [status]
+ * @property {number} [position]
+ * @property {number} [duration]
+ * @property {number} [lane]
+ * @property {number} [other]
+ * @property {number} [topic]
+ * @property {number} [size]
+ */
+
+/**
+ * Events as the kernel packs them.
+ * @param {TimelineEvent[]} events
+ * @param {number} [first] the position of the first
+ */
+export function packedEvents(events, first = 0) {
+	const column = (/** @type {any} */ Type, /** @type {(event: TimelineEvent, index: number) => number} */ of) =>
+		new Uint8Array(Type.from(events.map(of)).buffer);
+	const columns = [
+		column(Float64Array, ({ time }) => time),
+		column(Uint32Array, ({ position }, index) => position ?? first + index),
+		column(Uint32Array, ({ position }, index) => 1000 + (position ?? first + index)),
+		column(Uint32Array, ({ size = 10 }) => size),
+		column(Float32Array, ({ duration = Number.NaN }) => duration),
+		column(Uint16Array, ({ lane = 2 }) => lane),
+		column(Uint16Array, ({ other = 0xffff }) => other),
+		column(Uint16Array, ({ topic = 1 }) => topic),
+		column(Uint8Array, ({ kind = "data", status = "ok" }) => KINDS.indexOf(kind) | (STATUSES.indexOf(status) << 5)),
+	];
+	return Buffer.concat(columns);
+}
+
+/** @param {TimelineEvent[]} events @param {number} [first] @returns {Rows.TimelineBatch} */
+export const timelineBatch = (events, first = 0, whole = false) => ({
+	count: events.length,
+	columns: packedEvents(events, first).toString("base64"),
+	whole,
+});
+
+/** @param {Record<string, Rows.TimelineBatch>} batches @param {Partial<Rows.TimelineValues>} [more] @returns {PartState<Rows.TimelinePart>} */
+export const timelineState = (batches, more) => ({
+	values: {
+		room: "studio",
+		identity: "alice",
+		live: true,
+		recorded: null,
+		lanes: ["", "alice", "bob", "carol"],
+		others: false,
+		topics: ["", "imu"],
+		kinds: KINDS,
+		statuses: STATUSES,
+		first: 0,
+		total: Object.values(batches).reduce((sum, { count }) => sum + count, 0),
+		left_out: 0,
+		batch: Math.max(0, ...Object.keys(batches).map(Number)),
+		now: NOON,
+		loading: null,
+		trouble: "",
+		...more,
+	},
+	rows: { batches: mapOf(batches) },
+});
+
 /** @param {Partial<Rows.PanelValues>} [more] @returns {Rows.PanelValues} */
 export const panelValues = (more) => ({
 	room: "studio",

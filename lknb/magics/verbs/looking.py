@@ -102,6 +102,10 @@ def _feed(session: Session, args: argparse.Namespace, line: str, body: str) -> A
     return session.room.feed(args.kind, args.topic, args.sender)
 
 
+def _timeline(session: Session, args: argparse.Namespace, line: str, body: str) -> Any:
+    return session.room.timeline()
+
+
 def _panel_arguments(parser: VerbParser) -> None:
     from lknb.widgets.panel import TABS  # here, so that loading the magics does not load the widgets
 
@@ -152,6 +156,12 @@ VERBS: list[tuple[Verb, Run]] = [
             ("%lk feed", "%lk feed --kind data --topic imu"),
         ),
         _feed,
+    ),
+    (
+        Verb(
+            "timeline", "Show what happens over time, live, in a lane for each participant.", nothing, ("%lk timeline",)
+        ),
+        _timeline,
     ),
     (Verb("panel", "Show the room live, in tabs.", _panel_arguments, ("%lk panel", "%lk panel chat rpc")), _panel),
 ]
