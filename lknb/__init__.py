@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from lknb.widgets.feed import Feed
     from lknb.widgets.link import Link
     from lknb.widgets.panel import Panel, Tab
+    from lknb.widgets.replay import ReplayView
     from lknb.widgets.telemetry import Telemetry
     from lknb.widgets.timeline import Timeline
 
@@ -70,6 +71,7 @@ _MODULES = {
     "Recorder": "recording.recorder",
     "AioRecorder": "recording.recorder",
     "Replay": "recording.replay",
+    "ReplayView": "widgets.replay",
     "AioReplay": "recording.replay",
     "Lateness": "recording.replay",
     "sdk_log": "log_severity",
@@ -169,6 +171,7 @@ __all__ = [
     "RecordingError",
     "RemoteDataTrack",
     "Replay",
+    "ReplayView",
     "Room",
     "RpcError",
     "SamplePublisher",

@@ -57,6 +57,7 @@ EXPORTED = {
     "ReceivedFile",
     "Replay",
     "AioReplay",
+    "ReplayView",
     "Lateness",
     "Recorder",
     "AioRecorder",

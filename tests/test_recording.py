@@ -554,6 +554,19 @@ def test_a_message_that_was_not_delivered_is_failed_in_the_file(recorder: Record
     ]
 
 
+def test_a_recording_displays_with_its_timeline(alice: lknb.Room, bob: lknb.Room, run: Path) -> None:
+    nasty = "<script>alert(1)</script>"
+    with alice.record(run):
+        alice.send_text(nasty, topic=nasty)
+    shown = lknb.open_recording(run)._repr_html_()
+    assert "<svg" in shown
+    assert "3 events" in shown
+    assert "<script" not in shown
+    timeline = lknb.open_recording(run).timeline()
+    eventually(lambda: "<svg" in timeline.html())
+    timeline.close()
+
+
 def test_files_of_other_programs_are_events(tmp_path: Path) -> None:
     from mcap.writer import CompressionType, Writer
 

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from IPython.core.error import UsageError
@@ -19,6 +19,8 @@ from waiting import eventually, remains, slow_work
 
 import lknb
 from lknb import server
+from lknb.loop import LOOP
+from lknb.widgets.replay import ReplayView
 
 Join = Callable[..., lknb.Room]
 
@@ -348,6 +350,25 @@ def test_arguments_that_cannot_work_are_refused(
 ) -> None:
     with pytest.raises(error):
         run.replay(stage, **wrong)
+
+
+def test_a_view_controls_the_replay(run: lknb.Recording, stage: lknb.Room, join: Join) -> None:
+    join("watcher")
+    replay = run.replay(stage, speed=1e-3, topic="count")
+    view = ReplayView(replay)
+    (part,) = view.parts
+    values = cast(dict[str, Any], part.values())
+    assert (values["state"], values["sent"], values["duration"]) == ("running", 0, replay.duration)
+    LOOP.run(part.actions["pause"](), "pause")
+    eventually(lambda: part.values()["state"] == "paused")
+    LOOP.run(part.actions["step"](), "step")
+    eventually(lambda: part.values()["sent"] == 1)
+    LOOP.run(part.actions["speed"](speed=None), "speed")
+    LOOP.run(part.actions["resume"](), "resume")
+    assert replay.wait(10).sent == 20
+    assert part.poll_after is None
+    assert "20 sent" in view.html()
+    view.close()
 
 
 def test_the_magic_replays(shell: Shell, run: lknb.Recording, room_name: str, join: Join) -> None:

@@ -8,6 +8,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -16,6 +17,7 @@ from lknb.cells import current_cell
 from lknb.columns.decoders import check_kind, make_decoder
 from lknb.connect_options import NAME_LIMIT
 from lknb.decoding import Decoder, Decoders
+from lknb.errors import RecordingError
 from lknb.event import Event, Kind, set_decoders
 from lknb.events import Events, LazyEvents
 from lknb.inert import inert_line
@@ -31,12 +33,15 @@ from lknb.recording.reader import Piece, RecordingFile
 from lknb.recording.replay import OneRoom, Replay, Stage, check_speed, plan, replays
 from lknb.recording.resend import To
 from lknb.sql import Database
-from lknb.tables import Table
+from lknb.tables import Table, room_html
 
 if TYPE_CHECKING:
     import pandas
 
     from lknb.room import Room
+    from lknb.widgets.timeline import Timeline
+
+_PICTURED = 5_000  # events in the picture of a recording that is displayed
 
 
 @public
@@ -518,6 +523,27 @@ class Recording(Live, Events):
         replay = start() if LOOP.is_current() else LOOP.run(start_on_loop, "replay")
         replays.add(replay)
         return replay
+
+    # Look
+
+    def timeline(self) -> Timeline:
+        """The recording over time, with a lane for each participant; display it, or make it a cell's last line.
+
+        Streams and calls are bars, packets and frames are density, changes of state are marks, losses are bands. At the
+        cursor, it shows the state of the room at that moment. Of more than 100,000 events, it shows the newest.
+        """
+        from lknb.widgets.timeline import Timeline
+
+        return Timeline(self)
+
+    def _repr_html_(self) -> str:
+        from lknb.widgets.timeline import picture
+
+        try:
+            drawn = picture(self, _PICTURED)._repr_html_()
+        except RecordingError as error:  # a damaged part must not hide the others
+            drawn = f"<p><em>{escape(inert_line(str(error)))}</em></p>"
+        return room_html(f"<p>{escape(self._count())}</p>{drawn}") + super()._repr_html_()
 
     # Tables
 

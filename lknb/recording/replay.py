@@ -281,11 +281,17 @@ class Replay(Live, ReadOnly):
     def _ipython_display_(self, **_: Any) -> None:
         ipython = shell()
         if hasattr(ipython, "kernel"):
-            from lknb.widgets.replay import ReplayView  # type: ignore[import-not-found]
+            from lknb.widgets.replay import ReplayView
 
             ReplayView(self)._ipython_display_()
         else:
             print(repr(self))
+
+    def _display_(self) -> Any:
+        """What marimo shows if the replay is a cell's last line."""
+        from lknb.widgets.replay import ReplayView
+
+        return ReplayView(self)
 
     # For its widget and its owner
 

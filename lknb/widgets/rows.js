@@ -564,4 +564,24 @@
 /** @typedef {{ events: TimelineEvents, read: WholeEvent, state_at: TimelineState }} TimelineAnswers */
 /** @typedef {{ values: TimelineValues, rows: { batches: TimelineBatch }, answers: TimelineAnswers }} TimelinePart */
 
+// Replay
+
+/**
+ * How far a replay is.
+ * @typedef {object} ReplayValues
+ * @property {string} state
+ * @property {string | null} error
+ * @property {number} position seconds of the recording
+ * @property {number} duration
+ * @property {number | null} speed null for as fast as it goes
+ * @property {number} sent
+ * @property {[reason: string, count: number][]} skipped
+ * @property {number} failed
+ * @property {string[]} errors
+ * @property {number[] | null} late seconds: the median, the 99th percentile, the longest
+ */
+
+/** @typedef {{ pause: null, resume: null, step: null, stop_replay: null, speed: null }} ReplayAnswers */
+/** @typedef {{ values: ReplayValues, rows: {}, answers: ReplayAnswers }} ReplayPart */
+
 export {};

@@ -139,6 +139,24 @@ class FeedDownload(TypedDict):
     buffer: bytes
 
 
+# Replay
+
+
+class ReplayValues(TypedDict):
+    """How far a replay is."""
+
+    state: str
+    error: str | None
+    position: float  # seconds of the recording
+    duration: float
+    speed: float | None  # None for as fast as it goes
+    sent: int
+    skipped: list[tuple[str, int]]  # reasons, with counts
+    failed: int
+    errors: list[str]
+    late: list[float] | None  # seconds: the median, the 99th percentile, the longest
+
+
 # Uploads, which chat and transfers share
 
 

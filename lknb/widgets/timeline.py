@@ -283,5 +283,15 @@ class Timeline(LiveWidget):
         return self._part.source.headline() if self._part else ""
 
 
+def picture(run: Recording, most: int) -> Picture:
+    """The newest events of a recording, at most so many, as a picture that stands still."""
+    columns = EventColumns(most, run.identity)
+    left_out = max(0, len(run) - most)
+    for position in range(left_out, len(run)):
+        columns.add(run[position], position)
+    recorded = run.start.timestamp() * 1000, run.end.timestamp() * 1000
+    return Picture(list(columns), columns.lanes.all(), columns.topics.all(), recorded, left_out)
+
+
 def _beginning(text: str) -> Beginning:
     return {"text": text[:_TEXT], "more": len(text) > _TEXT}
