@@ -45,7 +45,6 @@ MAX_EVENTS = 10_000
 MAX_BYTES = 64 * 1024 * 1024
 # Bytes of received files kept on disk; beyond this, the oldest events are evicted.
 MAX_SPOOLED = 4 * 1024 * 1024 * 1024
-_SHOWN = 50  # rows of a displayed log
 _logger = logging.getLogger("lknb")
 
 
@@ -60,6 +59,8 @@ class LazyEvents(Sequence[Event]):
 @public
 class Events(Sequence[Event]):
     """A sequence of events, oldest first, with filters and tables."""
+
+    _shown = 50  # rows when it is displayed
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self._events: Sequence[Event] = list(events)
@@ -111,9 +112,10 @@ class Events(Sequence[Event]):
                 event.size,
                 event.status if event.error is None else f"{event.status}: {event.error}",
             )
-            for event in events[-_SHOWN:]
+            for event in events[-self._shown :]
         ]
-        note = f"The newest {_SHOWN} of {len(events):,}; to_pandas() has all." if len(events) > _SHOWN else ""
+        more = len(events) > self._shown
+        note = f"The newest {self._shown} of {len(events):,}; to_pandas() has all." if more else ""
         columns = ("time", "kind", "direction", "sender", "to", "topic", "data", "bytes", "status")
         return Table(columns, rows, empty="No events.", note=note)._repr_html_()
 

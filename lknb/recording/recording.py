@@ -116,6 +116,7 @@ class Recording(Live, Events):
         decoders: how payloads are read; `decode` sets them.
     """
 
+    _shown = 10  # below the timeline
     _instead = "Open the file again with lknb.open_recording(recording.path)."
 
     def __init__(self, path: Path, connect: Connect) -> None:

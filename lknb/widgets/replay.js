@@ -22,7 +22,7 @@ class ReplayControls {
 		this.step.title = "Send the next event, or the next piece of a stream";
 		this.stop = h("button", { type: "button", onclick: () => this.run("stop_replay") }, "Stop");
 		this.speed = h("select", { "aria-label": "Speed", onchange: () => this.setSpeed() });
-		this.counts = h("p", { class: "lknb-note lknb-number" });
+		this.counts = h("p", { class: "lknb-note" });
 		this.list = h("ul", { class: "lknb-replay-reasons", hidden: true });
 		this.isPaused = false;
 		const bar = h(
