@@ -1,7 +1,23 @@
-"""`lknb.aio.connect`: join a room from code on an event loop. `room.aio` has the room's methods as coroutines."""
+"""`lknb.aio`: `connect` and `open_recording` for code on an event loop. `room.aio` has a room's methods as coroutines."""
 
 from __future__ import annotations
 
-from lknb.connecting import aio_connect as connect
+import asyncio
+from pathlib import Path
 
-__all__ = ["connect"]
+from lknb import recordings
+from lknb.connecting import aio_connect as connect
+from lknb.recording.recording import Recording
+
+__all__ = ["connect", "open_recording"]
+
+
+async def open_recording(path: str | Path) -> Recording:
+    """Open a recording, and find its events, without holding up the loop; see `lknb.open_recording`."""
+
+    def opened() -> Recording:
+        run = recordings.open_recording(path)
+        len(run)  # the pass over the file
+        return run
+
+    return await asyncio.to_thread(opened)

@@ -320,7 +320,8 @@ def test_recording_on_an_event_loop(alice: lknb.Room, bob: lknb.Room, run: Path)
             await alice.aio.send_text("hello")
 
     asyncio.run(record())
-    assert [event.data for event in lknb.open_recording(run).filter("text")] == ["hello"]
+    recording = asyncio.run(lknb.aio.open_recording(run))
+    assert [event.data for event in recording.filter("text")] == ["hello"]
 
 
 def test_two_recorders_of_a_room_agree(alice: lknb.Room, bob: lknb.Room, tmp_path: Path) -> None:

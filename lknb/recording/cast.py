@@ -14,7 +14,7 @@ from lknb.errors import ConnectError, LknbError, PermissionDeniedError
 from lknb.event import Event
 from lknb.participants import Participant
 from lknb.recording.replay import publish
-from lknb.recording.resend import To
+from lknb.recording.resend import SkippedError, To
 
 if TYPE_CHECKING:
     from lknb.room import Room
@@ -85,7 +85,7 @@ class Cast:
         if known is not None:
             return known
         if len(self.rooms) >= MOST:
-            raise LookupError(f"more than {MOST} participants")
+            raise SkippedError(f"more than {MOST} participants")
         room = await self._connect(
             self._name,
             who.identity,
@@ -117,7 +117,7 @@ class Cast:
         """The room of the event's sender, and the recorded recipients that are there."""
         if event.sender is None or event.kind == "room_metadata":
             if event.kind != "room_metadata" or not self.rooms:
-                raise LookupError("no participant sent it")
+                raise SkippedError("no participant sent it")
             return next(iter(self.rooms.values())), None
         room = self.rooms.get(event.sender)
         if room is None:
@@ -127,7 +127,7 @@ class Cast:
             return room, self._to
         here = [each for each in event.to if each in self.rooms or each in room.participants]
         if not here:
-            raise LookupError("its recipients are not there")
+            raise SkippedError("its recipients are not there")
         return room, here
 
     async def end(self) -> None:

@@ -7,10 +7,11 @@ import contextlib
 import datetime as dt
 import math
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+from lknb import checks
 from lknb.belongings import Belongings
 from lknb.cells import Cell, shell
 from lknb.credentials import scrub
@@ -24,7 +25,7 @@ from lknb.public import public
 from lknb.read_only import ReadOnly
 from lknb.recording.clock import Clock
 from lknb.recording.reader import Piece
-from lknb.recording.resend import To, resend, text_options, why_not
+from lknb.recording.resend import SkippedError, To, resend, text_options, why_not
 from lknb.tables import Table
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _AHEAD = 200  # events that are read at a time
 _WAITING = 500  # events of one sender and kind that wait to be sent
 _ERRORS = 20
 _LATENESS = 10_000
+_TEXTS = 10_000
 _STOP_WITHIN = 15.0
 _RECONNECT_WITHIN = 60.0
 _SHOWN = 1000
@@ -74,7 +76,7 @@ class Stage(Protocol):
         """The room that sends an event, and to whom.
 
         Raises:
-            LookupError: if nobody can, with the reason.
+            SkippedError: if nobody can.
         """
 
     async def end(self) -> None:
@@ -100,9 +102,9 @@ class OneRoom:
     async def sender(self, event: Event) -> tuple[Room, To]:
         """This room; calls go to whom they went, unless `to` says otherwise."""
         if event.kind == "room_metadata" and not self._room.local_participant.is_admin:
-            raise LookupError("setting the room's metadata needs an API key, or the grant roomAdmin")
+            raise SkippedError("setting the room's metadata needs an API key, or the grant roomAdmin")
         if event.kind == "rpc" and self._to is None and self._room.identity in event.to:
-            raise LookupError("it was a call of this participant's own method: pass to=")
+            raise SkippedError("it was a call of this participant's own method: pass to=")
         return self._room, self._to
 
     async def end(self) -> None:
@@ -167,7 +169,7 @@ class Replay(Live, ReadOnly):
         self._state: ReplayState = "running"
         self._late: deque[float] = deque(maxlen=_LATENESS)
         self._lanes: dict[tuple[str | None, str], _Lane] = {}
-        self._texts: dict[str, Event] = {}
+        self._texts: OrderedDict[str, Event] = OrderedDict()
         self._streams: set[asyncio.Task[None]] = set()
         self._changed: tuple[Callable[[], None], ...] = ()
         self._task: asyncio.Task[None] | None = None
@@ -337,12 +339,14 @@ class Replay(Live, ReadOnly):
             for task in [*self._streams, *(lane.task for lane in self._lanes.values())]:
                 task.cancel()
             await asyncio.gather(*self._streams, *(lane.task for lane in self._lanes.values()), return_exceptions=True)
-            await self._stage.end()
-            replays.remove(self)
-            assert self._ended is not None
-            if not self._ended.done():
-                self._ended.set_result(None)
-            self._tell()
+            try:
+                await self._stage.end()
+            finally:
+                replays.remove(self)
+                assert self._ended is not None
+                if not self._ended.done():
+                    self._ended.set_result(None)
+                self._tell()
 
     def _finish(self, state: ReplayState, error: Exception | None = None) -> None:
         self._at_end = self.duration if state == "finished" else min(self._clock.now, self.duration)
@@ -378,17 +382,18 @@ class Replay(Live, ReadOnly):
             await _connected(room)
             if self.speed is not None:
                 self._late.append(time.monotonic() - due)
-            pieces = self._pieces(event) if event.kind == "text" and event.pieces > 1 else []
+            is_streamed = event.kind == "text" and event.pieces > 1
+            pieces = await asyncio.to_thread(self._pieces, event) if is_streamed else []
             if len(pieces) > 1:
                 await self._stream(room, event, pieces, to)
             else:
                 sent = await resend(room, event, to, self._texts)
                 if sent is not None and event.kind == "text":
-                    self._texts[event.id] = sent
+                    self._remember(event, sent)
             self.sent += 1
-        except LookupError as reason:
-            self._skip(str(reason.args[0]))
-        except (LknbError, ValueError, TypeError, OSError) as error:
+        except SkippedError as reason:
+            self._skip(str(reason))
+        except Exception as error:  # the events after it are still to be sent
             self._fail(event, error)
         self._tell()
 
@@ -396,7 +401,7 @@ class Replay(Live, ReadOnly):
         """Open a stream, and write its pieces at their times while other events are sent."""
         stream = room.aio.stream_text(to=to, **text_options(event, self._texts))
         out = await stream.__aenter__()
-        self._texts[event.id] = out.event
+        self._remember(event, out.event)
         start = (event.time - self._origin).total_seconds()
 
         async def write() -> None:
@@ -423,6 +428,12 @@ class Replay(Live, ReadOnly):
         if self.speed is None:
             await task
 
+    def _remember(self, event: Event, sent: Event) -> None:
+        """Remember a text, which replies and edits may refer to."""
+        self._texts[event.id] = sent
+        while len(self._texts) > _TEXTS:
+            self._texts.popitem(last=False)
+
     def _skip(self, reason: str) -> None:
         self.skipped[reason] += 1
 
@@ -443,10 +454,11 @@ class Replay(Live, ReadOnly):
 
     async def _wait(self, timeout: float | None) -> None:
         assert self._ended is not None
+        within = checks.seconds_or_none(timeout)
         try:
-            await asyncio.wait_for(asyncio.shield(self._ended), timeout)
+            await asyncio.wait_for(asyncio.shield(self._ended), within)
         except TimeoutError:
-            raise DeliveryTimeoutError(f"The replay has not ended within {timeout:g} s: {self!r}.") from None
+            raise DeliveryTimeoutError(f"The replay has not ended within {within:g} s: {self!r}.") from None
         if self._state == "failed":
             raise LknbError(f"The replay has failed: {self.error}")
 

@@ -22,6 +22,10 @@ _PIECE = 128 * 1024
 _OWN = "lknb."  # attributes of a stream that lknb adds
 
 
+class SkippedError(Exception):
+    """An event that a replay does not send; the message says why."""
+
+
 def why_not(event: Event, *, calls: bool) -> str | None:
     """Why an event is not sent again; None if it is."""
     if event.kind not in SENT_KINDS:
