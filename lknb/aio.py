@@ -1,4 +1,4 @@
-"""`lknb.aio`: `connect` and `open_recording` for code on an event loop. `room.aio` has a room's methods as coroutines."""
+"""`lknb.aio`: `connect` and `open_recording` for event loops. `room.aio` has the methods of a room as coroutines."""
 
 from __future__ import annotations
 

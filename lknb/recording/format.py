@@ -36,7 +36,7 @@ PIECES = "lknb/pieces"
 STATE = "lknb/state"
 """The channel of the room's state: all of it at the start and now and then, and each change."""
 
-BEGIN, END = "lknb", "lknb.end"
+BEGIN, END = "lknb", "lknb/end"
 """The names of the metadata: of the room and the recorder at the start, and of the counts at the end."""
 
 Form = Literal["text", "json", "bytes", "file"]

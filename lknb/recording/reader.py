@@ -24,6 +24,7 @@ import lz4.frame
 import pydantic_core
 import zstandard
 from mcap.data_stream import ReadDataStream
+from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.records import Channel, Header, Metadata, Schema
 from mcap.writer import MCAP0_MAGIC
@@ -45,6 +46,7 @@ _LARGEST_RECORD = 64 * 1024 * 1024  # bytes of a record outside of chunks that i
 _PLAIN = 1024 * 1024  # bytes of messages outside of chunks that are read at a time
 _OFFSET = 34  # bits of an offset in a chunk
 _MOST_OFFSET = (1 << _OFFSET) - 1
+_MALFORMED = (struct.error, ValueError, McapError)
 _ROWS = (EVENTS, OPEN, REVISED)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -163,7 +165,7 @@ class RecordingFile:
                 plain = None
                 try:
                     self._record(opcode, body, length)
-                except (struct.error, ValueError, EOFError):
+                except _MALFORMED:
                     break  # what follows cannot be trusted either
             at = end
             if opcode == Opcode.FOOTER:
@@ -288,7 +290,11 @@ class RecordingFile:
     def _indexed(self) -> _Index:
         index = _Index()
         for number in range(len(self._chunks)):
-            self._index_chunk(index, number, self._unpack(number))
+            try:
+                self._index_chunk(index, number, self._unpack(number))
+            except _MALFORMED:
+                self._damaged.add(number)
+        self.damaged = len(self._damaged)
         index.finish()
         return index
 
