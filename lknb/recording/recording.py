@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import threading
 from array import array
@@ -209,24 +210,24 @@ class Recording(Live, Events):
         return self._time("stopped", 1)
 
     def _time(self, name: str, index: int) -> dt.datetime:
-        if text := self.metadata.get(name):
-            return dt.datetime.fromisoformat(text)
+        with contextlib.suppress(ValueError):  # no such text, or a damaged one
+            return checks.moment(dt.datetime.fromisoformat(self.metadata.get(name, "")), name)
         span = self._file.span
         return span[index] if span else dt.datetime.fromtimestamp(self.path.stat().st_mtime, dt.UTC)
 
     @property
     def duration(self) -> float:
         """Seconds from start to end; by the clock that nobody can set, if the file has its times."""
-        begun, ended = (self._file.metadata.get(name, {}).get("monotonic") for name in (BEGIN, END))
-        if begun and ended:
-            return float(ended) - float(begun)
+        begun, ended = (self._file.metadata.get(name, {}).get("monotonic", "") for name in (BEGIN, END))
+        with contextlib.suppress(ValueError):
+            return max(0.0, float(ended) - float(begun))
         return max(0.0, (self.end - self.start).total_seconds())
 
     @property
     def dropped(self) -> int:
         """Events that the recorder had to drop; of a recording that was not finished, as far as it had noted them."""
-        if text := self.metadata.get("dropped"):
-            return int(text)
+        with contextlib.suppress(ValueError):
+            return int(self.metadata.get("dropped", ""))
         notes = self.filter("recording", topic="dropped") if self._file.is_own else ()
         return sum(int(each.data.get("count", 0)) for each in notes)
 
@@ -252,7 +253,7 @@ class Recording(Live, Events):
             if not self._file.is_own:
                 counted["data", channel.topic] += self._file.index.payloads[number]
             elif metadata.get("part") == "payload":
-                counted[metadata["kind"], metadata["topic"]] += self._file.index.payloads[number]
+                counted[metadata.get("kind", ""), metadata.get("topic", "")] += self._file.index.payloads[number]
         return dict(sorted(counted.items()))
 
     @property
