@@ -420,12 +420,12 @@ def test_a_damaged_file_shows_what_is_left_of_it(alice: lknb.Room, bob: lknb.Roo
             alice.publish_data(str(number), topic="count")
         alice.send_text(["one ", "two"], topic="llm")
         alice.send_bytes(b"x" * 3000, name="x.bin")
-    content, total = run.read_bytes(), len(lknb.open_recording(run))
+    content = run.read_bytes()
     broken, chance, opened = tmp_path / "broken.mcap", random.Random(5), 0
     for _ in range(400):
         broken.write_bytes(changed(content, chance))
         with contextlib.suppress(lknb.LknbError), lknb.open_recording(broken) as recording:
-            assert len(list(recording)) <= total
+            assert all(isinstance(event, lknb.Event) for event in recording)
             repr(recording), recording.summary(), recording.state_at(0.1), recording.participants, recording.dropped
             recording._repr_html_()
             [recording.pieces(event) for event in recording.filter("text")]

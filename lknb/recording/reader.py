@@ -34,7 +34,7 @@ from lknb.event import Event, amend
 from lknb.files import FilePart, ReceivedFile
 from lknb.interest import Interest
 from lknb.public import public
-from lknb.recording.format import EVENTS, OPEN, PIECES, REVISED, event_of, to_json
+from lknb.recording.format import BEGIN, EVENTS, OPEN, PIECES, REVISED, event_of, to_json
 
 _HEAD = struct.Struct("<BQ")
 _MESSAGE = struct.Struct("<BQHIQQ")  # opcode, length, channel, sequence, log time, publish time
@@ -185,6 +185,7 @@ class RecordingFile:
             elif opcode == Opcode.METADATA:
                 found = Metadata.read(stream)
                 self.metadata[found.name] = found.metadata
+                self.is_own = self.is_own or found.name == BEGIN
             elif opcode == Opcode.CHANNEL:
                 channel = Channel.read(stream)
                 self._channels[channel.id] = channel
