@@ -21,6 +21,8 @@ _STREAMS = {1 * KB: 50, 100 * KB: 10, 4 * MB: 1, 100 * MB: 1}
 _LONG_TEXT = 4 * MB
 _FEW_ROOMS, _MANY_ROOMS = 10, 40
 _SETTLES = 1.0
+_FLOOD = 2_000
+_FLOOD_CALLS = 400
 _SAMPLES = {PLAIN: 3_000, LKNB: 200_000}
 _VALUES = 4
 
@@ -76,6 +78,15 @@ ROWS = [
     Row("samples", "the same with a plot, compared with lknb without", "/s", "", "random plotted", base="random"),
     Row("samples", 'float64 values, slow signals: with `compression="zstd"`; SDK: as above', "/s", "slow", "slow"),
     Row("samples", "the same with a plot, compared with lknb without", "/s", "", "slow plotted", base="slow"),
+    Row(
+        "recording",
+        "RPC p50 while up to 2,000 packets a second arrive and are recorded; compared with lknb without recording",
+        "ms",
+        "",
+        "recorded p50",
+        "less",
+        base="p50",
+    ),
     Row("joining", "joining until the others see it", "ms", "time", "time", "less"),
     Row("busy", "RPC to a participant whose cell computes for 2 s", "ms", "time", "time", "less"),
 ]
@@ -202,6 +213,23 @@ class Side:
         for name in ("random", "slow"):
             for plot in (False, True) if self._number % 2 else (True, False):
                 figures[f"{name} plotted" if plot else name] = self._values(rows, slow=name == "slow", plot=plot)
+        return figures
+
+    def recording(self) -> Figures:
+        """Milliseconds of a call while packets arrive, without a recorder and with one."""
+        if self._kind == PLAIN:
+            return {}
+        self._number += 1
+        figures: Figures = {}
+        for recorded in (False, True) if self._number % 2 else (True, False):
+            if recorded:
+                self._a.do("record")
+            self._b.do("flood", rate=_FLOOD)
+            took = self._a.do("rpc", count=_FLOOD_CALLS, method="echo_async")
+            self._b.do("ebb")
+            if recorded:
+                self._a.do("stop_recording")
+            figures |= _percentiles(took, "recorded " if recorded else "")
         return figures
 
     def joining(self) -> Figures:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import tempfile
+import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import payloads
@@ -150,6 +153,37 @@ class Lknb:
         return self._acked(begun)
 
     # Samples
+
+    def flood(self, rate: int) -> None:
+        """Send packets at this rate, or as many as go, until `ebb`."""
+        packet = payloads.packet(1)
+        self._ebb = threading.Event()
+
+        def send() -> None:
+            begun, sent = time.monotonic(), 0
+            while not self._ebb.is_set():
+                self._room.publish_data(packet, topic="flood")
+                sent += 1
+                self._ebb.wait(max(0.0, begun + sent / rate - time.monotonic()))
+
+        self._flood = threading.Thread(target=send, daemon=True)
+        self._flood.start()
+
+    def ebb(self) -> None:
+        """End the flood."""
+        self._ebb.set()
+        self._flood.join()
+
+    def record(self) -> None:
+        """Record the room to a temporary file from now on."""
+        self._folder = tempfile.TemporaryDirectory(prefix="lknb-bench-")
+        self._recorder = self._room.record(Path(self._folder.name) / "run.mcap")
+
+    def stop_recording(self) -> None:
+        """Finish the recording, and remove its file."""
+        self._recorder.stop()
+        assert not self._recorder.dropped
+        self._folder.cleanup()
 
     def collect(self, plot: bool) -> None:
         """Keep samples from now on, and plot them too."""
