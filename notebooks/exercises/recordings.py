@@ -18,6 +18,7 @@ from exercises import Verdict, check, not_yet, open_room, right, shown, variable
 
 SPEED = 10
 
+_ATTEMPTS = 3  # to replay in time, on a busy machine
 _IDLE = 1.0  # seconds for a handler's last call to end, on a busy machine
 _SAME = 0.002  # seconds between two results that count as equal
 
@@ -199,33 +200,57 @@ def check_3() -> Verdict:
     try_out, alice = variable("try_out"), open_room("alice")
     if (verdict := _not_a_function(try_out=try_out)) is not None:
         return verdict
+    with lknb.open_recording(_drive(alice.name)) as run:
+        packets = run.filter("data", topic="drive")
+        recorded = (packets[-1].time - packets[0].time).total_seconds()
+        took = 0.0
+        for _ in range(_ATTEMPTS):
+            outcome = _tried_out(try_out, run)
+            if isinstance(outcome, Verdict):
+                return outcome
+            took = outcome
+            if took > 0.9 * recorded:
+                break
+            if 0.5 * recorded / SPEED < took < 0.5 * recorded:
+                return right(
+                    f"{recorded:.1f} s of packets were replayed in {took:.2f} s, and the handler received all of them."
+                )
+    if took >= 0.5 * recorded:
+        return not_yet(f"{recorded:.1f} s of packets took {took:.1f} s. Replay them with `speed={SPEED}`.")
+    return not_yet(
+        f"all packets came within {took:.2f} s, but ten times as fast is {recorded / SPEED:.2f} s. Use `speed={SPEED}`."
+    )
+
+
+def _tried_out(try_out: Callable[..., Any], run: lknb.Recording) -> Verdict | float:
+    """Return how many seconds a replay by `try_out` took, or the verdict on what went wrong."""
     rooms: list[lknb.Room] = []
     collected: list[int] = []
-    arrived: list[float] = []
+    times: list[float] = []
 
     def install(room: lknb.Room) -> list[int]:
         rooms.append(room)
 
         @room.on_data("drive")
         def collect(data: bytes) -> None:
-            arrived.append(time.monotonic())
+            times.append(time.monotonic())
             collected.append(json.loads(data)["number"])
 
         return collected
 
     before = list(lknb.rooms())
-    with lknb.open_recording(_drive(alice.name)) as run:
-        expected = [json.loads(event.data)["number"] for event in run.filter("data", topic="drive")]
-        times = [event.time.timestamp() for event in run.filter("data", topic="drive")]
-        try:
-            answer = try_out(run, install)
-        except Exception as error:
-            return not_yet(f"`try_out` failed with {_named(error)}.")
-        finally:
-            left_open = [room for room in lknb.rooms() if room not in before]
-            seen = len(collected)
-            for room in left_open:
-                room.close()
+    left_open: list[lknb.Room] = []
+    expected = [json.loads(event.data)["number"] for event in run.filter("data", topic="drive")]
+    try:
+        answer = try_out(run, install)
+    except Exception as error:
+        return not_yet(f"`try_out` failed with {_named(error)}.")
+    finally:
+        left_open += [room for room in lknb.rooms() if room not in before]
+        for room in reversed(left_open):  # who sends has probably joined last, and leaves first
+            room.close()
+        for room in rooms:
+            room.off("collect")
     if not rooms:
         return not_yet("`install` was not called. Call it with the room that receives the replay: `install(room)`.")
     if any(room is each for room in rooms for each in before):
@@ -234,32 +259,24 @@ def check_3() -> Verdict:
         )
     if len(rooms) > 1:
         return not_yet(f"`install` was called {len(rooms)} times. Call it once, for the participant that receives.")
-    if seen == 0 and not collected:
+    if not collected and rooms[0].events.filter("data", direction="out"):
         return not_yet(
-            "the handler received nothing. Two participants are needed, because nobody receives what it sends itself: "
-            "install the handler in one room, and replay into the other."
+            "the handler received nothing: nobody receives what it sends itself. Install the handler in one room, and "
+            "replay into another one of the same name."
         )
     if left_open:
         return not_yet(f"{left_open[0].identity} is still in its room. `with lknb.connect(...) as room:` closes it.")
     _wait(lambda: len(collected) >= len(expected))
-    if sorted(collected) != sorted(expected):
-        if len(collected) > len(expected):
-            return not_yet(f"the handler received {len(collected)} packets, but {len(expected)} are in the recording.")
+    if len(collected) < len(expected):
         return not_yet(
-            f"the handler received {len(collected)} of {len(expected)} packets before its room was closed. Wait until "
-            "the replay has ended, and until its last packet has arrived."
+            f"the handler received {len(collected)} of {len(expected)} packets before its room was closed. Wait for "
+            "the end of the replay, which another participant in the room sends, and for the last packet."
         )
-    if answer is not collected and answer != collected:
+    if collected != expected:
+        return not_yet(f"the handler received {shown(collected)} instead of {shown(expected)}.")
+    if answer != collected:
         return not_yet(f"`try_out` returned {shown(answer)} instead of what `install` returned, {shown(collected)}.")
-    took, recorded = arrived[-1] - arrived[0], times[-1] - times[0]
-    if took > 0.9 * recorded:
-        return not_yet(f"the replay took {took:.1f} s, as long as the recording. Use `speed={SPEED}`.")
-    if took < 0.3 * recorded / SPEED:
-        return not_yet(
-            f"all packets came within {took:.2f} s, but ten times as fast is {recorded / SPEED:.2f} s. Use "
-            f"`speed={SPEED}`."
-        )
-    return right(f"{recorded:.1f} s of packets were replayed in {took:.2f} s, and the handler received all of them.")
+    return times[-1] - times[0]
 
 
 # The recordings of the checks: each is made once, in a folder that is deleted when the kernel ends
@@ -277,7 +294,7 @@ def _new_path() -> Path:
 @functools.cache
 def _answers(name: str) -> Path:
     """Return a recording of two models that answer in different times, and sometimes break off."""
-    seconds = {"quick": (0.02, 0.24, 0.1), "slow": (0.2, 0.6, 0.3)}
+    seconds = {"quick": (0.02, 0.12, 0.05), "slow": (0.1, 0.3, 0.15)}
     with lknb.connect(f"{name}-exam-{next(_exams)}", identity="judge") as judge:
         with judge.record(_new_path()) as recorder:
             models = [
@@ -298,10 +315,10 @@ def _answer(room: str, who: str, delays: tuple[float, ...]) -> None:
         for delay in delays:
             model.send_text(_tokens(delay), topic="answer")
         try:
-            model.send_text(_tokens(0.45, breaks=True), topic="answer")
+            model.send_text(_tokens(0.25, breaks=True), topic="answer")
         except _OnPurposeError:
             pass
-        model.send_text(_tokens(0.4), topic="note")
+        model.send_text(_tokens(0.2), topic="note")
 
 
 def _tokens(delay: float, *, breaks: bool = False) -> Iterator[str]:
@@ -315,17 +332,17 @@ def _tokens(delay: float, *, breaks: bool = False) -> Iterator[str]:
 
 @functools.cache
 def _drive(name: str) -> Path:
-    """Return a recording of packets from a sensor, 1.5 seconds long, with a text between them."""
+    """Return a recording of packets from a sensor, two seconds long, with a text between them."""
     room = f"{name}-exam-{next(_exams)}"
     with lknb.connect(room, identity="listener") as listener, lknb.connect(room, identity="sensor") as sensor:
         inbox = listener.listen("data", topic="drive")
         with listener.record(_new_path()) as recorder:
-            for number in range(16):
+            for number in range(21):
                 sensor.publish_data(json.dumps({"number": number * number}), topic="drive")
-                if number == 8:
+                if number == 10:
                     sensor.send_text("Half of it.")
                 time.sleep(0.1)
-            for _ in range(16):
+            for _ in range(21):
                 inbox.next(timeout=10)
         return recorder.path
 

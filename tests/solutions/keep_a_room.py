@@ -13,7 +13,24 @@ def first_token(run):
     return table.groupby("sender")["first_after"].median().to_dict()
 """
 
-SOLUTIONS = {"exercise-1": _KEEP, "exercise-2": _FIRST}
+_TRY = """
+import time
+
+
+def try_out(run, install):
+    with (
+        lknb.connect(f"{yard}-try", identity="tester") as tester,
+        lknb.connect(f"{yard}-try", identity="player") as player,
+    ):
+        found = install(tester)
+        replay = run.replay(player, speed=10, topic="drive").wait(timeout=60)
+        end = time.monotonic() + 10
+        while len(found) < replay.sent and time.monotonic() < end:
+            time.sleep(0.01)
+        return found
+"""
+
+SOLUTIONS = {"exercise-1": _KEEP, "exercise-2": _FIRST, "exercise-3": _TRY}
 
 WRONG = {
     "exercise-1": [
@@ -71,6 +88,34 @@ WRONG = {
         (_FIRST.replace("median()", "median().round(0).map(str)"), "instead of"),
         (_FIRST.replace(".to_dict()", ""), "of the type Series"),
     ],
+    "exercise-3": [
+        ("try_out = 3", "not a function"),
+        ("def try_out(run, install):\n    return []", "`install` was not called"),
+        ("def try_out(run, install):\n    return install()", "TypeError"),
+        ("def try_out(run, install):\n    return install(tester)", "in a room that was open before"),
+        (_TRY.replace("install(tester)", "install(tester); install(tester)"), "`install` was called 2 times"),
+        (
+            _TRY.replace("run.replay(player", "run.replay(tester").replace("len(found) < replay.sent", "False"),
+            "nobody receives what it sends itself",
+        ),
+        (
+            _TRY.replace(".wait(timeout=60)", "").replace("len(found) < replay.sent", "False"),
+            "Wait for the end of the replay",
+        ),
+        (_TRY.replace('"drive")', '"drive", start=0.75)'), "packets before its room was closed"),
+        (_TRY.replace("return found", "return [1]"), "`try_out` returned `[1]` instead of"),
+        (_TRY.replace("speed=10, ", ""), "Replay them with `speed=10`"),
+        (_TRY.replace("speed=10, ", "speed=None, "), "all packets came within"),
+        (
+            "def try_out(run, install):\n"
+            "    receiver = lknb.connect(f'{yard}-open', identity='tester')\n"
+            "    player = lknb.connect(f'{yard}-open', identity='player')\n"
+            "    found = install(receiver)\n"
+            "    run.replay(player, speed=10).wait(timeout=60)\n"
+            "    return found",
+            "is still in its room",
+        ),
+    ],
 }
 
 OUTPUTS = {
@@ -78,16 +123,22 @@ OUTPUTS = {
     "record": ["recordings/yard-", "recording"],
     "chat": ["I can drive, turn and take pictures."],
     "turn": ["Turned 30 degrees to the left."],
-    "drive": ["80 packets"],
+    "drive": ["60 packets"],
     "photo": ["evening.png: 57,805 bytes"],
     "stop": ["recordings/yard-"],
-    "open": ["recorded by   alice", "state         finished", "data drive    80", "rpc turn      1"],
+    "open": ["recorded by   alice", "state         finished", "data drive    60", "rpc turn      1"],
     "events": ["rover: Ouch. I am stuck.", "turn({'degrees': -30}): Turned 30 degrees to the left."],
     "picture": ["<ReceivedFile 'evening.png' 'image/png' 57,805 B from 'rover'>"],
-    "state": ["{'mode': 'parked'}", "{'mode': 'stuck'}"],
+    "state": ["{'mode': 'parked'}\n{'mode': 'driving'}\n{'mode': 'stuck'}"],
     "pieces": ["first word after 0.", "all 7 words after ", "pictures."],
     "hidden": ["alice, rover"],
+    "crash": ["alice is connected and has sent 24 packets"],
     "left": ["complete: False", "missing of what is older than a second: []"],
     "open-story": ["open\n0 1 2 3 4 5 6 7 8 9 "],
+    "dry-run": ["4 would be sent, 1 skipped."],
+    "handler": ["['bump after 1 s']"],
+    "missed": ["(True, False)"],
+    "fix": ["['bump after 1 s', 'bump after 2.25 s']", "sent      60"],
+    "cast": ["rover: {'mode': 'driving'}", "rover: Ouch. I am stuck.", "60 packets from the rover"],
     "close": ["[]"],
 }
