@@ -18,7 +18,7 @@ from exercises import Verdict, check, not_yet, open_room, right, shown, variable
 
 SPEED = 10
 
-_ATTEMPTS = 3  # to replay in time, on a busy machine
+_ATTEMPTS = 2  # a busy machine may be late
 _IDLE = 1.0  # seconds for a handler's last call to end, on a busy machine
 _SAME = 0.002  # seconds between two results that count as equal
 
@@ -201,29 +201,25 @@ def check_3() -> Verdict:
     if (verdict := _not_a_function(try_out=try_out)) is not None:
         return verdict
     with lknb.open_recording(_drive(alice.name)) as run:
-        packets = run.filter("data", topic="drive")
-        recorded = (packets[-1].time - packets[0].time).total_seconds()
-        took = 0.0
+        recorded = [event.time.timestamp() for event in run.filter("data", topic="drive")]
+        due = _usual(recorded) / SPEED
         for _ in range(_ATTEMPTS):
-            outcome = _tried_out(try_out, run)
-            if isinstance(outcome, Verdict):
-                return outcome
-            took = outcome
-            if took > 0.9 * recorded:
-                break
-            if 0.5 * recorded / SPEED < took < 0.5 * recorded:
-                return right(
-                    f"{recorded:.1f} s of packets were replayed in {took:.2f} s, and the handler received all of them."
-                )
-    if took >= 0.5 * recorded:
-        return not_yet(f"{recorded:.1f} s of packets took {took:.1f} s. Replay them with `speed={SPEED}`.")
-    return not_yet(
-        f"all packets came within {took:.2f} s, but ten times as fast is {recorded / SPEED:.2f} s. Use `speed={SPEED}`."
-    )
+            times = _tried_out(try_out, run)
+            if isinstance(times, Verdict):
+                return times
+            what = f"{recorded[-1] - recorded[0]:.1f} s of packets were replayed in {times[-1] - times[0]:.2f} s"
+            if 0.5 * due < _usual(times) < 2 * due:
+                return right(f"{what}, and the handler received all of them.")
+    return not_yet(f"{what}. Use `speed={SPEED}`.")
 
 
-def _tried_out(try_out: Callable[..., Any], run: lknb.Recording) -> Verdict | float:
-    """Return how many seconds a replay by `try_out` took, or the verdict on what went wrong."""
+def _usual(times: list[float]) -> float:
+    """Return the median of the seconds between two times; a busy machine lengthens only some of them."""
+    return statistics.median(later - earlier for earlier, later in itertools.pairwise(times))
+
+
+def _tried_out(try_out: Callable[..., Any], run: lknb.Recording) -> Verdict | list[float]:
+    """Return when the handler received each packet from `try_out`, or the verdict on what went wrong."""
     rooms: list[lknb.Room] = []
     collected: list[int] = []
     times: list[float] = []
@@ -276,7 +272,7 @@ def _tried_out(try_out: Callable[..., Any], run: lknb.Recording) -> Verdict | fl
         return not_yet(f"the handler received {shown(collected)} instead of {shown(expected)}.")
     if answer != collected:
         return not_yet(f"`try_out` returned {shown(answer)} instead of what `install` returned, {shown(collected)}.")
-    return times[-1] - times[0]
+    return times
 
 
 # The recordings of the checks: each is made once, in a folder that is deleted when the kernel ends
@@ -337,12 +333,12 @@ def _drive(name: str) -> Path:
     with lknb.connect(room, identity="listener") as listener, lknb.connect(room, identity="sensor") as sensor:
         inbox = listener.listen("data", topic="drive")
         with listener.record(_new_path()) as recorder:
-            for number in range(21):
+            for number in range(8):
                 sensor.publish_data(json.dumps({"number": number * number}), topic="drive")
-                if number == 10:
+                if number == 4:
                     sensor.send_text("Half of it.")
-                time.sleep(0.1)
-            for _ in range(21):
+                time.sleep(0.3)
+            for _ in range(8):
                 inbox.next(timeout=10)
         return recorder.path
 
