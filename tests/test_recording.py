@@ -579,8 +579,10 @@ def test_a_recording_displays_with_its_timeline(alice: lknb.Room, bob: lknb.Room
     assert "3 events" in shown
     assert "<script" not in shown
     timeline = lknb.open_recording(run).timeline()
-    eventually(lambda: "<svg" in timeline.html())
-    timeline.close()
+    assert "<svg" in timeline.html()
+    assert "3 events recorded" in timeline.headline()
+    timeline.shown.close()
+    assert not timeline.active
 
 
 def test_files_of_other_programs_are_events(tmp_path: Path) -> None:

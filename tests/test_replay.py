@@ -367,8 +367,8 @@ def test_a_view_controls_the_replay(run: lknb.Recording, stage: lknb.Room, join:
     LOOP.run(part.actions["resume"](), "resume")
     assert replay.wait(10).sent == 20
     assert part.poll_after is None
+    eventually(lambda: not view.active, what="a replay that has ended leaves HTML")
     assert "20 sent" in view.html()
-    view.close()
 
 
 def test_the_magic_replays(shell: Shell, run: lknb.Recording, room_name: str, join: Join) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import sys
 import threading
 from array import array
 from collections import Counter
@@ -598,6 +599,9 @@ class Recording(Live, Events):
         """Close the file. Events that were read stay."""
         with self._asking:
             self._forget_tables()
+        timelines = sys.modules.get("lknb.widgets.timeline_source")
+        if timelines is not None:  # there is no timeline otherwise
+            timelines.end_timelines(self)
         self._file.close()
 
 

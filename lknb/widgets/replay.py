@@ -109,10 +109,19 @@ class ReplayView(LiveWidget):
 
     _esm = bundled("replay")
     _replay: Replay | None = None  # None during construction
+    _unwatch: Callable[[], None]
 
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
         super().__init__(_views, [ReplayPart(replay)])
+        self._unwatch = replay.watch(self._close_at_end)
+        self._close_at_end()
+
+    def _close_at_end(self) -> None:
+        """Leave static HTML when the replay has ended: a saved notebook cannot show anything else."""
+        if self._replay is not None and self._replay.state not in ("running", "paused"):
+            self._unwatch()
+            self.close()
 
     def headline(self) -> str:
         """How far the replay is, in one line."""

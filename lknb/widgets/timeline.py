@@ -275,6 +275,7 @@ class Timeline(LiveWidget):
     _part: TimelinePart | None = None  # None during construction
 
     def __init__(self, shown: Room | Recording) -> None:
+        self.shown = shown
         self._part = TimelinePart(shown)
         super().__init__(self._part.source.widgets, [self._part])
 

@@ -25,6 +25,7 @@ Take = Callable[[int, Event], None]
 # One for all recordings: a widget ends those that an earlier run of its cell made, whatever they show.
 _of_recordings: Belongings[Any] = Belongings(end=lambda widget: widget.discard())
 _logger = logging.getLogger("lknb")
+_AT_ONCE = 0.5  # seconds
 
 
 class Source(Protocol):
@@ -162,12 +163,13 @@ class RecordingSource:
         """The room, who recorded it and when, and the number of events."""
         run = self._run
         times = " to ".join(f"{each.astimezone():%Y-%m-%d %H:%M:%S}" for each in (run.start, run.end))
-        return plain(f"{run.identity} in {run.room}, {times}") + f": {len(run):,} events recorded"
+        return f"{plain(f'{run.identity} in {run.room}')}, {times}: {len(run):,} events recorded"
 
     def start(self, take: Take, changed: Callable[[], None], most: int) -> None:
-        """Have a thread read the file."""
+        """Have a thread read the file. A short one is read at once, so that it need not appear empty first."""
         reading = threading.Thread(target=self._read, args=(take, changed, most), name="lknb-timeline", daemon=True)
         reading.start()
+        reading.join(_AT_ONCE)
 
     def _read(self, take: Take, changed: Callable[[], None], most: int) -> None:
         try:
@@ -211,6 +213,11 @@ class RecordingSource:
         """The state of the room, as it was recorded."""
         begin, end = (each.timestamp() for each in (self._run.start, self._run.end))
         return self._run.state_at(min(max(time / 1000, begin), end) - begin)
+
+
+def end_timelines(run: Recording) -> None:
+    """End the timelines of a recording, which is about to be closed."""
+    _of_recordings.end_if(lambda widget: widget.shown is run)
 
 
 def source_of(shown: Room | Recording) -> Source:
