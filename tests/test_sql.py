@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import signal
-import threading
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,15 +171,19 @@ def test_events_are_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [each.stop - each.start for each in asked] == [100, 100, 100]
 
 
+@pytest.mark.slow("runs a query that never ends, in a process of its own")
 def test_an_interrupt_ends_a_query() -> None:
-    log = packets(1)
-    interrupt = threading.Timer(0.5, lambda: signal.raise_signal(signal.SIGINT))
-    interrupt.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            log.sql("select sum(a.range * b.range) from range(1000000) a, range(1000000) b")
-    finally:
-        interrupt.join()
+    program = """
+import signal, threading
+import lknb
+threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]).start()
+try:
+    lknb.Events().sql("select sum(a.range * b.range) from range(10000000) a, range(10000000) b")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "interrupted\n"
 
 
 def test_the_magic_asks_the_room_and_recordings(shell: Shell, room_name: str, tmp_path: Path) -> None:
