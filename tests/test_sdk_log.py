@@ -214,7 +214,8 @@ def test_reduced_log_has_no_dumps_and_still_has_information(room_name: str, alic
     reduced, kept = told(room_name, LINES), told(room_name, LINES, LKNB_SDK_LOG="keep")
     assert (reduced["state"], kept["state"]) == ("reduced", "kept")
     assert (reduced["dumps"], kept["dumps"] > 10) == (0, True)
-    assert 10 < reduced["lines"] < kept["lines"]
+    # How many other lines there are depends on the moment, so those of two runs cannot be compared.
+    assert reduced["lines"] > 10
 
 
 @pytest.fixture
