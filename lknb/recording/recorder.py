@@ -44,10 +44,11 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 PIECES = 10_000
 """Pieces of a stream that are kept one by one. Later ones are joined, to one a second."""
 
-_FLUSH_EVERY = 0.5
+_FLUSH_EVERY = 0.4
 _LOOKS_EVERY = 1.0
-_GATHERS = 0.02  # seconds in which events gather, so that the thread wakes seldom
+_GATHERS = 0.25  # seconds in which events gather, so that the thread disturbs the others seldom
 _AT_ONCE = 16  # events written before other threads get a turn
+_TURN = 0.0003
 _WHOLE_EVERY = 60.0
 _STOP_WITHIN = 60.0
 _STOP_AT_EXIT = 2.0
@@ -136,7 +137,7 @@ class Recorder(Live, ReadOnly):
         self._waiting: deque[tuple[_Item, int, int]] = deque()
         self._waiting_bytes = self._waiting_files = 0
         self._not_written: Counter[str] = Counter()
-        self._wake = threading.Event()
+        self._wake, self._hurry = threading.Event(), threading.Event()
         self._release: Callable[[], None] = lambda: None
         self._stopping = False
         self._state: RecorderState = "recording"
@@ -264,6 +265,7 @@ class Recorder(Live, ReadOnly):
             if self._state == "recording":
                 self._state = "stopping"
         self._release()
+        self._hurry.set()
         self._wake.set()
 
     def when_ended(self, callback: Callable[[], None]) -> None:
@@ -348,8 +350,7 @@ class Recorder(Live, ReadOnly):
         try:
             while not self._stopping or self._waiting:
                 self._wake.wait(_LOOKS_EVERY)
-                if not self._stopping:
-                    time.sleep(_GATHERS)
+                self._hurry.wait(_GATHERS)
                 self._wake.clear()
                 self._write_waiting()
                 self._look()
@@ -371,7 +372,8 @@ class Recorder(Live, ReadOnly):
             self._write(*item)
             written += 1
             if written % _AT_ONCE == 0:
-                time.sleep(0)  # gives other threads a turn, which would otherwise wait for 5 ms
+                # Other threads get a turn, which would otherwise wait for 5 ms each time.
+                self._hurry.wait(_TURN)
                 self._flush_in_time()
 
     def _look(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 from mcap.opcode import Opcode
-from mcap.records import AttachmentIndex
+from mcap.records import AttachmentIndex, MessageIndex
 from mcap.writer import LIBRARY_IDENTIFIER, CompressionType, Writer
 
 from lknb.event import Event
@@ -46,6 +46,8 @@ MAX_CHANNELS = 4096
 _LONGEST_TOPIC = 1024
 _COPY = 1024 * 1024
 _NEVER = 2**62
+_MESSAGE = struct.Struct("<BQHIQQ")  # opcode, length, channel, sequence, log time, publish time
+_MESSAGE_HEAD = _MESSAGE.size - 9
 
 
 class Declared(NamedTuple):
@@ -127,24 +129,54 @@ class Output:
             os.close(file)
 
 
-def _add_large_attachment(
-    writer: Writer, output: Output, time: int, name: str, media_type: str, size: int, pieces: Iterator[bytes]
-) -> None:
-    """Write an attachment of `size` bytes piece by piece; mcap's own method needs all of it in memory.
+class _Inside:
+    """What lknb does inside mcap's writer; every use of its private names is here.
 
-    Every use of mcap's private names is here.
+    Its own methods take a message apart into eight writes, and need all of an attachment in memory.
 
-    Raises:
-        OSError: if the file cannot take it; then nothing of it is left.
+    Args:
+        writer: the writer.
+        output: where it writes.
     """
-    writer.flush()
-    begin = output.size
-    head = struct.pack("<QQ", time, time) + _prefixed(name) + _prefixed(media_type) + struct.pack("<Q", size)
-    length = len(head) + size + 4
-    output.append(_attachment(head, length, pieces))
-    private: Any = writer
-    private._Writer__attachment_indexes.append(AttachmentIndex(begin, 9 + length, time, time, size, name, media_type))
-    private._Writer__statistics.attachment_count += 1
+
+    def __init__(self, writer: Writer, output: Output) -> None:
+        private: Any = writer
+        self._writer, self._output = writer, output
+        self._chunk = private._Writer__chunk_builder
+        self._statistics = private._Writer__statistics
+        self._attachments: list[AttachmentIndex] = private._Writer__attachment_indexes
+
+    def add_message(self, channel: int, time: int, data: bytes, published: int, sequence: int) -> None:
+        """Add a message to the chunk that is being filled."""
+        chunk, statistics = self._chunk, self._statistics
+        index = chunk.message_indices.get(channel)
+        if index is None:
+            index = chunk.message_indices[channel] = MessageIndex(channel, [])
+        index.records.append((time, chunk.record_writer.count))
+        head = _MESSAGE.pack(Opcode.MESSAGE, _MESSAGE_HEAD + len(data), channel, sequence, time, published)
+        chunk.record_writer.write(head + data)
+        chunk.message_start_time = min(time, chunk.message_start_time) if chunk.num_messages else time
+        chunk.message_end_time = max(time, chunk.message_end_time)
+        chunk.num_messages += 1
+        first = statistics.message_start_time if statistics.message_count else time
+        statistics.message_start_time = min(time, first)
+        statistics.message_end_time = max(time, statistics.message_end_time)
+        statistics.channel_message_counts[channel] += 1
+        statistics.message_count += 1
+
+    def add_attachment(self, time: int, name: str, media_type: str, size: int, pieces: Iterator[bytes]) -> None:
+        """Write an attachment of `size` bytes piece by piece.
+
+        Raises:
+            OSError: if the file cannot take it; then nothing of it is left.
+        """
+        self._writer.flush()
+        begin = self._output.size
+        head = struct.pack("<QQ", time, time) + _prefixed(name) + _prefixed(media_type) + struct.pack("<Q", size)
+        length = len(head) + size + 4
+        self._output.append(_attachment(head, length, pieces))
+        self._attachments.append(AttachmentIndex(begin, 9 + length, time, time, size, name, media_type))
+        self._statistics.attachment_count += 1
 
 
 def _attachment(head: bytes, length: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -189,6 +221,7 @@ class RecordingWriter:
         self._path = path
         self._declared = declared
         self._writer = Writer(cast(IO[Any], self._output), chunk_size=_NEVER, compression=CompressionType.ZSTD)
+        self._inside = _Inside(self._writer, self._output)
         self._channels: dict[tuple[str, ...], tuple[int, str]] = {}
         self._names: set[str] = set()
         self._schemas: dict[tuple[str, str, bytes], int] = {}
@@ -262,7 +295,7 @@ class RecordingWriter:
         name = f"{event.number}-{file.name}"
         time = nanoseconds(event.time)
         self.flush()
-        _add_large_attachment(self._writer, self._output, time, name, file.mime_type, file.size, pieces)
+        self._inside.add_attachment(time, name, file.mime_type, file.size, pieces)
         described = {
             "attachment": name,
             "name": file.name,
@@ -320,7 +353,7 @@ class RecordingWriter:
         self._add(channel, nanoseconds(event.time), data, event.number, published_at(event))
 
     def _add(self, channel: int, time: int, data: bytes, number: int, published: int | None = None) -> None:
-        self._writer.add_message(channel, time, data, time if published is None else published, number & 0xFFFFFFFF)
+        self._inside.add_message(channel, time, data, time if published is None else published, number & 0xFFFFFFFF)
         self._waiting += len(data)
 
     def _close_full_chunk(self) -> None:
