@@ -165,23 +165,21 @@ def to_arrow(events: Sequence[Event]) -> Any:
     return batches(events).read_all()
 
 
-def batches(events: Sequence[Event]) -> Any:
+def batches(events: Sequence[Event], *, decoded: bool = True) -> Any:
     """The events as Arrow, a batch of at most 10,000 at a time: for sequences that are larger than memory.
 
-    The columns are those of `to_arrow`. If events have a decoder, and there are more than one batch, all of them are
-    read twice: the columns of decoded values have to be known first.
+    The columns are those of `to_arrow`. Several batches of events that may be `decoded` are read twice: the columns of
+    their values have to be known first.
 
     Raises:
         ImportError: without pyarrow.
     """
-    pa = pyarrow("to_arrow()")
-    return _reader(pa, events, lambda part: _columns(part))
+    return _reader(pyarrow("to_arrow()"), events, _columns, decoded=decoded)
 
 
 def topic_batches(events: Sequence[Event]) -> Any:
     """The decoded values of events of one topic as Arrow: `time`, `sender`, `direction`, `kind`, and their fields."""
-    pa = pyarrow("SQL")
-    return _reader(pa, events, topic_columns)
+    return _reader(pyarrow("SQL"), events, topic_columns, decoded=True)
 
 
 def topic_columns(events: Sequence[Event]) -> list[tuple[str, str, list[Any]]]:
@@ -199,60 +197,88 @@ def topic_columns(events: Sequence[Event]) -> list[tuple[str, str, list[Any]]]:
 
 
 def _reader(
-    pa: Any, events: Sequence[Event], make: Callable[[Sequence[Event]], list[tuple[str, str, list[Any]]]]
+    pa: Any,
+    events: Sequence[Event],
+    make: Callable[[Sequence[Event]], list[tuple[str, str, list[Any]]]],
+    *,
+    decoded: bool,
 ) -> Any:
-    parts = [slice(at, at + BATCH) for at in range(0, len(events), BATCH)]
-    if len(parts) <= 1:
-        columns = make(list(events))
-        batch = pa.record_batch({name: pa.array(cells, _type(pa, kind)) for name, kind, cells in columns})
-        return pa.RecordBatchReader.from_batches(batch.schema, iter([batch]))
-    kinds: dict[str, str] = {name: kind for name, kind, _ in make([])}
-    if any(decoder_of(event) for event in _some(events)):
+    parts = [slice(at, at + BATCH) for at in range(0, len(events), BATCH)] or [slice(0, 0)]
+    kinds = {name: kind for name, kind, _ in make(())}
+    if decoded:
         for part in parts:
             for name, kind, cells in make(list(events[part])):
-                kinds[name] = kind if name not in kinds else _common(kinds[name], kind, cells)
-    schema = pa.schema([(name, _type(pa, kind)) for name, kind in kinds.items()])
+                kinds[name] = _common(kinds.get(name), kind, cells)
+    fixed = len(make(()))
+    names = _within_bounds(list(kinds), fixed)
+    schema = pa.schema([(name, _type(pa, kinds.get(name) or "integer")) for name in names])
 
     def made() -> Iterator[Any]:
         for part in parts:
             chunk = list(events[part])
             found = {name: (kind, cells) for name, kind, cells in make(chunk)}
+            if "value_more" in names:
+                found["value_more"] = "integer", _more(found, set(names), len(chunk))
             arrays = []
-            for name, wanted in kinds.items():
-                kind, cells = found.get(name, (wanted, [None] * len(chunk)))
-                arrays.append(pa.array(_converted(cells, kind, wanted), _type(pa, wanted)))
+            for name, field in zip(names, schema, strict=True):
+                kind, cells = found.get(name, ("", [None] * len(chunk)))
+                arrays.append(_array(pa, _converted(cells, kind, kinds.get(name) or kind), field.type))
             yield pa.record_batch(arrays, schema=schema)
 
     return pa.RecordBatchReader.from_batches(schema, made())
 
 
-def _some(events: Sequence[Event]) -> Iterator[Event]:
-    """The first event of each kind and topic, as far as they are within reach: whether they have decoders."""
-    seen: set[tuple[str, str]] = set()
-    for event in events:
-        if (event.kind, event.topic) not in seen:
-            seen.add((event.kind, event.topic))
-            yield event
+def _within_bounds(names: list[str], fixed: int) -> list[str]:
+    """The columns of a table: of the fields of values at most 64, and last what says of those that are left out."""
+    fields = [name for name in names[fixed:] if name not in _LAST]
+    last = [name for name in _LAST if name in names[fixed:] or (name == "value_more" and len(fields) > MOST_FIELDS)]
+    return [*names[:fixed], *fields[:MOST_FIELDS], *last]
+
+
+_LAST = ("value_more", "value_error")
+
+
+def _more(found: dict[str, tuple[str, list[Any]]], names: set[str], rows: int) -> list[int]:
+    """For each row, how many fields have no column."""
+    counts = list(found.get("value_more", ("", [0] * rows))[1])
+    for name, (_, cells) in found.items():
+        if name not in names:
+            counts = [count + (cell is not None) for count, cell in zip(counts, cells, strict=True)]
+    return counts
+
+
+def _array(pa: Any, cells: list[Any], kind: Any) -> Any:
+    try:
+        return pa.array(cells, kind)
+    except UnicodeEncodeError:  # JSON can contain lone surrogates, and UTF-8 cannot
+        return pa.array([each.encode(errors="replace").decode() if each else each for each in cells], kind)
 
 
 _NUMBERS = {"integer": "float", "integers": "floats"}
 
 
-def _common(known: str, kind: str, cells: Sequence[Any]) -> str:
-    """The type of a column that has `known` in one batch, and `kind` in another."""
-    if kind == known or all(cell is None for cell in cells):
-        return known
+def _common(known: str | None, kind: str, cells: Sequence[Any]) -> str:
+    """The type of a column that has `known` in earlier batches, "" if it had no values, and `kind` in this one."""
+    if all(cell is None for cell in cells):
+        return known or ""
+    if not known or kind == known:
+        return kind
     if _NUMBERS.get(known) == kind or _NUMBERS.get(kind) == known:
         return _NUMBERS.get(known, known)
     return "text"
 
 
 def _converted(cells: list[Any], kind: str, wanted: str) -> list[Any]:
+    """The cells of a batch for a column of another type. Arrow itself refuses whole numbers that floats cannot hold."""
     if kind == wanted:
         return cells
     if wanted == "text":
         return [None if cell is None else cell if isinstance(cell, str) else values.as_json(cell) for cell in cells]
-    return cells  # whole numbers in a column of floats, which Arrow converts, or nothing at all
+    if wanted == "float":
+        return [None if cell is None else float(cell) for cell in cells]
+    if wanted == "floats":
+        return [None if cell is None else [float(each) for each in cell] for cell in cells]
+    return cells
 
 
 def pyarrow(what: str) -> Any:

@@ -55,6 +55,10 @@ class LazyEvents(Sequence[Event]):
     def where(self, interest: Interest, condition: Callable[[Event], bool]) -> LazyEvents:
         """The events of this interest for which `condition`, which is called without their payloads, is true."""
 
+    @abstractmethod
+    def decoded_topics(self) -> list[str]:
+        """The topics that have a decoder."""
+
 
 @public
 class Events(Sequence[Event]):
@@ -193,7 +197,7 @@ class Events(Sequence[Event]):
         Raises:
             ImportError: without pyarrow (`pip install "lknb[data]"`).
         """
-        return event_table.to_arrow(self._snapshot())
+        return self._batches().read_all()
 
     def to_polars(self) -> polars.DataFrame:
         """A `polars.DataFrame` with the columns of `to_pandas`.
@@ -211,7 +215,7 @@ class Events(Sequence[Event]):
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """The columns of `to_arrow`, batch by batch, for what takes Arrow: DuckDB by name, `pyarrow.table(run)`."""
-        return event_table.batches(self._snapshot()).__arrow_c_stream__(requested_schema)
+        return self._batches().__arrow_c_stream__(requested_schema)
 
     def sql(self, query: str) -> pandas.DataFrame:
         """Ask DuckDB, with the events as the table `events`, which has the columns of `to_arrow`.
@@ -243,14 +247,19 @@ class Events(Sequence[Event]):
         return Database(self._tables())
 
     def _tables(self) -> Iterator[tuple[str, Any]]:
-        events = self._snapshot()
-        yield EVENTS, event_table.batches(events)
+        yield EVENTS, self._batches()
         for topic, name in names(self._decoded_topics()).items():
             yield name, event_table.topic_batches(self.filter(DECODED_KINDS, topic)._snapshot())
 
+    def _batches(self) -> Any:
+        return event_table.batches(self._snapshot(), decoded=bool(self._decoded_topics()))
+
     def _decoded_topics(self) -> list[str]:
         """The topics that have a decoder."""
-        return list(dict.fromkeys(event.topic for event in self._snapshot() if decoder_of(event)))
+        events = self._snapshot()
+        if isinstance(events, LazyEvents):
+            return events.decoded_topics()
+        return list(dict.fromkeys(event.topic for event in events if decoder_of(event)))
 
 
 Reader = Callable[[Event], None]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lknb.inert import inert_line
@@ -38,10 +39,11 @@ class Database:
         try:
             self._database.execute("set temp_directory = ?", [self._folder.name])
             self._database.execute("set TimeZone = 'UTC'")
-            for name, table in tables:
-                self._database.register("lknb_source", table)
-                self._database.execute(f"create table {quoted(name)} as from lknb_source")
-                self._database.unregister("lknb_source")
+            with self._interruptible():
+                for name, table in tables:
+                    self._database.register("lknb_source", table)
+                    self._database.execute(f"create table {quoted(name)} as from lknb_source")
+                    self._database.unregister("lknb_source")
             # A name in a query is a table, never a variable of the code that asks.
             self._database.execute("set python_enable_replacements = false")
         except BaseException:
@@ -59,19 +61,31 @@ class Database:
         if not isinstance(query, str):
             raise TypeError(f"query must be a str with SQL, not {type(query).__name__}.")
         try:
-            return self._database.execute(query).df()
+            import pandas  # noqa: F401 - DuckDB makes its result with it
+        except ImportError:
+            raise ImportError('SQL returns a DataFrame, so it needs pandas: pip install "lknb[data]"') from None
+        try:
+            with self._interruptible():
+                found = self._database.execute(query)
+                if found is None or found.description is None:
+                    raise ValueError("The query failed. It is empty.")
+                return found.df()
+        except self._duckdb.Error as error:
+            raise ValueError(self._explained(error)) from None
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt in this block if it was interrupted, and not what DuckDB makes of that."""
+        try:
+            yield
         except (self._duckdb.InterruptException, RuntimeError) as error:
             if "interrupted" not in str(error).lower():
                 raise
             raise KeyboardInterrupt from None
-        except self._duckdb.InvalidInputException as error:
-            if "pandas" in str(error):
-                raise ImportError('SQL returns a DataFrame, so it needs pandas: pip install "lknb[data]"') from None
-            raise ValueError(self._explained(error)) from None
-        except self._duckdb.Error as error:
-            raise ValueError(self._explained(error)) from None
 
     def _explained(self, error: Exception) -> str:
+        with contextlib.suppress(self._duckdb.Error):  # there is none, unless the query began one
+            self._database.rollback()
         tables: dict[str, list[str]] = {}
         asked = (
             "from duckdb_columns() select table_name, column_name where not internal order by table_oid, column_index"

@@ -1,4 +1,4 @@
-"""Exports: recordings as Parquet, CSV and JSON Lines, which other programs read without options."""
+"""Exports: recordings as Parquet, CSV and JSON Lines, which other programs read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from waiting import eventually
 
 import lknb
 from lknb import server
+from lknb.event import Event
+from lknb.events import EventLog
+from lknb.interest import Interest
+from lknb.recording import export
+from lknb.recording.recorder import Recorder, Source
 
 READERS: dict[str, list[Any]] = {
     "parquet": [pd.read_parquet, pl.read_parquet, pq.read_table, duckdb.read_parquet],
@@ -105,6 +111,77 @@ def test_a_column_of_two_types_is_text(run: lknb.Recording, tmp_path: Path) -> N
     lknb.open_recording(tmp_path / "run.mcap").export(tmp_path / "tables")
     table = pd.read_parquet(tmp_path / "tables" / "data-mixed.parquet")
     assert [None if pd.isna(each) else each for each in table.x] == ["1.0", "one", "[1, 2]", None]
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Callable[[list[tuple[str, bytes]]], lknb.Recording]:
+    """Return a function that records packets, given as topics and payloads."""
+
+    def recorded(packets: list[tuple[str, bytes]]) -> lknb.Recording:
+        nothing: dict[str, lknb.Participant] = {}
+        log = EventLog(max_events=100_000)
+        source = Source(log, "alice", {"room": "r"}, "lknb", lambda: "", lambda: nothing, lambda event: None)
+        recorder = Recorder(source, Interest.of("data"), tmp_path / "kept.mcap", files=True)
+        recorder.start()
+        for topic, payload in packets:
+            log.add(Event("data", "in", sender="s", topic=topic, data=payload, size=len(payload)))
+        return lknb.open_recording(recorder.stop())
+
+    return recorded
+
+
+Kept = Callable[[list[tuple[str, bytes]]], lknb.Recording]
+
+
+def test_rows_of_small_packets_share_row_groups(kept: Kept, tmp_path: Path) -> None:
+    kept([("imu", b'{"x": %d}' % number) for number in range(10_000)]).export(tmp_path / "tables")
+    assert pq.ParquetFile(tmp_path / "tables" / "data-imu.parquet").metadata.num_row_groups <= 2
+
+
+def test_json_lines_have_no_nan(kept: Kept, tmp_path: Path) -> None:
+    kept([("imu", b'{"x": NaN}'), ("imu", b'{"x": Infinity}'), ("imu", b'{"x": 1.5}')]).export(tmp_path / "t", "jsonl")
+    lines = (tmp_path / "t" / "data-imu.jsonl").read_text().splitlines()
+    assert [json.loads(line, parse_constant=pytest.fail)["x"] for line in lines] == [None, None, 1.5]
+
+
+def test_whole_floats_stay_floats_in_csv(kept: Kept, tmp_path: Path) -> None:
+    kept([("imu", b'{"x": 0.0}'), ("imu", b'{"x": 0.5}')]).export(tmp_path / "t", "csv")
+    lines = (tmp_path / "t" / "data-imu.csv").read_text().splitlines()
+    assert [line.split(",")[-1] for line in lines] == ["x", "0.0", "0.5"]
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "jsonl"])
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        [b'{"x": {}}', b'{"x": {"y": 1}}'],
+        [b'{"x": "\\ud800"}', b'{"x": 1}'],
+        [b'{"x": %d}' % 2**63, b'{"x": 0.5}'],
+        [b'{"x": [1]}', b'{"x": [[]]}'],
+        [b"{}", b'{"x": null}'],
+        [b'{"time": 1, "sender": 2}', b'{"time": "a"}'],
+    ],
+)
+def test_any_json_can_be_exported(kept: Kept, tmp_path: Path, payloads: list[bytes], form: Any) -> None:
+    kept([("odd", payload) for payload in payloads]).export(tmp_path / "t", form)
+    assert count(READERS[form][0](tmp_path / "t" / f"data.{form}")) == 2
+
+
+def test_topics_like_paths_stay_in_the_folder(kept: Kept, tmp_path: Path) -> None:
+    topics = ["..\\..\\a", "../../b", "C:\\c", "NUL", "."]
+    paths = kept([(topic, b'{"x": 1}') for topic in topics]).export(tmp_path / "t")
+    assert len(paths) == len(topics) + 1
+    assert all(path.parent == tmp_path / "t" and "\\" not in path.name for path in paths)
+
+
+def test_an_export_that_fails_can_be_made_again(kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = kept([("imu", b'{"x": 1}')])
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "_numbers", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run.export(tmp_path / "t")
+    assert not list((tmp_path / "t").iterdir())
+    assert len(run.export(tmp_path / "t")) == 2
 
 
 def test_the_command_exports(run: lknb.Recording, tmp_path: Path) -> None:

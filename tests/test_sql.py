@@ -19,6 +19,7 @@ from shells import Shell
 
 import lknb
 from lknb import event_table
+from lknb.columns.decoders import make_decoder
 from lknb.event import Event
 from lknb.events import EventLog
 from lknb.interest import Interest
@@ -109,8 +110,20 @@ def test_errors_say_what_can_be_asked() -> None:
     for query in ("selct 1", "select nothing from events", "select * from elsewhere"):
         with pytest.raises(ValueError, match=r"The query failed.*Tables: events with time, kind"):
             packets(1).sql(query)
+    for nothing in ("", " ", "-- only a comment"):
+        with pytest.raises(ValueError, match=r"The query failed\. It is empty"):
+            packets(1).sql(nothing)
     with pytest.raises(TypeError, match="must be a str"):
         packets(1).sql(1)  # type: ignore[arg-type]
+
+
+def test_a_query_that_fails_in_a_transaction_does_not_end_the_next_one(
+    record: Callable[[EventLog], lknb.Recording],
+) -> None:
+    run = record(packets(3))
+    with pytest.raises(ValueError, match=r"The query failed.*Tables: events with"):
+        run.sql("begin; select nonsense")
+    assert run.sql("select count(*) as n from events").n[0] == 3
 
 
 def test_a_query_sees_no_variables() -> None:
@@ -166,9 +179,42 @@ def test_events_are_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
             asked.append(index)
             return super().__getitem__(index)
 
-    table = event_table.batches(Counting(packets(250))).read_all()
+    table = event_table.batches(Counting(packets(250)), decoded=False).read_all()
     assert table.num_rows == 250
     assert [each.stop - each.start for each in asked] == [100, 100, 100]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["null", "1", "2.5"], [None, 1.0, 2.5]),
+        ([str(2**60 + 1), "0.5", "null"], [float(2**60), 0.5, None]),
+        (["[1]", "[0.5]", "null"], [[1.0], [0.5], None]),
+        (["1", '"one"', "[1, 2]"], ["1", "one", "[1, 2]"]),
+    ],
+)
+def test_the_type_of_a_column_fits_all_batches(
+    monkeypatch: pytest.MonkeyPatch, values: list[str], expected: list[Any]
+) -> None:
+    monkeypatch.setattr(event_table, "BATCH", 1)
+    log = EventLog(max_events=10)
+    log.decoders.add(make_decoder("t", "json", (), None, None))
+    for each in values:
+        log.add(Event("data", "in", sender="s", topic="t", data=b'{"x": %s}' % each.encode(), size=1))
+    table = event_table.batches(list(log)).read_all()
+    (name,) = [name for name in table.column_names if name.endswith("x")]
+    assert table[name].to_pylist() == expected
+
+
+def test_columns_of_values_are_bounded_over_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_table, "BATCH", 10)
+    log = EventLog(max_events=100)
+    log.decoders.add(make_decoder("t", "json", (), None, None))
+    for number in range(100):
+        log.add(Event("data", "in", sender="s", topic="t", data=b'{"x%d": 1}' % number, size=1))
+    table = event_table.batches(list(log)).read_all()
+    assert table["value_more"].to_pylist() == [0] * 64 + [1] * 36
+    assert table.num_columns < 64 + 25
 
 
 @pytest.mark.slow("runs a query that never ends, in a process of its own")

@@ -356,12 +356,26 @@ class AioSamples:
 
 
 def table_of(event: Event) -> Any:
-    """The rows in a packet or a frame, as a `pyarrow.Table`."""
+    """The rows in a packet or a frame, as a `pyarrow.Table`.
+
+    Raises:
+        TableError: if there are none.
+    """
+    found = rows_of(event)
+    return as_table(found) if isinstance(found, list) else found
+
+
+def rows_of(event: Event) -> Any:
+    """The rows in a packet or a frame: a list of dicts, or a `pyarrow.Table`.
+
+    Raises:
+        TableError: if there are none.
+    """
     data = event.data
     if decoder_of(event) is not None:
         if event.value_error is not None:
             raise TableError(event.value_error)
-        return _from_value(event.value)
+        return _rows_in(event.value)
     if isinstance(data, bytes) and data.startswith((ipc.STREAM, ipc.FILE)):
         return ipc.read_table(data, UNPACKED)
     if len(data) > LARGEST:
@@ -370,26 +384,35 @@ def table_of(event: Event) -> Any:
         value = json.loads(data)
     except (ValueError, RecursionError):
         raise TableError("neither Arrow nor JSON: say how to read it with room.decode") from None
-    return _from_value(value)
+    return _rows_in(value)
 
 
-def _from_value(value: Any) -> Any:
-    pa = pyarrow()
-    if isinstance(value, pa.Table):
+def _rows_in(value: Any) -> Any:
+    if isinstance(value, pyarrow().Table):
         return value
     if isinstance(value, int | float | str | bool):
         value = {"value": value}
-    rows = value if isinstance(value, list | tuple) else [value]
+    rows = list(value) if isinstance(value, list | tuple) else [value]
     if rows and not any(isinstance(row, Mapping) for row in rows):
         rows = [{"value": row} for row in rows]
     if not rows or not all(isinstance(row, Mapping) for row in rows):
         raise TableError(f"{type(value).__name__} instead of an object of values, or a list of them")
+    return rows
+
+
+def as_table(rows: list[Mapping[Any, Any]]) -> Any:
+    """Rows as a `pyarrow.Table`.
+
+    Raises:
+        TableError: for more than 1,000 names, and for values that have no column in common.
+    """
+    pa = pyarrow()
     names = dict.fromkeys(str(name) for row in rows for name in row)
     if len(names) > 1000:
         raise TableError(f"{len(names):,} names in one packet; the limit is 1,000")
     try:
         return pa.table({name: _column(pa, [row.get(name) for row in rows]) for name in names})
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         raise TableError(f"no columns: {str(error)[:200]}") from None
 
 

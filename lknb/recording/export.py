@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import csv
 import json
+import math
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import IO, Any, overload
 
 from lknb import checks, event_table
-from lknb.columns.samples import table_of
+from lknb.columns.samples import as_table, rows_of
 from lknb.errors import TableError
 from lknb.event import KINDS, Event
 from lknb.events import Events
@@ -25,7 +27,7 @@ FILES = "files"
 _NUMBERS = ("data", "data_track")
 _TOPICS = 1000  # topics that get a file of their own
 _ROWS = 10_000  # rows of numbers in a batch
-_LOOKED_AT = 5
+_LOOKED_AT = 20
 
 Columns = tuple[Any, Iterator[Any]]
 """A schema of Arrow, and its batches."""
@@ -36,20 +38,32 @@ def export(events: Events, folder: Path, format: str) -> list[Path]:
     checks.choice(format, "format", FORMATS)
     pa = event_table.pyarrow("export()")
     kinds, topics = _sorted(events)
-    tables: list[tuple[str, Callable[[], Columns]]] = [(kind, partial(_rows, each)) for kind, each in kinds.items()]
+    decoded = bool(events._decoded_topics())
+    tables: list[tuple[str, Callable[[], Columns]]] = [
+        (kind, partial(_rows, each, decoded)) for kind, each in kinds.items()
+    ]
     for (kind, topic), each in topics.items():
         if _is_numbers(each):
             # Whole topics in the names, which may be like paths.
-            tables.append((f"{kind}-{topic}".replace("/", "_"), partial(_numbers, pa, each)))
+            name = f"{kind}-{topic}".replace("/", "_").replace("\\", "_")
+            tables.append((name, partial(_numbers, pa, each)))
     planned = list(_named(folder, tables, format))
     folder.mkdir(parents=True, exist_ok=True)
     taken = next((path for path, _ in planned if path.exists()), None)
     if taken is not None:
         raise FileExistsError(f"{str(taken)!r} exists, and nothing is overwritten. Export to another folder.")
-    for path, make in planned:
-        _write(pa, path, format, *make())
-    files = (event.data for event in kinds.get("bytes", ()) if isinstance(event.data, ReceivedFile))
-    return [*(path for path, _ in planned), *(file.save(folder / FILES) for file in files)]
+    written: list[Path] = []
+    try:
+        for path, make in planned:
+            written.append(path)
+            _write(path, format, *make())
+        files = (event.data for event in kinds.get("bytes", ()) if isinstance(event.data, ReceivedFile))
+        written += (file.save(folder / FILES) for file in files)
+    except BaseException:
+        for path in written:  # so that the same call can be made again
+            path.unlink(missing_ok=True)
+        raise
+    return written
 
 
 class _Chosen(Sequence[Event]):
@@ -98,17 +112,19 @@ def _named(
         yield folder / full, make
 
 
-def _rows(events: Sequence[Event]) -> Columns:
-    reader = event_table.batches(events)
+def _rows(events: Sequence[Event], decoded: bool) -> Columns:
+    reader = event_table.batches(events, decoded=decoded)
     return reader.schema, iter(reader)
 
 
 def _is_numbers(events: Sequence[Event]) -> bool:
-    """Whether the first payloads of a topic can be read as rows."""
-    try:
-        return all(table_of(event).num_columns for event in events[:_LOOKED_AT])
-    except (TableError, TypeError):
-        return False
+    """Whether most of the first payloads of a topic can be read as rows."""
+    looked_at = events[:_LOOKED_AT]
+    readable = 0
+    for event in looked_at:
+        with contextlib.suppress(TableError, TypeError):
+            readable += bool(rows_of(event))
+    return 2 * readable > len(looked_at)
 
 
 def _numbers(pa: Any, events: Sequence[Event]) -> Columns:
@@ -117,35 +133,83 @@ def _numbers(pa: Any, events: Sequence[Event]) -> Columns:
     for table in _tables(pa, events):
         if schema is None or not schema.equals(table.schema):
             schema = table.schema if schema is None else _unified(pa, schema, table.schema)
+    schema = pa.schema([]) if schema is None else schema
 
     def made() -> Iterator[Any]:
-        waiting: list[Any] = []
-        rows = 0
         for table in _tables(pa, events):
-            waiting.append(table)
-            rows += table.num_rows
-            if rows >= _ROWS:
-                yield from _joined(pa, waiting, schema)
-                waiting, rows = [], 0
-        yield from _joined(pa, waiting, schema)
+            alike = pa.concat_tables([schema.empty_table(), _as_text(pa, table, schema)], promote_options="permissive")
+            yield from alike.combine_chunks().to_batches()
 
     return schema, made()
 
 
 def _tables(pa: Any, events: Sequence[Event]) -> Iterator[Any]:
+    """The rows of events as tables of about 10,000. An event whose payload has no rows is in the file of its kind."""
+    waiting: list[tuple[Event, list[Any]]] = []
+    rows = 0
     for event in events:
-        with contextlib.suppress(TableError, TypeError):  # the file of its kind has it, with its bytes
-            table = table_of(event)
-            columns = {
-                "time": pa.repeat(pa.scalar(event.time, pa.timestamp("us", "UTC")), table.num_rows),
-                "sender": pa.repeat(pa.scalar(event.sender, pa.string()), table.num_rows),
-            }
-            for name, column in zip(table.column_names, table.columns, strict=True):
-                free = name
-                while free in columns:
-                    free += "_"
-                columns[free] = column
-            yield pa.table(columns)
+        with contextlib.suppress(TableError, TypeError):
+            found = rows_of(event)
+            if not isinstance(found, list):
+                yield from _as_tables(pa, waiting)
+                waiting, rows = [], 0
+                yield _with_origin(pa, found, [event.time] * found.num_rows, [event.sender] * found.num_rows)
+                continue
+            waiting.append((event, found))
+            rows += len(found)
+        if rows >= _ROWS:
+            yield from _as_tables(pa, waiting)
+            waiting, rows = [], 0
+    yield from _as_tables(pa, waiting)
+
+
+def _as_tables(pa: Any, waiting: list[tuple[Event, list[Any]]]) -> Iterator[Any]:
+    """The rows of several events as one table; as one for each event if they do not fit together."""
+    if not waiting:
+        return
+    try:
+        table = as_table([row for _, rows in waiting for row in rows])
+    except TableError:
+        if len(waiting) > 1:
+            for each in waiting:
+                yield from _as_tables(pa, [each])
+        return
+    times = [event.time for event, rows in waiting for _ in rows]
+    senders = [event.sender for event, rows in waiting for _ in rows]
+    yield _with_origin(pa, table, times, senders)
+
+
+def _with_origin(pa: Any, table: Any, times: list[Any], senders: list[Any]) -> Any:
+    columns = {"time": pa.array(times, pa.timestamp("us", "UTC")), "sender": pa.array(senders, pa.string())}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        free = name
+        while free in columns:
+            free += "_"
+        columns[free] = _plain_column(pa, column)
+    return pa.table(columns)
+
+
+def _plain_column(pa: Any, column: Any) -> Any:
+    """A column in a type that every format has; as text if it has none of these."""
+    types, kind = pa.types, column.type
+    if types.is_dictionary(kind):
+        return _plain_column(pa, column.cast(kind.value_type))
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_string(kind):
+        return column
+    if types.is_binary(kind) or types.is_timestamp(kind) or types.is_date(kind):
+        return column
+    if types.is_large_string(kind) or str(kind) == "string_view":
+        return column.cast(pa.string())
+    if types.is_large_binary(kind) or str(kind) == "binary_view":
+        return column.cast(pa.binary())
+    if types.is_list(kind) and (types.is_integer(kind.value_type) or types.is_floating(kind.value_type)):
+        return column
+    return pa.array([None if each is None else _json(each) for each in column.to_pylist()], pa.string())
+
+
+def _json(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text.encode(errors="replace").decode()
 
 
 def _unified(pa: Any, known: Any, schema: Any) -> Any:
@@ -160,83 +224,71 @@ def _unified(pa: Any, known: Any, schema: Any) -> Any:
         return pa.schema(list(types.items()))
 
 
-def _joined(pa: Any, tables: list[Any], schema: Any) -> Iterator[Any]:
-    """The batches of tables, with all columns of `schema`."""
-    if tables:
-        alike = [_as_text(pa, table, schema) for table in tables]
-        yield from pa.concat_tables([schema.empty_table(), *alike], promote_options="permissive").to_batches()
-
-
 def _as_text(pa: Any, table: Any, schema: Any) -> Any:
     """The table with text in the columns that are text in other tables."""
     for at, field in enumerate(table.schema):
         if pa.types.is_string(schema.field(field.name).type) and not pa.types.is_string(field.type):
-            texts = [None if each is None else str(each) for each in table.column(at).to_pylist()]
+            texts = [None if each is None else _json(each) for each in table.column(at).to_pylist()]
             table = table.set_column(at, field.name, pa.array(texts, pa.string()))
     return table
 
 
-def _write(pa: Any, path: Path, format: str, schema: Any, batches: Iterator[Any]) -> None:
-    """Write a table. A file that cannot be finished is removed."""
-    with path.open("xb") as file:
-        try:
-            if format == "parquet":
-                _parquet(file, schema, batches)
-            elif format == "csv":
-                _csv(pa, file, schema, batches)
-            else:
-                _jsonl(file, batches)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+def _write(path: Path, format: str, schema: Any, batches: Iterator[Any]) -> None:
+    if format == "parquet":
+        _parquet(path, schema, batches)
+    else:
+        # Python's own writers, because other programs guess types from the texts: 0.0, not 0, for a float.
+        write = _csv if format == "csv" else _jsonl
+        with path.open("x", encoding="utf-8", newline="") as file:
+            write(file, schema, batches)
 
 
-def _parquet(file: Any, schema: Any, batches: Iterator[Any]) -> None:
+def _parquet(path: Path, schema: Any, batches: Iterator[Any]) -> None:
     from pyarrow import parquet
 
-    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+    with path.open("xb") as file, parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         for batch in batches:
             writer.write_batch(batch)
 
 
-def _csv(pa: Any, file: Any, schema: Any, batches: Iterator[Any]) -> None:
-    from pyarrow import csv
-
-    flat = pa.schema([_flat_field(pa, field) for field in schema])
-    with csv.CSVWriter(file, flat) as writer:
-        for batch in batches:
-            writer.write_batch(pa.record_batch([_flat(pa, column) for column in batch.columns], schema=flat))
+def _columns(schema: Any) -> list[str]:
+    """The names of the columns: those of bytes say that they are base64."""
+    return [f"{field.name}_base64" if str(field.type) == "binary" else field.name for field in schema]
 
 
-def _flat_field(pa: Any, field: Any) -> Any:
-    if pa.types.is_binary(field.type):
-        return pa.field(f"{field.name}_base64", pa.string())
-    return pa.field(field.name, pa.string()) if pa.types.is_nested(field.type) else field
-
-
-def _flat(pa: Any, column: Any) -> Any:
-    """A column as CSV can have it: lists as JSON, bytes as base64."""
-    if pa.types.is_binary(column.type):
-        return pa.array([None if each is None else _base64(each) for each in column.to_pylist()], pa.string())
-    if pa.types.is_nested(column.type):
-        texts = [None if each is None else json.dumps(each, default=str) for each in column.to_pylist()]
-        return pa.array(texts, pa.string())
-    return column
-
-
-def _jsonl(file: Any, batches: Iterator[Any]) -> None:
+def _csv(file: IO[str], schema: Any, batches: Iterator[Any]) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(_columns(schema))
     for batch in batches:
-        binary = {field.name for field in batch.schema if str(field.type) == "binary"}
-        for row in batch.to_pylist():
-            plain = {
-                f"{name}_base64" if name in binary else name: _base64(each) if isinstance(each, bytes) else each
-                for name, each in row.items()
-            }
-            file.write(json.dumps(plain, default=_text).encode() + b"\n")
+        columns = [list(map(_cell, column.to_pylist())) for column in batch.columns]
+        writer.writerows(zip(*columns, strict=True))
 
 
-def _text(value: Any) -> str:
-    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | dict):
+        return json.dumps(value, default=str)
+    return _plain(value)
+
+
+def _jsonl(file: IO[str], schema: Any, batches: Iterator[Any]) -> None:
+    names = _columns(schema)
+    for batch in batches:
+        columns = [list(map(_plain, column.to_pylist())) for column in batch.columns]
+        for row in zip(*columns, strict=True):
+            file.write(json.dumps(dict(zip(names, row, strict=True)), default=str) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it. It has neither NaN nor infinity."""
+    if isinstance(value, bytes):
+        return _base64(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value.isoformat() if hasattr(value, "isoformat") else value
 
 
 def _base64(content: bytes) -> str:

@@ -99,6 +99,10 @@ class _InFile(LazyEvents):
                     found.append(position)
         return _InFile(self._recording, found)
 
+    def decoded_topics(self) -> list[str]:
+        """The topics that have a decoder."""
+        return self._recording._decoded_topics()
+
 
 @public
 class Recording(Live, Events):
