@@ -99,7 +99,7 @@ def _heard(event: Event, identity: str) -> dt.datetime | None:
     if event.sender != identity:
         return None
     if event.kind == "participant":
-        return event.time if event.topic in ("joined", "active") else None
+        return event.time if event.topic == "joined" else None  # the server may say "active" when it is gone
     if event.kind in ("text", "bytes") and event.status == "ok":
         return end_of(event)
     return event.time if event.kind in _FROM_A_PEER else None

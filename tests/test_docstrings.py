@@ -13,7 +13,7 @@ import lknb
 
 PACKAGE = Path(lknb.__file__).parent
 # Raised and handled only inside the package.
-INTERNAL = {"RequestError", "StepFailedError", "UndecodableError", "UsageError", "rtc.RpcError"}
+INTERNAL = {"RequestError", "SkippedError", "StepFailedError", "UndecodableError", "UsageError", "rtc.RpcError"}
 
 
 def sections(name: str) -> Iterator[tuple[str, str]]:

@@ -8,16 +8,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from livekit import rtc
 
 from lknb import checks
 from lknb.connection import Connection
 from lknb.errors import (
+    DeliveryTimeoutError,
     LknbError,
     NotConnectedError,
     PayloadTooLargeError,
@@ -31,8 +32,8 @@ from lknb.live import Live
 from lknb.loop import LOOP
 from lknb.public import public
 from lknb.read_only import ReadOnly
-from lknb.replies import awaited
-from lknb.sdk import Declared, PublishDataTrackError, SchemaError
+from lknb.replies import Reply, awaited
+from lknb.sdk import Declared, PublishDataTrackError, SchemaError, SdkRoom
 from lknb.systems.sending import refused
 from lknb.track_schema import (
     CUSTOM_LIMIT,
@@ -42,6 +43,8 @@ from lknb.track_schema import (
     SCHEMA_ENCODINGS,
     DataTrackSchema,
 )
+
+T = TypeVar("T")
 
 FRAME_LIMIT = 1_000_000
 """Maximum bytes of a frame. The SDK drops larger frames silently."""
@@ -62,6 +65,7 @@ NAME_LIMIT = 256
 _SUCH_AS = ", such as time.time_ns()"
 
 _PUBLISH_WITHIN = 15.0
+_ASK_AGAIN_AFTER = (0.3, 0.6, 1.2, 2.4, 4.8)
 _RESUBSCRIBE_PAUSE = 1.0
 # An unpublished track's name stays taken until the server has processed the change, which no event reports.
 _NAME_FREE_WITHIN = 5.0
@@ -330,11 +334,7 @@ class DataTracks:
         if schema is None:
             raise StreamError(f"Data track {track.name!r} of {track.publisher!r} declares no schema.")
         try:
-            definition = await awaited(
-                self._connection.request(
-                    lambda sdk: sdk.get_schema(schema, track.publisher), "data_track_schema", limit=_PUBLISH_WITHIN
-                )
-            )
+            definition = await self._asked(lambda sdk: sdk.get_schema(schema, track.publisher), "data_track_schema")
         except SchemaError as error:
             raise StreamError(
                 f"The definition of {schema.name!r}, the schema of {track.name!r}, cannot be had: {error}. It needs "
@@ -344,16 +344,19 @@ class DataTracks:
 
     async def _define(self, name: str, schema: DataTrackSchema) -> None:
         try:
-            await awaited(
-                self._connection.request(
-                    lambda sdk: sdk.define_schema(schema), "publish_data_track", limit=_PUBLISH_WITHIN
-                )
-            )
+            await self._asked(lambda sdk: sdk.define_schema(schema), "publish_data_track")
         except SchemaError as error:
             raise SendError(
                 f"The schema of data track {name!r} was not kept: {error}. It needs livekit-server 1.13.3 or later "
                 "with enable_participant_data_blob. Without schema=, the track can be published."
             ) from None
+
+    async def _asked(self, make: Callable[[SdkRoom], Reply[T]], what: str) -> T:
+        """What the server answers about a schema. The SDK misses up to one answer in ten: ask again."""
+        for limit in _ASK_AGAIN_AFTER:
+            with contextlib.suppress(DeliveryTimeoutError):
+                return await awaited(self._connection.request(make, what, limit=limit))
+        return await awaited(self._connection.request(make, what, limit=limit))
 
     async def _publish(self, name: str, declared: Declared) -> rtc.LocalDataTrack:
         if declared[1] is not None:
