@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +36,12 @@ class Database:
         except ImportError:
             raise ImportError('SQL needs DuckDB: pip install "lknb[sql]"') from None
         self._duckdb = duckdb
-        self._folder = tempfile.TemporaryDirectory(prefix="lknb-sql-", ignore_cleanup_errors=True)
+        # Not a TemporaryDirectory, which warns when it is collected: recordings may be left without closing them.
+        folder = tempfile.mkdtemp(prefix="lknb-sql-")
+        self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._database = duckdb.connect()
         try:
-            self._database.execute("set temp_directory = ?", [self._folder.name])
+            self._database.execute("set temp_directory = ?", [folder])
             self._database.execute("set TimeZone = 'UTC'")
             with self._interruptible():
                 for name, table in tables:
@@ -105,7 +109,7 @@ class Database:
     def close(self) -> None:
         """Discard the tables."""
         self._database.close()
-        self._folder.cleanup()
+        self._remove()
 
 
 def quoted(name: str) -> str:

@@ -19,7 +19,7 @@ import pytest
 from waiting import eventually
 
 import lknb
-from lknb import server
+from lknb import event_table, server
 from lknb.event import Event
 from lknb.events import EventLog
 from lknb.interest import Interest
@@ -159,12 +159,14 @@ def test_whole_floats_stay_floats_in_csv(kept: Kept, tmp_path: Path) -> None:
         [b'{"x": %d}' % 2**63, b'{"x": 0.5}'],
         [b'{"x": [1]}', b'{"x": [[]]}'],
         [b"{}", b'{"x": null}'],
+        [b'{"x": [1, {"y": 2}]}', b'{"x": 1}'],
         [b'{"time": 1, "sender": 2}', b'{"time": "a"}'],
     ],
 )
 def test_any_json_can_be_exported(kept: Kept, tmp_path: Path, payloads: list[bytes], form: Any) -> None:
     kept([("odd", payload) for payload in payloads]).export(tmp_path / "t", form)
-    assert count(READERS[form][0](tmp_path / "t" / f"data.{form}")) == 2
+    for path in (tmp_path / "t").glob(f"*.{form}"):
+        assert count(READERS[form][0](path)) == 2
 
 
 def test_topics_like_paths_stay_in_the_folder(kept: Kept, tmp_path: Path) -> None:
@@ -191,3 +193,41 @@ def test_the_command_exports(run: lknb.Recording, tmp_path: Path) -> None:
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 1
     assert "nothing is overwritten" in again.stderr
+
+
+def test_what_appears_during_an_export_is_kept(
+    run: lknb.Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = event_table.batches
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        (tmp_path / "data-imu.parquet").write_text("precious")
+        return batches(*args, **kwargs)
+
+    monkeypatch.setattr(event_table, "batches", slow)
+    with pytest.raises(FileExistsError):
+        run.export(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["data-imu.parquet"]
+    assert (tmp_path / "data-imu.parquet").read_text() == "precious"
+
+
+def test_a_dangling_link_is_not_overwritten(run: lknb.Recording, tmp_path: Path) -> None:
+    (tmp_path / "text.parquet").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError, match="nothing is overwritten"):
+        run.export(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["text.parquet"]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    "payload", [b'{"x": "a\\rb", "X": 2}', b'{"Time": 1, "time": "noon"}', b"\x82\xa1a\xc4\x01\xff\xa8a_base64\x01"]
+)
+def test_odd_names_and_line_ends_survive(tmp_path: Path, form: Any, payload: bytes) -> None:
+    with lknb.connect("odd", "alice") as alice, alice.record(tmp_path / "run.mcap"):
+        alice.publish_data(payload, topic="odd")
+    with lknb.open_recording(tmp_path / "run.mcap") as run:
+        run.decode("odd", "msgpack" if payload[0] > 127 else "json")
+        run.export(tmp_path / "tables", form)
+    for read in READERS[form]:
+        table = read(str(tmp_path / "tables" / f"data-odd.{form}"))
+        assert (count(table), len(table.columns)) == (1, 4), read

@@ -142,6 +142,18 @@ def test_files_that_were_sent_are_kept(alice: lknb.Room, bob: lknb.Room, run: Pa
     assert attached == {"large.bin": large, "small.txt": b"small", "log.txt": b"one two"}
 
 
+def test_what_was_read_outlives_the_closed_recording(alice: lknb.Room, bob: lknb.Room, run: Path) -> None:
+    with alice.record(run):
+        alice.send_bytes(b"kept", name="kept.txt")
+    recording = lknb.open_recording(run)
+    (event,) = recording.filter("bytes")
+    recording.close()
+    assert event.data.data == b"kept"
+    for read in (lambda: list(recording), lambda: recording.sql("select 1"), lambda: recording.state_at(0)):
+        with pytest.raises(lknb.RecordingError, match="closed"):
+            read()
+
+
 def test_files_can_be_left_out(alice: lknb.Room, bob: lknb.Room, run: Path) -> None:
     with alice.record(run, files=False):
         alice.send_bytes(b"secret", name="small.txt")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import csv
+import io
 import json
 import math
+import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -49,14 +51,17 @@ def export(events: Events, folder: Path, format: str) -> list[Path]:
             tables.append((name, partial(_numbers, pa, each)))
     planned = list(_named(folder, tables, format))
     folder.mkdir(parents=True, exist_ok=True)
-    taken = next((path for path, _ in planned if path.exists()), None)
+    # A dangling link is in the way too.
+    taken = next((path for path, _ in planned if os.path.lexists(path)), None)
     if taken is not None:
         raise FileExistsError(f"{str(taken)!r} exists, and nothing is overwritten. Export to another folder.")
     written: list[Path] = []
     try:
         for path, make in planned:
-            written.append(path)
-            _write(path, format, *make())
+            schema, batches = make()
+            with path.open("xb") as file:
+                written.append(path)  # from here on the file is this export's, and it may be removed
+                _write(file, format, schema, batches)
         files = (event.data for event in kinds.get("bytes", ()) if isinstance(event.data, ReceivedFile))
         written += (file.save(folder / FILES) for file in files)
     except BaseException:
@@ -167,16 +172,27 @@ def _as_tables(pa: Any, waiting: list[tuple[Event, list[Any]]]) -> Iterator[Any]
     """The rows of several events as one table; as one for each event if they do not fit together."""
     if not waiting:
         return
-    try:
-        table = as_table([row for _, rows in waiting for row in rows])
-    except TableError:
-        if len(waiting) > 1:
-            for each in waiting:
-                yield from _as_tables(pa, [each])
-        return
-    times = [event.time for event, rows in waiting for _ in rows]
-    senders = [event.sender for event, rows in waiting for _ in rows]
-    yield _with_origin(pa, table, times, senders)
+    table = _joined([row for _, rows in waiting for row in rows])
+    if table is not None:
+        times = [event.time for event, rows in waiting for _ in rows]
+        senders = [event.sender for event, rows in waiting for _ in rows]
+        yield _with_origin(pa, table, times, senders)
+    elif len(waiting) > 1:
+        for each in waiting:
+            yield from _as_tables(pa, [each])
+
+
+def _joined(rows: list[Any]) -> Any:
+    """Rows as a table, with lists and objects as text if they fit into no column; None if nothing fits."""
+    with contextlib.suppress(TableError):
+        return as_table(rows)
+    with contextlib.suppress(TableError):
+        return as_table([{name: _simple(value) for name, value in row.items()} for row in rows])
+    return None
+
+
+def _simple(value: Any) -> Any:
+    return value if value is None or isinstance(value, int | float | bytes) else _json(value)
 
 
 def _with_origin(pa: Any, table: Any, times: list[Any], senders: list[Any]) -> Any:
@@ -233,31 +249,41 @@ def _as_text(pa: Any, table: Any, schema: Any) -> Any:
     return table
 
 
-def _write(path: Path, format: str, schema: Any, batches: Iterator[Any]) -> None:
+def _write(file: IO[bytes], format: str, schema: Any, batches: Iterator[Any]) -> None:
     if format == "parquet":
-        _parquet(path, schema, batches)
+        _parquet(file, schema, batches)
     else:
         # Python's own writers, because other programs guess types from the texts: 0.0, not 0, for a float.
         write = _csv if format == "csv" else _jsonl
-        with path.open("x", encoding="utf-8", newline="") as file:
-            write(file, schema, batches)
+        with io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+            write(text, schema, batches)
 
 
-def _parquet(path: Path, schema: Any, batches: Iterator[Any]) -> None:
+def _parquet(file: IO[bytes], schema: Any, batches: Iterator[Any]) -> None:
     from pyarrow import parquet
 
-    with path.open("xb") as file, parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         for batch in batches:
             writer.write_batch(batch)
 
 
 def _columns(schema: Any) -> list[str]:
-    """The names of the columns: those of bytes say that they are base64."""
-    return [f"{field.name}_base64" if str(field.type) == "binary" else field.name for field in schema]
+    """The names of the columns: those of bytes say that they are base64, and no two differ only in case.
+
+    A reader of JSON would lose one of two equal names, and DuckDB refuses names that differ only in case.
+    """
+    names: dict[str, str] = {}
+    for field in schema:
+        name = f"{field.name}_base64" if str(field.type) == "binary" else field.name
+        while name.casefold() in names:
+            name += "_"
+        names[name.casefold()] = name
+    return list(names.values())
 
 
 def _csv(file: IO[str], schema: Any, batches: Iterator[Any]) -> None:
-    writer = csv.writer(file, lineterminator="\n")
+    # With this end of a line, a lone carriage return in a text is quoted, before Python 3.13 too.
+    writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow(_columns(schema))
     for batch in batches:
         columns = [list(map(_cell, column.to_pylist())) for column in batch.columns]

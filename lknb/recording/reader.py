@@ -90,11 +90,11 @@ class Piece:
 
 
 class _Descriptor:
-    """The open file, closed when nobody refers to it any more."""
+    """The open file, closed when neither its recording nor one of its files refers to it any more."""
 
     def __init__(self, path: Path) -> None:
         self.number = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        self.close = weakref.finalize(self, os.close, self.number)
+        weakref.finalize(self, os.close, self.number)
 
 
 class RecordingFile:
@@ -117,7 +117,7 @@ class RecordingFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = _Descriptor(path)
+        self._opened: _Descriptor | None = _Descriptor(path)
         self._size = os.fstat(self._file.number).st_size
         self.complete = False
         self.metadata: dict[str, dict[str, str]] = {}
@@ -224,7 +224,8 @@ class RecordingFile:
         self._attachments[name] = Attachment(begin, size, media_type)
 
     def _read(self, at: int, count: int) -> bytes:
-        return FilePart(self._file.number, 0, self._size, "", None).read(at, count)
+        file = self._file
+        return FilePart(file.number, 0, self._size, "", file).read(at, count)
 
     # The messages of a chunk
 
@@ -419,7 +420,8 @@ class RecordingFile:
         place = self._attachments.get(described["attachment"])
         if place is None:
             return None
-        part = FilePart(self._file.number, place.at, place.size, described["sha256"], self._file)
+        file = self._file
+        part = FilePart(file.number, place.at, place.size, described["sha256"], file)
         return ReceivedFile(
             part,
             name=described["name"],
@@ -530,9 +532,23 @@ class RecordingFile:
         """The attachments, by name."""
         return self._attachments
 
+    def check_open(self) -> None:
+        """Raise RecordingError if the file was closed."""
+        _ = self._file
+
+    @property
+    def _file(self) -> _Descriptor:
+        opened = self._opened
+        if opened is None:
+            raise RecordingError("This recording is closed. Open it again with lknb.open_recording.")
+        return opened
+
     def close(self) -> None:
-        """Close the file. Events that were read stay; the content of files does not."""
-        self._file.close()
+        """Close the file. Events that were read stay, and so do their files: they keep it open until they are gone."""
+        with self._lock:
+            self._opened = None
+            self._unpacked.clear()
+            self._unpacked_bytes = 0
 
 
 def _field(name: str, value: str) -> bytes:

@@ -557,6 +557,7 @@ class Recording(Live, Events):
     def sql(self, query: str) -> pandas.DataFrame:
         """Ask DuckDB about the recording; see `Events.sql`. Its tables are loaded once, for all queries that follow."""
         decoders = tuple(self.decoders)
+        self._file.check_open()
         with self._asking:
             if self._loaded is not None and self._loaded[0] != decoders:
                 self._forget_tables()
@@ -600,7 +601,7 @@ class Recording(Live, Events):
         return export(self, checks.path(folder, "folder"), format)
 
     def close(self) -> None:
-        """Close the file. Events that were read stay."""
+        """Close the file. Events and files that were read stay; what is read later raises RecordingError."""
         with self._asking:
             self._forget_tables()
         timelines = sys.modules.get("lknb.widgets.timeline_source")
