@@ -222,6 +222,7 @@ def test_an_interrupt_ends_a_query() -> None:
     program = """
 import signal, threading
 import lknb
+lknb.Events().sql("select 1")  # imports DuckDB, which takes long on a busy machine
 threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]).start()
 try:
     lknb.Events().sql("select sum(a.range * b.range) from range(10000000) a, range(10000000) b")

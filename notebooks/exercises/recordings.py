@@ -78,8 +78,8 @@ def _kept(keep: Callable[..., Any], examiner: lknb.Room, path: Path) -> Verdict 
             return not_yet(f"`keep` returned another recording, {shown(answer.path.name)} instead of `{path.name}`.")
         try:
             kept = [(event.kind, event.data) for event in answer.filter(topic="exam")]
-        except OSError:
-            return not_yet("the recording cannot be read. Has it been closed? Return it open.")
+        except lknb.RecordingError:
+            return not_yet("the recording is closed. Return it open.")
         if not answer.complete:
             return not_yet(
                 "the recording was opened before it was finished: its `complete` is False. Open it below the `with` "
