@@ -18,7 +18,7 @@ in_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 # Containers often run as root, which JupyterLab refuses without this option.
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab demo notebook notebooks docs screenshots check test test-faults bench dist lock clean setup-lab setup-dev
+.PHONY: help lab demo notebook notebooks docs screenshots check test test-faults test-sdks bench dist lock clean setup-lab setup-dev
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make check     check lint, types and layers, and run the fast tests with coverage (PYTEST_ARGS=... for pytest)"
 	@echo "make test      the same checks, and all tests (PYTEST_ARGS=... for pytest)"
 	@echo "make test-faults  run the long tests of outages, bad links and interrupts, about 20 minutes (PYTEST_ARGS=...)"
+	@echo "make test-sdks  run what touches LiveKit's SDK on its oldest and newest supported version (PYTEST_ARGS=...)"
 	@echo "make bench     measure lknb against the plain LiveKit SDK (BENCH_ARGS=... for benchmarks/bench.py)"
 	@echo "make screenshots  take the screenshots of the widgets in docs/images"
 	@echo "make notebook  run $(NOTEBOOK) and save it with its outputs"
@@ -51,6 +52,9 @@ test: setup-dev
 
 test-faults: setup-dev
 	@.venv/bin/python -m pytest -m faults --durations 0 tests/faults $(PYTEST_ARGS)
+
+test-sdks: setup-dev
+	@scripts/test_sdks.sh $(PYTEST_ARGS)
 
 bench: setup-dev
 	@$(in_venv) python benchmarks/bench.py $(BENCH_ARGS)

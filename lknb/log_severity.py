@@ -51,6 +51,9 @@ class Addresses(NamedTuple):
 
 # By the SHA-256 of the file.
 KNOWN = {
+    "05a58fc83b3515cd4e984a66c69c22e0aad09eadb6e972edde626488dafbf5ad": Addresses(
+        "livekit 1.1.21, Linux x86-64", request=0x7AA9FB, lowest=0x1AE0800, debug=0x1AE07F8
+    ),
     "b0e3b91dcf42b486045b6acca4863b132e3c4d114d5701b5759c7661c04ea1eb": Addresses(
         "livekit 1.2.1, Linux x86-64", request=0x7B4812, lowest=0x1AF16B0, debug=0x1AF16A8
     ),

@@ -1,6 +1,6 @@
 """The SDK's room, extended for lknb. Only this module and `ffi.py` use the SDK's private names.
 
-tests/test_sdk.py checks it against livekit 1.2.1, and the dependency is pinned below the next minor version.
+`make test-sdks` checks it against livekit 1.1.21 and 1.2.1, and the dependency is pinned below the next minor version.
 """
 
 from __future__ import annotations
@@ -184,6 +184,11 @@ class SdkRoom(rtc.Room):
 
         self._text_stream_handlers = _EveryTopic(with_header)
         self._byte_stream_handlers = _EveryTopic(on_byte_stream)
+
+    def _resolve_first_sid(self, sid: str) -> None:
+        if sid:  # livekit 1.1.21 keeps the first one only
+            self._info.sid = sid
+        super()._resolve_first_sid(sid)
 
     def emit(self, event: Any, *args: Any) -> None:
         """Called by the SDK for each event."""

@@ -32,3 +32,9 @@ if [ -n "$(comm -13 "$tools/dev" "$tools/lab")" ]; then
     comm -13 "$tools/dev" "$tools/lab" >&2
     exit 1
 fi
+
+# Real agents, with everything else as in dev.txt: only what they add, or need in another version, is in their lock.
+echo "Compiling requirements/agents.txt"
+grep -v '^livekit==' "$tools/dev" | sed 's/ .*//' >"$tools/same"
+compile requirements/agents.txt --group agents --constraint "$tools/same" \
+    $(sed 's/==.*//; s/^/--no-emit-package /' "$tools/same") "$@"

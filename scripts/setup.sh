@@ -72,6 +72,13 @@ if [ "$want" = dev ]; then
     done
 fi
 
+# Real agents with the SDK that they need, in a folder that takes precedence too.
+if [ "$want" = dev ]; then
+    rm -rf .venv/agents
+    .venv/bin/python -m pip install --quiet --require-hashes --no-deps --target .venv/agents \
+        --requirement requirements/agents.txt
+fi
+
 # The tools that check and test the widgets' modules.
 if [ "$want" = dev ]; then
     PATH="$here/.venv/bin:$PATH" .venv/bin/npm ci --silent --no-audit --no-fund

@@ -135,7 +135,7 @@ def test_setup_installs_locked_packages_once_and_leaves_tree_unchanged(tmp_path:
     assert any("--require-hashes --no-deps --requirement requirements/dev.txt" in line for line in asked)
     kernels = sorted(path.name for path in (ROOT / "requirements").glob("kernel-*.txt"))
     assert len(kernels) == 2
-    assert [line.rpartition("/")[2] for line in asked if "--target" in line] == kernels
+    assert [line.rpartition("/")[2] for line in asked if "--target" in line] == [*kernels, "agents.txt"]
     assert asked[-1].startswith("npm ci")
     assert {path: path.read_bytes() for path in before} == before
     assert setup() == []  # nothing has changed
